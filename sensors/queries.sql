@@ -1,0 +1,29 @@
+-- registry_version --
+SELECT version FROM registry_version
+
+-- registry_sites --
+SELECT id, code, name, name_en, address, region_code, latitude, longitude, time_zone, stage, area_m2,
+       project_code, permit_number, supervision_number, vision_policy, vision_auto_score, enabled
+FROM site ORDER BY code
+
+-- registry_units --
+SELECT id, code, name, name_en, credit_code FROM unit ORDER BY code
+
+-- registry_site_units --
+SELECT site_id, unit_id, role FROM site_unit ORDER BY site_id, role, unit_id
+
+-- registry_people --
+SELECT id, code, name, name_en, role, unit_id, phone, language, contacts, login, all_sites, enabled,
+       ARRAY(SELECT site_id FROM person_site WHERE person_id = person.id) AS sites
+FROM person ORDER BY code
+
+-- registry_devices --
+-- A device of a disabled site is disabled with it.
+SELECT d.id, d.site_id, s.code AS site, d.code, d.kind, d.name, d.name_en, d.secret_hash, d.record_number, d.factory,
+       d.latitude, d.longitude, d.clock_offset_ms, d.interval_s, d.tags, d.enabled AND s.enabled AS enabled
+FROM device d JOIN site s ON s.id = d.site_id ORDER BY s.code, d.code
+
+-- registry_cameras --
+SELECT c.id, c.site_id, c.code, c.name, c.name_en, c.url, c.zone, c.options, c.latitude, c.longitude,
+       c.enabled AND s.enabled AS enabled
+FROM camera c JOIN site s ON s.id = c.site_id ORDER BY s.code, c.code
