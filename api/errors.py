@@ -1,0 +1,159 @@
+"""Every error of the API has one JSON shape and a stable code, whoever raised it.
+
+`{"error": {"code": "not_found", "message": "there is no alert 7", "hint": "", "fields": []}}`
+"""
+
+from __future__ import annotations
+
+import logging
+from http import HTTPStatus
+from typing import Any
+
+import psycopg
+from fastapi import FastAPI, Request, WebSocket
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, Field
+from starlette.exceptions import HTTPException
+from starlette.requests import HTTPConnection
+
+from core.database import is_outage
+from core.errors import Forbidden, InvalidInput, NotFound, SmartsiteError, Unauthenticated, Unavailable
+
+logger = logging.getLogger(__name__)
+
+# Application close codes of WebSockets: 4000 + the HTTP status that the same fault has.
+_SOCKET_CODE = 4000
+
+
+class FieldFault(BaseModel):
+    """What is wrong with one field of the request."""
+
+    field: str = Field(description="Dotted path, beginning with its place: query, path, body, header.", examples=["body.verdict"])
+    message: str = Field(examples=["Input should be 'confirmed' or 'false_alarm'"])
+
+
+class ErrorDetail(BaseModel):
+    """One fault: the code is for programs and never changes, the message and the hint are for people."""
+
+    code: str = Field(examples=["not_found"])
+    message: str = Field(examples=["there is no alert 7"])
+    hint: str = Field(default="", description="What to do about it; may be empty.")
+    fields: list[FieldFault] = Field(default=[], description="Only of `invalid_input`: the fields at fault.")
+
+
+class ErrorBody(BaseModel):
+    """The body of every answer from 400 on."""
+
+    error: ErrorDetail
+
+
+class BadCsrf(Forbidden):
+    """A write came without the token of its session."""
+
+    code = "csrf"
+
+
+class BadCredentials(Unauthenticated):
+    """Log-in and password do not belong together."""
+
+    code = "bad_credentials"
+
+
+class TooManyAttempts(SmartsiteError):
+    """Log-in is locked for a while after repeated failures."""
+
+    code = "too_many_attempts"
+    status = 429
+
+    def __init__(self, message: str, *, retry_after_s: int) -> None:
+        super().__init__(message, hint=f"try again in {retry_after_s} s")
+        self.retry_after_s = retry_after_s
+
+
+_EXAMPLES: dict[int, tuple[str, str, str]] = {
+    401: ("unauthenticated", "nobody is logged in", "No session, or it has expired."),
+    403: ("forbidden", "this role may not review alerts", "The role lacks the right, or the CSRF token is missing."),
+    404: ("not_found", "there is no alert 7", "No such thing, or not of a site that the person may see."),
+    409: ("conflict", "alert 7 was already reviewed as confirmed", "The thing is no longer in the assumed state."),
+    413: ("too_large", "the request is larger than 65536 bytes", "The body is too large."),
+    415: ("unsupported_media_type", "send the body as application/json", "The body is not JSON."),
+    422: ("invalid_input", "the request does not fit", "A parameter or field does not fit; `fields` names it."),
+    429: ("too_many_attempts", "log-in is locked after repeated failures", "See the Retry-After header."),
+    503: ("unavailable", "the database is away", "A part is away for the moment; try again."),
+}
+_CODES = {404: "not_found", 405: "method_not_allowed", 413: "too_large", 415: "unsupported_media_type"}
+
+
+def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """OpenAPI entries of the errors that a route can answer with; 503 is always one of them."""
+    entries: dict[int | str, dict[str, Any]] = {}
+    for status in sorted({*statuses, 503}):
+        code, message, description = _EXAMPLES[status]
+        example = {"error": {"code": code, "message": message, "hint": "", "fields": []}}
+        entries[status] = {
+            "model": ErrorBody,
+            "description": description,
+            "content": {"application/json": {"example": example}},
+        }
+    return entries
+
+
+def install(app: FastAPI) -> None:
+    """Register the handlers on the application."""
+    app.add_exception_handler(SmartsiteError, _smartsite)
+    app.add_exception_handler(RequestValidationError, _validation)
+    app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(psycopg.Error, _database)
+    app.add_exception_handler(Exception, _unexpected)
+
+
+async def _answer(connection: HTTPConnection, error: SmartsiteError, fields: list[FieldFault] | None = None) -> JSONResponse | None:
+    if isinstance(connection, WebSocket):
+        # A browser's script sees a close code, but nothing of a refused handshake.
+        await connection.accept()
+        await connection.close(_SOCKET_CODE + error.status, error.code)
+        return None
+    body = ErrorBody(error=ErrorDetail(code=error.code, message=error.message, hint=error.hint, fields=fields or []))
+    headers = {"Cache-Control": "no-store"}
+    if isinstance(error, TooManyAttempts):
+        headers["Retry-After"] = str(error.retry_after_s)
+    elif isinstance(error, Unavailable):
+        headers["Retry-After"] = "2"
+    return JSONResponse(body.model_dump(), error.status, headers)
+
+
+async def _smartsite(connection: HTTPConnection, error: Exception) -> JSONResponse | None:
+    assert isinstance(error, SmartsiteError)
+    if error.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        logger.warning("request failed", extra={"path": connection.url.path, "code": error.code, "error": error.message})
+    return await _answer(connection, error)
+
+
+async def _validation(connection: HTTPConnection, error: Exception) -> JSONResponse | None:
+    assert isinstance(error, RequestValidationError)
+    # The input itself is not echoed: it may be a password.
+    faults = [FieldFault(field=".".join(str(part) for part in fault["loc"]), message=fault["msg"]) for fault in error.errors()]
+    return await _answer(connection, InvalidInput("the request does not fit", hint="correct the named fields"), faults)
+
+
+async def _http(connection: HTTPConnection, error: Exception) -> JSONResponse | None:
+    assert isinstance(error, HTTPException)
+    refused = SmartsiteError(str(error.detail))
+    refused.status = error.status_code
+    refused.code = _CODES.get(error.status_code, f"http_{error.status_code}")
+    if error.status_code == HTTPStatus.NOT_FOUND:
+        refused = NotFound(f"there is nothing at {connection.url.path}")
+    return await _answer(connection, refused)
+
+
+async def _database(connection: HTTPConnection, error: Exception) -> JSONResponse | None:
+    if is_outage(error):
+        logger.warning("database is away", extra={"path": connection.url.path, "error": str(error).strip()})
+        return await _answer(connection, Unavailable("the database is away", hint="try again in a few seconds"))
+    return await _unexpected(connection, error)
+
+
+async def _unexpected(connection: HTTPConnection, error: Exception) -> JSONResponse | None:
+    logger.error("request failed unexpectedly", exc_info=error, extra={"path": connection.url.path})
+    return await _answer(connection, SmartsiteError("something went wrong inside", hint="the server's log says what"))

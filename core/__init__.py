@@ -1,0 +1,1 @@
+"""The ground of the house: settings, clock, errors, database, the log, evidence, metrics. Imports no room."""

@@ -1,0 +1,98 @@
+// The one way to the HTTP API: same origin, session cookie, CSRF header on writes, one error class.
+
+const ROOT = '/api/v1'
+
+/** An answer other than 2xx, or none at all: `code` is the API's stable word, `network` where no answer came. */
+export class ApiError extends Error {
+  readonly code: string
+  readonly status: number
+  readonly hint: string
+
+  constructor(code: string, message: string, status: number, hint = '') {
+    super(message)
+    this.name = 'ApiError'
+    this.code = code
+    this.status = status
+    this.hint = hint
+  }
+}
+
+type Query = Record<string, string | number | null | undefined | string[]>
+
+let csrf = ''
+let onUnauthorised: () => void = () => undefined
+let onServerDate: (milliseconds: number) => void = () => undefined
+
+export function setCsrf(token: string): void {
+  csrf = token
+}
+
+/** Called when the session is over: the router then shows the log-in. */
+export function whenUnauthorised(callback: () => void): void {
+  onUnauthorised = callback
+}
+
+/** Called with the server's Date header of every answer, which has a resolution of one second. */
+export function whenServerDate(callback: (milliseconds: number) => void): void {
+  onServerDate = callback
+}
+
+export function address(path: string, query: Query = {}): string {
+  const parameters = new URLSearchParams()
+  for (const [name, value] of Object.entries(query)) {
+    if (value === null || value === undefined || value === '') continue
+    for (const one of Array.isArray(value) ? value : [value]) parameters.append(name, String(one))
+  }
+  const text = parameters.toString()
+  return `${ROOT}${path}${text ? `?${text}` : ''}`
+}
+
+/** Address of a WebSocket of the same host and port as the page. */
+export function socketAddress(path: string): string {
+  const scheme = location.protocol === 'https:' ? 'wss' : 'ws'
+  return `${scheme}://${location.host}${ROOT}${path}`
+}
+
+async function failure(response: Response): Promise<ApiError> {
+  let code = 'internal'
+  let message = `HTTP ${response.status}`
+  let hint = ''
+  if (response.headers.get('content-type')?.includes('json')) {
+    const body = (await response.json()) as { error?: { code?: string; message?: string; hint?: string } }
+    code = body.error?.code ?? code
+    message = body.error?.message ?? message
+    hint = body.error?.hint ?? ''
+  }
+  return new ApiError(code, message, response.status, hint)
+}
+
+async function call<T>(method: string, path: string, query: Query, body: unknown, signal?: AbortSignal): Promise<T> {
+  const headers: Record<string, string> = { Accept: 'application/json' }
+  if (body !== undefined) headers['Content-Type'] = 'application/json'
+  if (method !== 'GET') headers['X-CSRF-Token'] = csrf
+  let response: Response
+  try {
+    response = await fetch(address(path, query), {
+      method,
+      headers,
+      body: body === undefined ? undefined : JSON.stringify(body),
+      credentials: 'same-origin',
+      signal,
+    })
+  } catch (error) {
+    if (error instanceof DOMException && error.name === 'AbortError') throw error
+    throw new ApiError('network', String(error), 0)
+  }
+  const date = Date.parse(response.headers.get('date') ?? '')
+  if (!Number.isNaN(date)) onServerDate(date)
+  if (!response.ok) {
+    if (response.status === 401 && path !== '/session') onUnauthorised()
+    throw await failure(response)
+  }
+  return response.status === 204 ? (undefined as T) : ((await response.json()) as T)
+}
+
+export const get = <T>(path: string, query: Query = {}, signal?: AbortSignal): Promise<T> =>
+  call<T>('GET', path, query, undefined, signal)
+export const post = <T>(path: string, body: unknown): Promise<T> => call<T>('POST', path, {}, body)
+export const remove = <T>(path: string): Promise<T> => call<T>('DELETE', path, {}, undefined)

@@ -1,0 +1,53 @@
+// One function a route of the API.
+import { address, get, post, remove } from '@/api/client'
+import type {
+  Alert,
+  AlertDetail,
+  Camera,
+  Kind,
+  Page,
+  QuarantineRow,
+  SeriesAnswer,
+  Session,
+  Site,
+  SiteDetail,
+  SystemStatus,
+  Verdict,
+} from '@/api/types'
+
+export const api = {
+  session: () => get<Session>('/session'),
+  logIn: (login: string, password: string) => post<Session>('/session', { login, password }),
+  logOut: () => remove<void>('/session'),
+
+  sites: () => get<{ items: Site[] }>('/sites'),
+  site: (id: number) => get<SiteDetail>(`/sites/${id}`),
+  kinds: () => get<{ items: Kind[] }>('/kinds'),
+  cameras: (siteId?: number) => get<{ items: Camera[] }>('/cameras', { site_id: siteId }),
+
+  series: (
+    device: number,
+    query: { channel: string[]; start: number; end: number; points: number },
+    signal?: AbortSignal,
+  ) =>
+    get<SeriesAnswer>(
+      `/devices/${device}/series`,
+      { ...query, start: Math.round(query.start), end: Math.round(query.end) },
+      signal,
+    ),
+
+  alerts: (
+    query: { state: 'open' | 'all'; site_id?: number; severity?: string; limit?: number; cursor?: string },
+    signal?: AbortSignal,
+  ) => get<Page<Alert>>('/alerts', query, signal),
+  alert: (id: number, signal?: AbortSignal) => get<AlertDetail>(`/alerts/${id}`, {}, signal),
+  acknowledge: (id: number, comment: string) => post<unknown>(`/alerts/${id}/acknowledge`, { comment }),
+  review: (id: number, verdict: Verdict, reason: string) => post<unknown>(`/alerts/${id}/review`, { verdict, reason }),
+
+  system: () => get<SystemStatus>('/system'),
+  quarantine: (cursor?: string) => get<Page<QuarantineRow>>('/quarantine', { limit: 50, cursor }),
+}
+
+export const evidenceAddress = (sha256: string): string => address(`/evidence/${sha256}`)
+export const snapshotAddress = (camera: number, turn: number): string =>
+  address(`/cameras/${camera}/snapshot.jpg`, { t: turn })

@@ -1,0 +1,250 @@
+// What the API under /api/v1 answers. Times are milliseconds since the epoch, UTC; boxes are shares of the frame, 0..1.
+
+export type Language = 'zh' | 'en'
+export type Severity = 'info' | 'warning' | 'major' | 'critical'
+export type SiteState = 'green' | 'yellow' | 'red' | 'grey'
+export type Verdict = 'confirmed' | 'false_alarm'
+
+export interface Named {
+  name: string
+  name_en: string
+}
+
+export interface Person extends Named {
+  id: number
+  code: string
+  role: string
+  language: Language
+  all_sites: boolean
+  sites: number[]
+}
+
+export interface Session {
+  person: Person
+  csrf: string
+}
+
+export interface Reason {
+  code: string
+  zh: string
+  en: string
+}
+
+export interface Availability {
+  total: number
+  online: number
+}
+
+export interface Unit extends Named {
+  role: 'builder' | 'contractor' | 'supervisor'
+}
+
+export interface Site extends Named {
+  id: number
+  code: string
+  address: string
+  latitude: number | null
+  longitude: number | null
+  time_zone: string
+  stage: string
+  state: SiteState
+  reason: Reason | null
+  devices: Availability
+  cameras: Availability
+  open_alerts: Record<Severity, number>
+  units: Unit[]
+}
+
+export interface SiteDetail extends Omit<Site, 'devices' | 'cameras'> {
+  devices: Device[]
+  cameras: Camera[]
+}
+
+export interface EnumSymbol {
+  value: number
+  label: string
+  label_en: string
+}
+
+export interface Channel {
+  name: string
+  label: string
+  label_en: string
+  unit: string
+  type: 'real' | 'double' | 'bigint' | 'enum'
+  minimum: number | null
+  maximum: number | null
+  symbols?: unknown
+}
+
+export interface Kind extends Named {
+  kind: string
+  channels: Channel[]
+}
+
+export interface Reading {
+  value: number | null
+  quality?: string
+}
+
+export interface Limit {
+  raise_above?: number | null
+  raise_below?: number | null
+  severity?: Severity
+}
+
+export interface Device extends Named {
+  id: number
+  site_id: number
+  code: string
+  kind: string
+  online: boolean | null
+  last_time: number | null
+  last_seen_at: number | null
+  values: Record<string, Reading>
+  limits: Record<string, Limit>
+}
+
+export interface Camera extends Named {
+  id: number
+  site_id: number
+  code: string
+  zone: string
+  state: string
+  reason: string
+  since: number | null
+  fps: number | null
+  frames_analysed: number | null
+}
+
+export interface Alert {
+  id: number
+  rule: string
+  rule_name: { zh: string; en: string }
+  rule_kind: string
+  severity: Severity
+  site_id: number
+  site_name: string
+  subject: { type: 'device' | 'camera'; id: number; code: string } & Named
+  metric: string
+  unit: string
+  started_at: number
+  raised_at: number
+  ended_at: number | null
+  cleared_at: number | null
+  cleared_by: string | null
+  acknowledged_at: number | null
+  acknowledged_by: string | null
+  verdict: Verdict | null
+  reviewed_at: number | null
+  reviewed_by: string | null
+  first_value: number | null
+  last_value: number | null
+  max_value: number | null
+  limit_value: number | null
+  quality: Record<string, unknown>
+  frame_sha256: string | null
+  crop_sha256: string | null
+  deliveries_summary: { accepted: number; pending: number; failed: number }
+}
+
+export interface AlertEvent {
+  id?: number
+  at: number
+  kind: string
+  actor: string
+  detail: Record<string, unknown>
+}
+
+export interface Delivery {
+  id?: number
+  target: string
+  phase: string
+  state: string
+  reason: string
+  attempts: number
+  receipt: string | null
+  accepted_at: number | null
+  validated_at: number | null
+}
+
+export interface Notification {
+  id?: number
+  person: string | ({ code?: string } & Partial<Named>)
+  channel: string
+  phase: string
+  state: string
+  reason: string
+  sent_at: number | null
+}
+
+export interface AlertDetail extends Alert {
+  events: AlertEvent[]
+  deliveries: Delivery[]
+  notifications: Notification[]
+}
+
+export interface Page<T> {
+  items: T[]
+  next: string | null
+}
+
+export interface Series {
+  time: number[]
+  value: (number | null)[]
+  minimum?: (number | null)[]
+  maximum?: (number | null)[]
+}
+
+export interface SeriesAnswer {
+  device_id: number
+  start: number
+  end: number
+  series: Record<string, Series>
+  source: 'raw' | 'bucket'
+  bucket_ms: number | null
+}
+
+export interface Worker {
+  name: string
+  room: string
+  pid: number
+  started_at: number
+  beat_at: number
+  healthy: boolean
+}
+
+export interface SystemStatus {
+  workers: Worker[]
+  counts: Record<string, number>
+  log: { streams: number; lag: number }
+}
+
+export interface QuarantineRow {
+  id: number
+  arrived_at: number
+  source: string
+  device_id: number | null
+  client?: string
+  topic?: string
+  reason: string
+  detail: string
+  payload_bytes?: number
+}
+
+/** One message of the live WebSocket: only what changed since the message before. */
+export interface LiveBatch {
+  type: 'batch'
+  readings?: { device_id: number; site_id: number; time: number; values: Record<string, number | Reading | null> }[]
+  alerts?: Alert[]
+  sites?: (Partial<Site> & { id: number })[]
+  devices?: (Partial<Device> & { id: number })[]
+  cameras?: (Partial<Camera> & { id: number })[]
+}
+
+export interface LiveHello {
+  type: 'hello'
+  time?: number
+}
+
+export type LiveMessage = LiveBatch | LiveHello
