@@ -46,7 +46,6 @@ _TUNING: Mapping[str, str] = MappingProxyType(
         "shared_buffers": "256MB",
         "max_wal_size": "2GB",
         "checkpoint_completion_target": "0.9",
-        "wal_compression": "lz4",
         "jit": "off",
         "timezone": "UTC",
         "log_timezone": "UTC",
