@@ -11,7 +11,7 @@ import tomllib
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from core.errors import ConfigurationError
@@ -46,12 +46,63 @@ class IngestSettings(Section):
     )
 
 
+class CameraSettings(Section):
+    """How one camera is read and judged. The defaults of all cameras; `options` of a camera overrides each by name."""
+
+    fps: float = Field(
+        default=1, gt=0, le=30, description="Pictures a second that are looked at while nothing happens."
+    )
+    attentive_fps: float = Field(
+        default=5, gt=0, le=30, description="Pictures a second while a bare head is being judged or somebody watches."
+    )
+    transport: Literal["tcp", "udp"] = Field(default="tcp", description="How RTSP carries the video.")
+    loop: bool = Field(default=False, description="Play a file again and again instead of once.")
+    open_timeout_s: float = Field(default=8, gt=0, le=120, description="Seconds a camera has to answer.")
+    read_timeout_s: float = Field(
+        default=5, gt=0, le=120, description="Seconds without data after which it is stalled."
+    )
+    gate_share: float = Field(
+        default=0.0003,
+        ge=0,
+        le=1,
+        description="Share of the picture that must change before it is looked at; 0: always.",
+    )
+    gate_look_s: float = Field(default=30, gt=0, description="Seconds after which a still picture is looked at anyway.")
+    score: float = Field(default=0.5, gt=0, le=1, description="Least score of a box that counts in the vote.")
+    head_px: float = Field(default=16, ge=1, description="Heads lower than this many pixels are unknown: no vote.")
+    vote_positive: int = Field(
+        default=5, ge=1, le=100, description="Bare-headed looks at one person that make an episode ..."
+    )
+    vote_window: int = Field(default=8, ge=1, le=100, description="... out of that many newest looks at the person.")
+    quiet_s: float = Field(default=10, gt=0, description="Seconds without a bare head after which its episode ends.")
+    cool_down_s: float = Field(
+        default=300,
+        ge=0,
+        description="Seconds after an episode was last seen in which its camera and zone start no other.",
+    )
+
+    @model_validator(mode="after")
+    def _vote_can_be_won(self) -> CameraSettings:
+        if self.vote_positive > self.vote_window:
+            raise ValueError(f"vote_positive {self.vote_positive} is above vote_window {self.vote_window}")
+        return self
+
+
 class VisionSettings(Section):
     """Cameras, detector and episodes."""
 
     worker: str = Field(
         default="1", pattern=r"^[a-z0-9-]{1,32}$", description="Name of this worker, unique among vision workers."
     )
+    model: Path | None = Field(
+        default=None, description="OpenVINO model (.xml beside its .bin); empty: the built-in one."
+    )
+    threads: int = Field(default=1, ge=1, le=64, description="Threads of one inference.")
+    live_host: str = Field(
+        default="127.0.0.1", description="Address on which api fetches live pictures; it has no log-in."
+    )
+    live_port: int = Field(default=8091, ge=0, le=65535, description="Port of it; 0 takes a free one.")
+    camera: CameraSettings = CameraSettings()
 
 
 class AlertsSettings(Section):
@@ -65,6 +116,21 @@ class ApiSettings(Section):
 
     host: str = Field(default="127.0.0.1", description="Address to listen on.")
     port: int = Field(default=8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
+    web_dir: Path | None = Field(
+        default=None, description="Folder of the built web page; empty: the one that the package carries."
+    )
+    proxies: list[str] = Field(
+        default=[],
+        description="Addresses of reverse proxies whose X-Forwarded-For and X-Forwarded-Proto are believed; '*': any.",
+    )
+    session_hours: float = Field(default=12, gt=0, le=8760, description="Hours after which one must log in again.")
+    login_attempts: int = Field(
+        default=5, ge=1, description="Failed log-ins of one name from one address after which it is locked there."
+    )
+    login_lock_minutes: float = Field(
+        default=15, gt=0, le=1440, description="Minutes that a lock lasts, and that failures are remembered."
+    )
+    max_body_kb: int = Field(default=64, ge=1, description="Largest request body that is read, in KiB.")
 
 
 class LogSettings(Section):
