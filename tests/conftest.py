@@ -12,7 +12,7 @@ from pathlib import Path
 import psycopg
 import pytest
 from psycopg import sql
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.conninfo import conninfo_to_dict
 
 from core.database import connect
 from core.migrate import migrate
@@ -54,27 +54,33 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
             pytest.skip(reason)
 
 
+def let_in(folder: Path) -> Path:
+    """Open a temporary folder to the user that the embedded server runs as where the tests run as root."""
+    for path in (folder, *folder.parents):
+        if path == folder or "pytest-" in str(path):
+            path.chmod(0o755)
+    return folder
+
+
 @pytest.fixture(scope="session")
 def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Address of a server with an empty, migrated template database called `template_smartsite_<pid>`."""
+    """Address of a server that holds a migrated template database called `template_smartsite_<pid>`."""
     given = os.environ.get("SMARTSITE_TEST_DATABASE_URL")
-    server = None
-    if given is None:
-        folder = tmp_path_factory.mktemp("postgres")
-        for parent in (folder, *folder.parents):
-            if parent.name.startswith("pytest-"):
-                parent.chmod(0o755)  # the server runs as another user where the tests run as root
-        server = EmbeddedPostgres(folder, durable=False)
-        given = server.start()
-    template = f"template_smartsite_{os.getpid()}"
-    with psycopg.connect(given, autocommit=True) as admin:
-        admin.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(template)))
-    asyncio.run(_migrate(_with_database(given, template)))
-    yield given
-    with psycopg.connect(given, autocommit=True) as admin:
-        admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(template)))
-    if server is not None:
-        server.stop()
+    server = EmbeddedPostgres(let_in(tmp_path_factory.mktemp("postgres")), durable=False) if given is None else None
+    url = given or ""
+    try:
+        if server is not None:
+            url = server.start()
+        template = sql.Identifier(f"template_smartsite_{os.getpid()}")
+        with psycopg.connect(url, autocommit=True) as admin:
+            admin.execute(sql.SQL("CREATE DATABASE {}").format(template))
+        asyncio.run(_migrate(_with_database(url, f"template_smartsite_{os.getpid()}")))
+        yield url
+        with psycopg.connect(url, autocommit=True) as admin:
+            admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(template))
+    finally:
+        if server is not None:
+            server.stop()
 
 
 async def _migrate(url: str) -> None:
@@ -102,8 +108,14 @@ def database_url(postgres: str) -> Iterator[str]:
             )
         )
     yield _with_database(postgres, name)
-    with psycopg.connect(make_conninfo(postgres), autocommit=True) as admin:
+    with psycopg.connect(postgres, autocommit=True) as admin:
         admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+@pytest.fixture
+def open_folder(tmp_path: Path) -> Path:
+    """A temporary folder in which an embedded server can keep its data."""
+    return let_in(tmp_path)
 
 
 @pytest.fixture

@@ -101,7 +101,7 @@ CREATE TABLE device_seen (
 
 -- Readers of the registry hold it in memory and reload when the version moves.
 CREATE TABLE registry_version (
-    only boolean PRIMARY KEY DEFAULT true CHECK (only),
+    single boolean PRIMARY KEY DEFAULT true CHECK (single),
     version bigint NOT NULL
 );
 INSERT INTO registry_version (version) VALUES (1);

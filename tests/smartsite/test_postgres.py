@@ -1,0 +1,65 @@
+"""The embedded PostgreSQL: what is acknowledged stays, whatever is killed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import psycopg
+
+from smartsite.postgres import EmbeddedPostgres
+from tests.support.wait import eventually
+
+_OWNER = """
+import pathlib, sys, psycopg
+from smartsite.postgres import EmbeddedPostgres
+server = EmbeddedPostgres(pathlib.Path(sys.argv[1]))
+with psycopg.connect(server.start(), autocommit=True) as connection:
+    connection.execute("CREATE TABLE kept (n int)")
+    connection.execute("INSERT INTO kept VALUES (7)")
+print(server.pid, flush=True)
+sys.stdin.read()
+"""
+
+
+async def test_a_killed_server_comes_back_on_the_same_address(open_folder: Path) -> None:
+    server = EmbeddedPostgres(open_folder)
+    url = server.start()
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("CREATE TABLE kept AS SELECT 42 AS n")
+    assert server.pid is not None
+    os.kill(server.pid, signal.SIGKILL)
+    await eventually(lambda: not server.is_running())
+    assert server.start() == url
+    with psycopg.connect(url) as connection:
+        assert connection.execute("SELECT n FROM kept").fetchone() == (42,)
+    server.stop()
+    assert not server.is_running()
+
+
+async def test_a_killed_owner_leaves_nothing_that_stops_the_next_start(open_folder: Path) -> None:
+    owner = subprocess.Popen(
+        [sys.executable, "-c", _OWNER, str(open_folder)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert owner.stdout is not None
+    pid = int(owner.stdout.readline())
+    owner.kill()
+    owner.communicate()
+    server = EmbeddedPostgres(open_folder)
+    with psycopg.connect(server.start()) as connection:
+        assert connection.execute("SELECT n FROM kept").fetchone() == (7,)
+    assert server.pid != pid
+    server.stop()
+
+
+def test_a_half_made_cluster_is_made_anew(open_folder: Path) -> None:
+    half = open_folder / "postgres" / "cluster.new"
+    half.mkdir(parents=True)
+    (half / "junk").write_text("killed in the middle of initdb")
+    server = EmbeddedPostgres(open_folder)
+    server.start()
+    assert not half.exists()
+    server.stop()
