@@ -27,3 +27,32 @@ FROM device d JOIN site s ON s.id = d.site_id ORDER BY s.code, d.code
 SELECT c.id, c.site_id, c.code, c.name, c.name_en, c.url, c.zone, c.options, c.latitude, c.longitude,
        c.enabled AND s.enabled AS enabled
 FROM camera c JOIN site s ON s.id = c.site_id ORDER BY s.code, c.code
+
+-- tables_lock_timeout --
+SELECT set_config('lock_timeout', %(timeout)s, true)
+
+-- tables_columns --
+SELECT attname, format_type(atttypid, atttypmod)
+FROM pg_attribute
+WHERE attrelid = to_regclass(%(table)s) AND attnum > 0 AND NOT attisdropped
+
+-- tables_timescaledb --
+SELECT EXISTS (SELECT FROM pg_extension WHERE extname = 'timescaledb')
+
+-- tables_make_hypertable --
+-- The primary key serves the queries, the default index on time alone would only cost.
+SELECT create_hypertable(%(table)s::regclass, by_range('time', %(week)s::interval), create_default_indexes => false)
+
+-- tables_is_partitioned --
+SELECT relkind = 'p' FROM pg_class WHERE oid = to_regclass(%(table)s)
+
+-- tables_partitions --
+SELECT c.relname
+FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+WHERE i.inhparent = to_regclass(%(table)s)
+
+-- tables_drop_chunks --
+SELECT drop_chunks(%(table)s::regclass, older_than => %(before)s::timestamptz)
+
+-- tables_trim_unknown --
+DELETE FROM reading_unknown WHERE time < %(before)s

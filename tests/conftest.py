@@ -89,7 +89,9 @@ async def _migrate(url: str) -> None:
 
     async with await connect(DatabaseSettings(url=url), application="tests") as connection:
         await migrate(connection)
+        # Room for readings of today, and of the day on which the fake clock stands.
         await reconcile(connection, load_profiles(None))
+        await reconcile(connection, load_profiles(None), now=FakeClock().now())
 
 
 def _with_database(url: str, name: str) -> str:
