@@ -52,12 +52,12 @@ def command_line(command: list[str] | tuple[str, ...], *, parent: int) -> list[s
 
 
 def main(arguments: list[str]) -> int:
-    """The launcher: ``arguments`` are PARENT_PID, ``--`` and the command."""
+    """The launcher: ``arguments`` are PARENT_PID, ``--`` and the command. On Linux it does not come back."""
     parent, command = int(arguments[0]), arguments[2:]
-    if not sys.platform.startswith("linux"):
-        return _watch(parent, command)
-    tie_to_parent(parent)
-    os.execvp(command[0], command)
+    if sys.platform.startswith("linux"):
+        tie_to_parent(parent)
+        os.execvp(command[0], command)  # noqa: S606 - no shell is the point
+    return _watch(parent, command)
 
 
 if __name__ == "__main__":

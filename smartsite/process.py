@@ -56,19 +56,24 @@ class Process:
 
     async def start(self) -> None:
         """Starts it; raises Unavailable when the program cannot be started at all."""
+        # A pipe of our own and not asyncio's: with that one, wait() would wait for every heir of the pipe as well.
+        reading, writing = os.pipe()
         try:
             self._process = await asyncio.create_subprocess_exec(
                 *command_line(self._spec.command, parent=os.getpid()),
                 stdin=asyncio.subprocess.DEVNULL,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.STDOUT,
+                stdout=writing,
+                stderr=writing,
                 env={**os.environ, **self._spec.environment},
                 # A group of its own: Ctrl-C in the terminal reaches the supervisor alone, which stops in order.
                 start_new_session=True,
             )
         except OSError as error:
+            os.close(reading)
             raise Unavailable(f"{self.name} cannot be started: {error}") from error
-        self._pump = asyncio.create_task(self._forward(), name=f"output of {self.name}")
+        finally:
+            os.close(writing)
+        self._pump = asyncio.create_task(self._forward(reading), name=f"output of {self.name}")
 
     async def wait(self) -> str:
         """Waits until it ends and says how, for a person."""
@@ -114,17 +119,18 @@ class Process:
         if self._pump is not None:
             await self._pump
 
-    async def _forward(self) -> None:
+    async def _forward(self, descriptor: int) -> None:
         """Copies its output line by line; a line without end is cut at 64 KiB."""
-        assert self._process is not None
-        assert self._process.stdout is not None
-        rest = b""
-        while chunk := await self._process.stdout.read(_CHUNK):
-            *lines, rest = (rest + chunk).split(b"\n")
-            for line in lines:
-                self._sink(self.name, line.decode(errors="replace"))
-            if len(rest) > _CHUNK:
+        stream = asyncio.StreamReader()
+        with os.fdopen(descriptor, "rb", 0) as pipe:
+            await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(stream), pipe)
+            rest = b""
+            while chunk := await stream.read(_CHUNK):
+                *lines, rest = (rest + chunk).split(b"\n")
+                for line in lines:
+                    self._sink(self.name, line.decode(errors="replace"))
+                if len(rest) > _CHUNK:
+                    self._sink(self.name, rest.decode(errors="replace"))
+                    rest = b""
+            if rest:
                 self._sink(self.name, rest.decode(errors="replace"))
-                rest = b""
-        if rest:
-            self._sink(self.name, rest.decode(errors="replace"))

@@ -17,9 +17,9 @@ class Verdict:
 class RestartPolicy:
     """Back-off with a budget: quick restarts at first, slow and visible ones when they do not help.
 
-    The first ``budget`` deaths within ``window_s`` seconds are answered after ``first_delay_s``, doubled each time. When
-    the budget is spent the process counts as failing and is tried every ``slow_delay_s``: it is never given up, because
-    what broke it (a full disk, a database that moved) may be mended by hand while the rest goes on.
+    The first ``budget`` deaths within ``window_s`` seconds are answered after ``first_delay_s``, doubled each time.
+    When the budget is spent the process counts as failing and is tried every ``slow_delay_s``: it is never given up,
+    because what broke it (a full disk, a database that moved) may be mended by hand while the rest goes on.
     """
 
     def __init__(

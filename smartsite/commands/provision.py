@@ -1,0 +1,41 @@
+"""``smartsite provision``: sites, units, people, devices and cameras from files."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+from pathlib import Path
+
+from core.settings import Settings
+
+HELP = "bring sites, people, devices and cameras into the registry"
+DESCRIPTION = """\
+Reads TOML or CSV files and makes the registry agree with them. Running it again changes nothing. Rows that are wrong
+are named with file and place and left out; the others are applied, and the exit status is 1.
+"""
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="a .toml or .csv file")
+
+
+def run(options: argparse.Namespace, settings: Settings) -> int:
+    from core import logs
+    from smartsite.database_part import database_at_hand
+
+    logs.setup(settings.log, process="provision")
+    with database_at_hand(settings) as reachable:
+        return asyncio.run(_provision(reachable, options.files))
+
+
+async def _provision(settings: Settings, files: list[Path]) -> int:
+    from core.database import connect
+    from sensors import provision
+    from smartsite.console import complain, say
+
+    async with await connect(settings.database, application="provision") as connection:
+        report = await provision.apply(connection, files)
+    for error in report.errors:
+        complain(f"smartsite: {error}")
+    say(str(report))
+    return 1 if report.errors else 0

@@ -1,0 +1,85 @@
+"""A whole installation on one machine: data directory, database, schema and rooms, under one supervisor."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from types import TracebackType
+
+from core.clock import Clock
+from core.settings import Settings
+from smartsite import rooms, watchdog
+from smartsite.database_part import DatabasePart, with_database
+from smartsite.datadir import DataDirectory
+from smartsite.postgres import EmbeddedPostgres
+from smartsite.process import Process, ProcessSpec
+from smartsite.schema import bring_up_to_date
+from smartsite.supervisor import Supervisor
+
+logger = logging.getLogger(__name__)
+
+
+class Installation:
+    """An asynchronous context manager: inside, the database answers and is migrated; on leaving, all parts are stopped.
+
+    ``settings`` are those in force inside: with the address of the embedded database where none is configured.
+    """
+
+    def __init__(self, settings: Settings, *, clock: Clock) -> None:
+        self.settings = settings
+        self._clock = clock
+        self.directory = DataDirectory(settings.data_dir)
+        self.supervisor = Supervisor(clock=clock, board=self.directory.run / "parts.json")
+        self._watchdog: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Installation:
+        self.directory.__enter__()
+        try:
+            if self.settings.database.url is None:
+                server = EmbeddedPostgres(self.settings.data_dir)
+                database = DatabasePart(server, address=self.directory.run / "database.url")
+                await self.supervisor.launch(database)
+                self.settings = with_database(self.settings, database.url)
+            for name in await bring_up_to_date(self.settings, clock=self._clock):
+                logger.info("migrated", extra={"migration": name})
+        except BaseException:
+            await self.supervisor.shut_down()
+            self.directory.__exit__(None, None, None)
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._watchdog is not None:
+            self._watchdog.cancel()
+            await asyncio.wait([self._watchdog])
+        await self.supervisor.shut_down()
+        self.directory.__exit__(kind, error, trace)
+
+    def environment(self) -> dict[str, str]:
+        """What a process of this installation finds in its environment, beside what we found in ours."""
+        assert self.settings.database.url is not None
+        return {
+            "SMARTSITE_DATA_DIR": str(self.directory.root),
+            "SMARTSITE_DATABASE__URL": self.settings.database.url.get_secret_value(),
+            "PROMETHEUS_MULTIPROC_DIR": str(self.directory.metrics),
+            "PYTHONUNBUFFERED": "1",
+        }
+
+    async def launch(self, spec: ProcessSpec) -> None:
+        """Starts a process and keeps it running."""
+        await self.supervisor.launch(Process(spec))
+
+    async def launch_rooms(self) -> None:
+        """Starts every room, and from then on watches for rooms that hang."""
+        for spec in rooms.specs(self.environment()):
+            await self.launch(spec)
+        self._watchdog = asyncio.create_task(
+            watchdog.watch(self.settings.database, clock=self._clock, processes=self._rooms, kill=self.supervisor.kill),
+            name="watchdog",
+        )
+
+    def _rooms(self) -> dict[int, str]:
+        states = self.supervisor.states.values()
+        return {state.pid: state.name for state in states if state.pid is not None and state.name in rooms.SERVICES}

@@ -1,0 +1,102 @@
+"""The keeper: periodic house-keeping of the database. Several may run; the one that holds the lock works."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+
+import psycopg
+from apscheduler.schedulers.asyncio import AsyncIOScheduler
+
+from core import log
+from core.clock import Clock, SystemClock
+from core.database import Reconnecting, is_outage
+from core.settings import Settings
+from core.sql import queries
+from core.workers import Heartbeat
+
+logger = logging.getLogger(__name__)
+
+_SQL = queries("smartsite")
+_LOCK = 0x5317E002
+_QUARANTINE_DAYS = 30
+_QUARANTINE_PER_DEVICE = 1000
+_SILENT = timedelta(hours=1)
+
+Job = Callable[[psycopg.AsyncConnection], Awaitable[None]]
+
+
+class Housekeeping:
+    """The jobs. Each runs on the keeper's own connection and is safe to run again at any time."""
+
+    def __init__(self, settings: Settings, clock: Clock) -> None:
+        self._settings = settings
+        self._clock = clock
+
+    async def partitions(self, connection: psycopg.AsyncConnection) -> None:
+        """Makes the tables of the coming weeks and drops those past their retention."""
+        from sensors import tables
+        from sensors.profiles import load_profiles
+
+        await tables.maintain(connection, load_profiles(), self._clock.now())
+
+    async def log(self, connection: psycopg.AsyncConnection) -> None:
+        """Drops entries of the log that every registered reader has read."""
+        await log.trim(connection, now=self._clock.now(), max_bytes=self._settings.database.log_max_mb * 1_000_000)
+
+    async def leftovers(self, connection: psycopg.AsyncConnection) -> None:
+        """Drops expired sessions, old quarantine and the rows of workers long gone."""
+        now = self._clock.now()
+        await connection.execute(_SQL["expired_sessions"], {"now": now})
+        await connection.execute(
+            _SQL["old_quarantine"],
+            {"before": now - timedelta(days=_QUARANTINE_DAYS), "per_device": _QUARANTINE_PER_DEVICE},
+        )
+        await connection.execute(_SQL["silent_workers"], {"before": now - _SILENT})
+
+
+class Keeper:
+    """Runs jobs one at a time on one connection that holds the lock; without the lock a turn is passed over."""
+
+    def __init__(self, keeper: Reconnecting) -> None:
+        self._keeper = keeper
+        self._turn = asyncio.Lock()
+
+    async def run(self, job: Job) -> bool:
+        """Runs a job if this process is the one that keeps house; True when it ran to its end."""
+        async with self._turn:
+            try:
+                async with self._keeper.connection() as connection:
+                    # Granted again to the session that has it: as good as asking whether we still do.
+                    row = await (await connection.execute(_SQL["housekeeping_lock"], {"key": _LOCK})).fetchone()
+                    if row is None or not row[0]:
+                        return False
+                    await job(connection)
+            except psycopg.Error as error:
+                if not is_outage(error):
+                    raise
+                logger.warning("housekeeping put off: the database is away", extra={"job": job.__name__})
+                return False
+        logger.debug("housekeeping done", extra={"job": job.__name__})
+        return True
+
+
+async def serve(settings: Settings, stop: asyncio.Event) -> None:
+    """Keeps house until ``stop`` is set."""
+    clock = SystemClock()
+    connection = Reconnecting(settings.database, application="keeper", clock=clock)
+    keeper, jobs = Keeper(connection), Housekeeping(settings, clock)
+    scheduler = AsyncIOScheduler(timezone="UTC", job_defaults={"coalesce": True, "max_instances": 1})
+    for job, seconds in ((jobs.partitions, 3600), (jobs.log, 20), (jobs.leftovers, 600)):
+        # Due at once too: a machine that is switched on for an hour a day must not miss its turn for ever.
+        scheduler.add_job(
+            keeper.run, "interval", args=[job], seconds=seconds, next_run_time=clock.now(), id=job.__name__
+        )
+    scheduler.start()
+    try:
+        await Heartbeat("keeper", room="smartsite", settings=settings.database, clock=clock).run(stop)
+    finally:
+        scheduler.shutdown(wait=False)
+        await connection.close()
