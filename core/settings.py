@@ -11,7 +11,7 @@ import tomllib
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from core.errors import ConfigurationError
@@ -105,10 +105,71 @@ class VisionSettings(Section):
     camera: CameraSettings = CameraSettings()
 
 
+Severity = Literal["info", "warning", "major", "critical"]
+
+
+class TargetSettings(Section):
+    """One regulator to which violations are reported."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,31}$", description="Name by which rules and deliveries know it.")
+    adapter: str = Field(default="reference", description="File in alerts/adapters/ that speaks the regulator's API.")
+    url: str = Field(pattern=r"^https?://", description="Base address of the regulator's API.")
+    client_id: str = Field(
+        default="",
+        pattern="^[!-~]*$",
+        description="Number under which the regulator has registered this platform.",
+    )
+    secret: SecretStr = Field(default=SecretStr(""), description="Secret that came with it; whsec_... for `reference`.")
+    push_on: Literal["raise", "end", "both"] = Field(
+        default="both", description="Whether the raise, the end (with the maximum reached) or both are reported."
+    )
+    rules: list[str] = Field(
+        default=[], description="Patterns (`pm10-*`) of rules reported here, besides the rules that name this target."
+    )
+    sites: list[str] = Field(default=[], description="Codes of the sites reported here; empty: all sites.")
+    min_severity: Severity = Field(default="info", description="Least severity that is reported.")
+    keys: bool = Field(
+        default=True, description="Whether the regulator takes an idempotency key, so that sending again is harmless."
+    )
+    on_uncertain: Literal["ask", "resend"] = Field(
+        default="ask",
+        description="Without keys, when a reply was lost: wait for a person (`ask`), or risk a double (`resend`).",
+    )
+    timeout_s: float = Field(default=10, gt=0, le=300, description="Seconds that one call may take from end to end.")
+    in_flight: int = Field(default=4, ge=1, le=64, description="Calls to this regulator at the same time.")
+    give_up_days: float = Field(default=14, gt=0, description="Days of failing after which a delivery is given up.")
+
+
+class NotifySettings(Section):
+    """Who on a site is told of a violation, and how."""
+
+    officer: Severity = Field(default="info", description="Least severity of which a site's safety officers are told.")
+    supervisor: Severity = Field(default="major", description="Least severity of which its supervisors are told.")
+    link: str = Field(
+        default="http://127.0.0.1:8000",
+        pattern=r"^https?://",
+        description="Address of the web page as officers reach it; messages link to the alert there.",
+    )
+    timeout_s: float = Field(default=10, gt=0, le=120, description="Seconds that one message may take.")
+    in_flight: int = Field(default=4, ge=1, le=64, description="Messages under way at the same time.")
+    give_up_hours: float = Field(default=24, gt=0, description="Hours of failing after which a message is given up.")
+
+
 class AlertsSettings(Section):
     """Rules, regulator targets and notifications."""
 
     rules: list[Path] = Field(default=[], description="Rule files; empty: the built-in pack.")
+    targets: list[TargetSettings] = Field(default=[], description="Regulators to which violations are reported.")
+    notify: NotifySettings = NotifySettings()
+
+    @field_validator("targets")
+    @classmethod
+    def _names_are_unique(cls, targets: list[TargetSettings]) -> list[TargetSettings]:
+        names = [target.name for target in targets]
+        doubled = sorted({name for name in names if names.count(name) > 1})
+        if doubled:
+            raise ValueError(f"two targets have the same name: {', '.join(doubled)}")
+        return targets
 
 
 class ApiSettings(Section):

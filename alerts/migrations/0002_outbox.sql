@@ -10,14 +10,18 @@ CREATE TABLE delivery (
     reason text NOT NULL DEFAULT '',                -- why it is in this state
     payload jsonb NOT NULL,                         -- canonical event; the adapter maps it
     attempts integer NOT NULL DEFAULT 0,
-    next_attempt_at timestamptz NOT NULL,
+    pending_since timestamptz NOT NULL,             -- when it became due for the first time; giving up counts from here
+    next_attempt_at timestamptz NOT NULL,           -- of the next send, or when accepted of the next poll; 'infinity': none
+    leased_by bigint,                               -- the worker that is at it, by its advisory lock; dead: lock gone
+    leased_until timestamptz,
+    in_doubt_since timestamptz,                     -- receivers without keys: set before a send, cleared by a definite answer
     receipt text,                                   -- the regulator's number of an asynchronous result
     created_at timestamptz NOT NULL,
     accepted_at timestamptz,
     validated_at timestamptz,
     UNIQUE (alert_id, target, phase, amendment)
 );
-CREATE INDEX delivery_due ON delivery (next_attempt_at) WHERE state IN ('pending', 'accepted');
+CREATE INDEX delivery_due ON delivery (target, next_attempt_at) WHERE state IN ('pending', 'accepted');
 CREATE INDEX delivery_alert ON delivery (alert_id);
 
 CREATE TABLE delivery_attempt (
