@@ -1,0 +1,148 @@
+"""One HTTP call to a regulator that may be slow, broken or hostile, and what its answer means in general.
+
+The answer is read at most to a cap and within one time-out from end to end; redirects are never followed, for a signed
+violation must not travel to an address that nobody configured.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+import httpx
+
+from alerts.adapters.base import Outcome
+from core.logs import redact_url
+
+ANSWER_BYTES_MAX = 64 * 1024
+_KEPT_CHARACTERS = 2048
+
+# The call arrived and was refused as such: calling again without a change is of no use.
+_CONFIGURATION = frozenset({400, 401, 403, 404, 405, 406, 409, 410, 411, 413, 414, 415, 422, 451, 501})
+# A gateway speaks here, not the regulator: whether the call got through is not known.
+_IN_DOUBT = frozenset({502, 504})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """An HTTP answer; `body` is cut at 64 KiB, `text` at 2 KB."""
+
+    status: int
+    headers: httpx.Headers
+    body: bytes
+    request: dict[str, Any]
+
+    @property
+    def text(self) -> str:
+        """The start of the body as it is kept with the attempt."""
+        # PostgreSQL text holds no NUL.
+        return self.body[: _KEPT_CHARACTERS * 4].decode("utf-8", "replace").replace("\0", "\ufffd")[:_KEPT_CHARACTERS]
+
+
+async def exchange(
+    client: httpx.AsyncClient,
+    method: str,
+    url: str,
+    *,
+    headers: Mapping[str, str],
+    content: bytes,
+    timeout_s: float,
+    masked: frozenset[str] = frozenset(),
+    about: Mapping[str, Any] | None = None,
+) -> Answer | Outcome:
+    """Make one call; an Outcome where no answer came.
+
+    `masked` names the headers (lower case) whose values are kept as `***`; `about` is added to what is kept of the
+    request, which is never its body: that follows from the delivery's payload.
+    """
+    kept = {
+        "method": method,
+        "url": redact_url(url),
+        "headers": {name: "***" if name.lower() in masked else value for name, value in headers.items()},
+        "bytes": len(content),
+        **(about or {}),
+    }
+    try:
+        async with (
+            asyncio.timeout(timeout_s),
+            # No compression: a small answer cannot unfold into a large one.
+            client.stream(
+                method,
+                url,
+                headers={"accept-encoding": "identity", **headers},
+                content=content,
+                follow_redirects=False,
+                timeout=timeout_s,
+            ) as response,
+        ):
+            body = await _read(response)
+            return Answer(status=response.status_code, headers=response.headers, body=body, request=kept)
+    except (httpx.InvalidURL, httpx.UnsupportedProtocol, httpx.LocalProtocolError) as error:
+        return Outcome(kind="config_error", reason=f"the call cannot be made: {error}", request=kept)
+    except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError) as error:
+        return Outcome(kind="temporary", reason=_unreached(error), request=kept)
+    except (httpx.TransportError, TimeoutError) as error:
+        detail = str(error) or f"nothing within {timeout_s:g} s"
+        return Outcome(kind="no_reply", reason=f"no reply: {detail}", request=kept)
+
+
+async def _read(response: httpx.Response) -> bytes:
+    body = b""
+    async for chunk in response.aiter_raw(16 * 1024):
+        body += chunk
+        if len(body) >= ANSWER_BYTES_MAX:
+            break
+    return body[:ANSWER_BYTES_MAX]
+
+
+def _unreached(error: httpx.TransportError) -> str:
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return f"the regulator's certificate is not valid: {cause.verify_message}"
+        cause = cause.__cause__ or cause.__context__
+    return f"not reached: {error or type(error).__name__}"
+
+
+def refusal(answer: Answer, *, now: datetime) -> Outcome | None:
+    """What an answer outside 2xx means for any API; None for 2xx, which the adapter reads itself."""
+    status = answer.status
+    if 200 <= status < 300:
+        return None
+    kept = {"status": status, "request": answer.request, "response": answer.text}
+    if 300 <= status < 400:
+        place = answer.headers.get("location", "nowhere")[:200]
+        return Outcome(
+            kind="config_error", reason=f"status {status}: redirected to {place}; correct the target's url", **kept
+        )
+    if status in _CONFIGURATION:
+        return Outcome(kind="config_error", reason=f"status {status}: refused", **kept)
+    if status in _IN_DOUBT:
+        return Outcome(kind="no_reply", reason=f"status {status}: a gateway lost the reply", **kept)
+    return Outcome(
+        kind="temporary",
+        reason=f"status {status}: {'throttled' if status == 429 else 'failed'}",
+        retry_after_s=retry_after_s(answer.headers.get("retry-after"), now=now),
+        **kept,
+    )
+
+
+def retry_after_s(value: str | None, *, now: datetime) -> float | None:
+    """Seconds that a Retry-After header asks for, in either of its forms; None where there is none or it is nonsense."""
+    if not value:
+        return None
+    if value.strip().isdecimal():
+        # More digits than any sane wait: the caller caps it.
+        return float(value.strip()[:9])
+    try:
+        moment = parsedate_to_datetime(value)
+    except ValueError:
+        return None
+    if moment.tzinfo is None:
+        return None
+    return max((moment - now).total_seconds(), 0.0)

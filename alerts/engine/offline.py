@@ -1,0 +1,87 @@
+"""The offline rule: a device from which no reading was accepted for a while, by wall clock.
+
+What counts is the arrival of readings, never the state of a connection. A device that was never heard is not offline,
+it is not there yet. Silence during which the platform itself was not listening is nobody's fault but its own.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from alerts.engine.fleet import NEVER, Fleet, Mask, Rows, Slots, Times
+from alerts.engine.transitions import Phase, Progress, Standing, Transition
+from alerts.engine.violations import span
+from alerts.model import device_subject
+from alerts.rules.model import OfflineRule
+
+
+class OfflineEvaluator:
+    """One offline rule over a fleet. `since`: last reading before the silence; `closed`: when a person cleared it."""
+
+    def __init__(self, rule: OfflineRule, fleet: Fleet) -> None:
+        self.rule = rule
+        self.fleet = fleet
+        self.member: Mask = fleet.members(rule.scope)
+        self._after = span(rule.after)
+        self.open: Mask = np.zeros(len(fleet), dtype=np.bool_)
+        self.since: Times = np.full(len(fleet), NEVER, dtype=np.int64)
+        self.closed: Times = np.full(len(fleet), NEVER, dtype=np.int64)
+
+    def feed(self, rows: Rows) -> list[Transition]:
+        back = np.unique(rows.slots[self.open[rows.slots]])
+        told = [self._transition("clear", int(slot), rows.batch.arrived) for slot in back]
+        self.open[back] = False
+        return told
+
+    def tick(self, now: int, listening_since: int) -> list[Transition]:
+        silent_since = np.maximum(self.fleet.heard, np.maximum(self.closed, listening_since))
+        gone = self.member & ~self.open & (self.fleet.heard != NEVER) & (now - silent_since > self._after)
+        slots = np.flatnonzero(gone)
+        self.open[slots] = True
+        # One cleared by hand during the silence begins anew from there.
+        self.since[slots] = np.maximum(self.fleet.heard, self.closed)[slots]
+        return [self._transition("raise", int(slot), now) for slot in slots]
+
+    def progress(self) -> list[Progress]:
+        """Nothing: how long a silence lasts is told when it ends."""
+        return []
+
+    def is_open(self, slot: int) -> bool:
+        return bool(self.open[slot])
+
+    def is_member(self, slot: int) -> bool:
+        return bool(self.member[slot])
+
+    def open_slots(self) -> Slots:
+        return np.flatnonzero(self.open)
+
+    def close(self, slot: int, now: int) -> None:
+        self.open[slot] = False
+        self.closed[slot] = now
+
+    def stand(self, slot: int, standing: Standing) -> None:
+        self.open[slot] = True
+        self.since[slot] = standing.started_at
+
+    def arrays(self) -> dict[str, npt.NDArray[Any]]:
+        return {"open": self.open, "since": self.since, "closed": self.closed}
+
+    def _transition(self, phase: Phase, slot: int, now: int) -> Transition:
+        device = self.fleet.devices[slot]
+        since = int(self.since[slot])
+        silence = (now - since) / 1e6
+        return Transition(
+            phase=phase,
+            rule=self.rule,
+            subject=device_subject(device.id),
+            site=device.site_id,
+            device=device.id,
+            started_at=since,
+            ended_at=now if phase == "clear" else None,
+            first=self._after / 1e6,
+            last=silence,
+            worst=silence,
+        )

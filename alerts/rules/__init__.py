@@ -1,0 +1,25 @@
+"""Rules: what counts as a violation, read from TOML files and kept in numbered versions.
+
+`model` says what a rule is, `files` reads rule files, `check` finds what is wrong with them, `versions` puts them in
+force in the database.
+"""
+
+from __future__ import annotations
+
+from alerts.rules.check import check, load
+from alerts.rules.files import Problem, builtin_packs
+from alerts.rules.model import OfflineRule, Rule, RuleSet, Scope, ThresholdRule, VisionRule, WindowRule
+
+__all__ = [
+    "OfflineRule",
+    "Problem",
+    "Rule",
+    "RuleSet",
+    "Scope",
+    "ThresholdRule",
+    "VisionRule",
+    "WindowRule",
+    "builtin_packs",
+    "check",
+    "load",
+]

@@ -1,0 +1,114 @@
+"""What a rule file may say, measured against the device kinds: known metrics, one unit, levels that can be reached."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from pathlib import Path
+
+from alerts.rules import files
+from alerts.rules.files import Block, Problem
+from alerts.rules.model import AnyRule, RuleSet, ThresholdRule, VisionRule, WindowRule
+from core.errors import ConfigurationError
+from sensors.profiles import Channel, Profile
+
+
+def check(
+    paths: Iterable[Path], profiles: Mapping[str, Profile], targets: Collection[str] | None = None
+) -> list[Problem]:
+    """All problems of the files; empty where `load` would take them. `targets`: names that rules may push to."""
+    return _examine(paths, profiles, targets)[1]
+
+
+def load(paths: Iterable[Path], profiles: Mapping[str, Profile], targets: Collection[str] | None = None) -> RuleSet:
+    """The rules of the files.
+
+    Raises:
+        ConfigurationError: lists every problem with file, line, rule and reason.
+    """
+    rules, problems = _examine(paths, profiles, targets)
+    if problems:
+        lines = "\n".join(f"  {problem}" for problem in problems)
+        raise ConfigurationError(
+            f"the rules are not usable:\n{lines}", hint="`smartsite rules check FILE` tells the same"
+        )
+    return rules
+
+
+def _examine(
+    paths: Iterable[Path], profiles: Mapping[str, Profile], targets: Collection[str] | None
+) -> tuple[RuleSet, list[Problem]]:
+    rules, problems = files.read(paths)
+    by_id: dict[str, Block] = {}
+    by_meaning: dict[str, str] = {}
+    for rule, block in rules:
+        if rule.id in by_id:
+            first = by_id[rule.id]
+            problems.append(block.problem(rule.id, f"the id is taken by {first.file}:{first.line}", "id"))
+            continue
+        by_id[rule.id] = block
+        twin = by_meaning.setdefault(_meaning(rule), rule.id)
+        if twin != rule.id and rule.enabled:
+            problems.append(block.problem(rule.id, f"says the same as rule {twin}", "kind"))
+        problems.extend(_faults(rule, block, profiles, targets))
+    return RuleSet(tuple(rule for rule, _ in rules)), problems
+
+
+def _meaning(rule: AnyRule) -> str:
+    """What makes two rules the same violation told twice."""
+    definition = rule.definition()
+    for word in ("id", "name", "name_en", "targets", "cool_down_s"):
+        del definition[word]
+    return json.dumps({**definition, "enabled": rule.enabled}, sort_keys=True)
+
+
+def _faults(
+    rule: AnyRule, block: Block, profiles: Mapping[str, Profile], targets: Collection[str] | None
+) -> Iterator[Problem]:
+    kind = rule.scope.device_kind
+    if kind is not None and kind not in profiles:
+        yield block.problem(
+            rule.id, f"device kind {kind!r} is not known; known are {', '.join(sorted(profiles))}", "scope"
+        )
+    if isinstance(rule, VisionRule) and (kind is not None or rule.scope.tags):
+        yield block.problem(rule.id, "a vision rule looks at cameras: its scope takes sites only", "scope")
+    if targets is not None:
+        for target in rule.targets:
+            if target not in targets:
+                yield block.problem(rule.id, f"target {target!r} is not configured", "targets")
+    if isinstance(rule, ThresholdRule | WindowRule):
+        if kind is None:
+            yield block.problem(rule.id, "scope.device_kind is missing: a metric belongs to a kind", "scope")
+        elif kind in profiles:
+            channel = profiles[kind].channel(rule.metric)
+            if channel is None:
+                known = ", ".join(item.name for item in profiles[kind].channels)
+                yield block.problem(rule.id, f"kind {kind} has no metric {rule.metric!r}; it has {known}", "metric")
+            else:
+                yield from _channel_faults(rule, block, channel)
+
+
+def _channel_faults(rule: ThresholdRule | WindowRule, block: Block, channel: Channel) -> Iterator[Problem]:
+    if channel.type == "enum":
+        yield block.problem(rule.id, f"{channel.name} is an enumeration and has no level", "metric")
+        return
+    if rule.unit != channel.unit:
+        yield block.problem(rule.id, f"unit {rule.unit!r} is not the channel's, which is {channel.unit!r}", "unit")
+        return
+    level = rule.raise_level
+    key = "raise_above" if rule.upward else "raise_below"
+    if rule.upward and channel.maximum is not None and level >= channel.maximum:
+        yield block.problem(
+            rule.id, f"{key} {level:g} is never passed: {channel.name} ends at {channel.maximum:g}", key
+        )
+    if not rule.upward and channel.minimum is not None and level <= channel.minimum:
+        yield block.problem(
+            rule.id, f"{key} {level:g} is never passed: {channel.name} starts at {channel.minimum:g}", key
+        )
+    if isinstance(rule, WindowRule):
+        if channel.noise and rule.aggregate == "mean":
+            yield block.problem(rule.id, f"{channel.name} is noise: its mean is the energy_mean (Leq)", "aggregate")
+        if not channel.noise and rule.aggregate == "energy_mean":
+            yield block.problem(rule.id, f"{channel.name} is not noise: energy_mean has no meaning for it", "aggregate")
+        if channel.circular and rule.aggregate == "mean":
+            yield block.problem(rule.id, f"{channel.name} is a direction: it has no arithmetic mean", "aggregate")

@@ -1,0 +1,221 @@
+"""What a rule is: one class a kind, as the rule files write it.
+
+Levels are in the canonical unit of the channel. A value violates when it lies strictly beyond the raise level; the
+violation ends when it has been at or within the clear level for `clear_after`. Between the two nothing changes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from alerts.model import Severity
+
+_DURATION = re.compile(r"(?P<amount>\d+(\.\d+)?)\s*(?P<unit>ms|s|min|h|d)")
+_UNITS = {
+    "ms": timedelta(milliseconds=1),
+    "s": timedelta(seconds=1),
+    "min": timedelta(minutes=1),
+    "h": timedelta(hours=1),
+    "d": timedelta(days=1),
+}
+_ZERO = timedelta(0)
+
+
+def _duration(value: object) -> timedelta:
+    if isinstance(value, timedelta):
+        return value
+    # A bare number would leave the reader guessing between seconds and minutes.
+    match = _DURATION.fullmatch(value.strip()) if isinstance(value, str) else None
+    if match is None:
+        raise ValueError('a duration is written with its unit, as "30 s", "15 min", "1 h" or "1 d"')
+    return float(match["amount"]) * _UNITS[match["unit"]]
+
+
+Duration = Annotated[timedelta, BeforeValidator(_duration)]
+Span = Annotated[Duration, Field(gt=_ZERO)]
+Delay = Annotated[Duration, Field(ge=_ZERO)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class Scope(_Part):
+    """Which devices or cameras a rule looks at; an empty list means no restriction."""
+
+    device_kind: str | None = Field(default=None, description="Kind of device; a rule on a metric must name one.")
+    sites: tuple[str, ...] = Field(default=(), description="Site codes.")
+    tags: tuple[str, ...] = Field(default=(), description="The device carries at least one of these tags.")
+
+
+class _Common(_Part):
+    id: str = Field(pattern=r"^[a-z0-9][a-z0-9_.-]{0,63}$", description="Stable name, unique over all files.")
+    name: str = Field(min_length=1, description="Name in Chinese.")
+    name_en: str = Field(min_length=1, description="Name in English.")
+    severity: Severity = Field(description="info, warning, major or critical.")
+    enabled: bool = Field(default=True, description="A rule that is not enabled is checked and does nothing.")
+    scope: Scope = Field(default=Scope(), description="What the rule looks at.")
+    targets: tuple[str, ...] = Field(default=(), description="Regulator targets that get the violation.")
+    cool_down: Delay = Field(default=timedelta(minutes=10), description="Least time between two notices to a person.")
+    source: str = Field(default="", description="The standard or order the rule comes from, with clause and date.")
+    confidence: Literal["", "high", "medium", "low"] = Field(default="", description="How sure the source's figure is.")
+
+    def definition(self) -> dict[str, Any]:
+        """What the rule decides, as JSON; durations in seconds under `<field>_s`. A change of it is a new version.
+
+        Whether the rule is switched on and where its figure comes from do not change what it decides.
+        """
+        fields = self.model_dump(exclude={"enabled", "source", "confidence"})
+        return {
+            f"{name}_s" if isinstance(value, timedelta) else name: (
+                value.total_seconds() if isinstance(value, timedelta) else value
+            )
+            for name, value in fields.items()
+        }
+
+    def digest(self) -> str:
+        """SHA-256 of the canonical JSON of the definition."""
+        return _digest(self.definition())
+
+    def state_digest(self) -> str:
+        """SHA-256 of what the engine's state depends on: a new name or severity does not throw a window away."""
+        words = {"name", "name_en", "severity", "targets", "cool_down_s"}
+        return _digest({name: value for name, value in self.definition().items() if name not in words})
+
+
+class _Limit(_Common):
+    metric: str = Field(description="Channel of the device kind.")
+    unit: str = Field(description="Unit of the levels; it must be the channel's.")
+    raise_above: float | None = Field(default=None, description="Violating strictly above this level.")
+    raise_below: float | None = Field(default=None, description="Violating strictly below this level.")
+    clear_below: float | None = Field(
+        default=None, description="Over at or below this level; the raise level if unset."
+    )
+    clear_above: float | None = Field(
+        default=None, description="Over at or above this level; the raise level if unset."
+    )
+    clear_after: Delay = Field(default=_ZERO, description="Time at or within the clear level before the alert is over.")
+
+    @model_validator(mode="after")
+    def _levels(self) -> _Limit:
+        if (self.raise_above is None) == (self.raise_below is None):
+            raise ValueError("give exactly one of raise_above and raise_below")
+        if self.raise_above is not None:
+            if self.clear_above is not None:
+                raise ValueError("raise_above goes with clear_below, not with clear_above")
+            if self.clear_below is not None and self.clear_below > self.raise_above:
+                raise ValueError(f"clear_below {self.clear_below:g} lies above raise_above {self.raise_above:g}")
+        else:
+            if self.clear_below is not None:
+                raise ValueError("raise_below goes with clear_above, not with clear_below")
+            if self.clear_above is not None and self.raise_below is not None and self.clear_above < self.raise_below:
+                raise ValueError(f"clear_above {self.clear_above:g} lies below raise_below {self.raise_below:g}")
+        return self
+
+    @property
+    def upward(self) -> bool:
+        """True where high values violate."""
+        return self.raise_above is not None
+
+    @property
+    def raise_level(self) -> float:
+        """The limit itself."""
+        level = self.raise_above if self.raise_above is not None else self.raise_below
+        assert level is not None
+        return level
+
+    @property
+    def clear_level(self) -> float:
+        """The level of relief."""
+        level = self.clear_below if self.upward else self.clear_above
+        return self.raise_level if level is None else level
+
+
+class ThresholdRule(_Limit):
+    """The newest reading against a limit; fires at once, or after the violation has lasted for `duration`."""
+
+    kind: Literal["threshold"]
+    duration: Delay = Field(
+        default=_ZERO,
+        description="Event time that every reading must violate before the alert is raised; three missed readings in "
+        "a row start it anew.",
+    )
+
+
+class WindowRule(_Limit):
+    """An aggregate over windows of event time, aligned to the epoch; evaluated when a window can no longer change."""
+
+    kind: Literal["window"]
+    window: Span = Field(description="Length of a window.")
+    every: Span | None = Field(
+        default=None, description="A window ends this often and must divide `window`; unset: each `window`."
+    )
+    aggregate: Literal["mean", "energy_mean", "max"] = Field(description="Noise takes energy_mean (Leq), others mean.")
+    minimum_valid_share: float = Field(
+        default=0.75, gt=0, le=1, description="Share of the expected readings that a window needs for a verdict."
+    )
+    lateness: Delay = Field(default=timedelta(seconds=60), description="Event time to wait for readings out of order.")
+
+    @model_validator(mode="after")
+    def _panes(self) -> WindowRule:
+        if self.every is not None and (self.every > self.window or self.window % self.every):
+            raise ValueError("every must divide window without a rest")
+        if self.aggregate == "max" and not self.upward:
+            raise ValueError("aggregate max goes with raise_above")
+        return self
+
+    @property
+    def pane(self) -> timedelta:
+        """Distance between the ends of two windows; a window is a whole number of panes."""
+        return self.every or self.window
+
+
+class OfflineRule(_Common):
+    """No accepted reading of a device for `after`; ends with the next one."""
+
+    kind: Literal["offline"]
+    after: Span = Field(description="Silence, by wall clock, that makes a device offline.")
+
+
+class VisionRule(_Common):
+    """A camera sees violations of one kind; ends when none has been seen for `clear_after`."""
+
+    kind: Literal["vision"]
+    episode: str = Field(min_length=1, description="Kind of vision episode, such as no_helmet.")
+    clear_after: Delay = Field(default=timedelta(minutes=1), description="Quiet period that ends the alert.")
+
+
+LimitRule = ThresholdRule | WindowRule
+Rule = Annotated[ThresholdRule | WindowRule | OfflineRule | VisionRule, Field(discriminator="kind")]
+AnyRule = ThresholdRule | WindowRule | OfflineRule | VisionRule
+
+
+@dataclass(frozen=True, slots=True)
+class RuleSet:
+    """The rules of one set of files, in the order of the files; ids are unique."""
+
+    rules: tuple[AnyRule, ...]
+
+    def __iter__(self) -> Iterator[AnyRule]:
+        return iter(self.rules)
+
+    def __len__(self) -> int:
+        return len(self.rules)
+
+    @property
+    def enabled(self) -> tuple[AnyRule, ...]:
+        """The rules that are switched on."""
+        return tuple(rule for rule in self.rules if rule.enabled)
+
+
+def _digest(value: dict[str, Any]) -> str:
+    text = json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
