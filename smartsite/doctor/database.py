@@ -1,0 +1,110 @@
+"""The database: whether it answers, its version, its extension, its schema, its clock and who works on it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from datetime import timedelta
+
+import psycopg
+
+from core.clock import Clock
+from core.database import connect
+from core.errors import ConfigurationError
+from core.log import lag
+from core.logs import redact_url
+from core.migrate import pending
+from core.settings import Settings
+from smartsite.doctor.finding import Finding, fail, ok, warn
+
+_OLDEST = 150000
+_SKEW = timedelta(seconds=2)
+_STALE = timedelta(seconds=15)
+_LAG = 10_000
+
+
+async def examine(settings: Settings, *, clock: Clock) -> AsyncIterator[Finding]:
+    """Everything that one connection can tell; a single finding when there is none."""
+    assert settings.database.url is not None
+    address = redact_url(settings.database.url.get_secret_value())
+    try:
+        connection = await connect(settings.database, application="doctor")
+    except psycopg.OperationalError as error:
+        reason = str(error).strip().splitlines()[-1]
+        yield fail("database", f"{address} does not answer: {reason}", "start it, or correct SMARTSITE_DATABASE__URL")
+        return
+    async with connection:
+        yield _version(connection.info.server_version, address)
+        yield await _extension(connection)
+        yield await _clock(connection, clock)
+        schema = await _schema(connection)
+        yield schema
+        if schema.level == "ok":
+            async for finding in _workers(connection, clock):
+                yield finding
+            yield await _log(connection)
+
+
+def _version(number: int, address: str) -> Finding:
+    text = f"PostgreSQL {number // 10000}.{number % 10000} at {address}"
+    if number < _OLDEST:
+        return fail("database", text, "PostgreSQL 15 or newer is needed")
+    return ok("database", text)
+
+
+async def _extension(connection: psycopg.AsyncConnection) -> Finding:
+    query = "SELECT default_version, installed_version FROM pg_available_extensions WHERE name = 'timescaledb'"
+    row = await (await connection.execute(query)).fetchone()
+    if row is None:
+        return ok("timescaledb", "absent: readings are kept in native partitions")
+    if row[1] is None:
+        return warn(
+            "timescaledb", f"{row[0]} is there and not used", "CREATE EXTENSION timescaledb, before `smartsite migrate`"
+        )
+    return ok("timescaledb", str(row[1]))
+
+
+async def _clock(connection: psycopg.AsyncConnection, clock: Clock) -> Finding:
+    before = clock.now()
+    row = await (await connection.execute("SELECT clock_timestamp()")).fetchone()
+    after = clock.now()
+    assert row is not None
+    skew = row[0] - (before + (after - before) / 2)
+    fact = f"{skew.total_seconds():+.3f} s against this machine's"
+    if abs(skew) > _SKEW:
+        return fail("database clock", fact, "synchronise both machines with the same NTP servers")
+    return ok("database clock", fact)
+
+
+async def _schema(connection: psycopg.AsyncConnection) -> Finding:
+    try:
+        missing = await pending(connection)
+    except ConfigurationError as error:
+        return fail("schema", error.message, error.hint)
+    if missing:
+        return fail("schema", f"{len(missing)} migrations are pending", "run `smartsite migrate`")
+    return ok("schema", "up to date")
+
+
+async def _workers(connection: psycopg.AsyncConnection, clock: Clock) -> AsyncIterator[Finding]:
+    rows = await (await connection.execute("SELECT name, host, pid, beat_at FROM worker ORDER BY name")).fetchall()
+    if not rows:
+        yield ok("processes", "none runs")
+    for name, host, pid, beat_at in rows:
+        silent = clock.now() - beat_at
+        fact = f"pid {pid} on {host}, last heard {max(silent.total_seconds(), 0):.0f} s ago"
+        if silent > _STALE:
+            yield warn(name, fact, "it ended without leave-taking or hangs: see its log; `smartsite up` restarts it")
+        else:
+            yield ok(name, fact)
+
+
+async def _log(connection: psycopg.AsyncConnection) -> Finding:
+    behind = await lag(connection)
+    worst = max(behind, key=lambda reader: behind[reader], default=None)
+    if worst is None:
+        return ok("log", "has no reader yet")
+    if behind[worst] > _LAG:
+        return warn(
+            "log", f"{worst} is {behind[worst]} entries behind", "see that its process runs and is not short of CPU"
+        )
+    return ok("log", f"read up to {behind[worst]} entries")
