@@ -56,3 +56,40 @@ SELECT drop_chunks(%(table)s::regclass, older_than => %(before)s::timestamptz)
 
 -- tables_trim_unknown --
 DELETE FROM reading_unknown WHERE time < %(before)s
+
+-- provision_lock --
+-- One provisioning at a time; the number is this project's own.
+SELECT pg_advisory_xact_lock(1394073603)
+
+-- provision_units --
+SELECT code AS key, * FROM unit
+
+-- provision_sites --
+SELECT code AS key, * FROM site
+
+-- provision_people --
+SELECT code AS key, * FROM person
+
+-- provision_devices --
+SELECT s.code || '/' || d.code AS key, d.* FROM device d JOIN site s ON s.id = d.site_id
+
+-- provision_cameras --
+SELECT s.code || '/' || c.code AS key, c.* FROM camera c JOIN site s ON s.id = c.site_id
+
+-- provision_site_units --
+SELECT unit_id, role FROM site_unit WHERE site_id = %s
+
+-- provision_link_unit --
+INSERT INTO site_unit (site_id, unit_id, role) VALUES (%s, %s, %s)
+
+-- provision_unlink_unit --
+DELETE FROM site_unit WHERE site_id = %s AND unit_id = %s AND role = %s
+
+-- provision_person_sites --
+SELECT site_id FROM person_site WHERE person_id = %s
+
+-- provision_link_site --
+INSERT INTO person_site (person_id, site_id) VALUES (%s, %s)
+
+-- provision_unlink_site --
+DELETE FROM person_site WHERE person_id = %s AND site_id = %s

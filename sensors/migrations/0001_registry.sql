@@ -14,7 +14,7 @@ CREATE TABLE site (
     permit_number text NOT NULL DEFAULT '',         -- 施工许可证号
     supervision_number text NOT NULL DEFAULT '',    -- 安全监督登记号
     vision_policy text NOT NULL DEFAULT 'review' CHECK (vision_policy IN ('auto', 'review', 'auto_above')),
-    vision_auto_score real NOT NULL DEFAULT 0.9,
+    vision_auto_score double precision NOT NULL DEFAULT 0.9,
     enabled boolean NOT NULL DEFAULT true
 );
 
@@ -70,7 +70,7 @@ CREATE TABLE device (
     latitude double precision,
     longitude double precision,
     clock_offset_ms integer NOT NULL DEFAULT 0,     -- added to the device's ts; stored, never computed from arrival
-    interval_s real NOT NULL DEFAULT 60 CHECK (interval_s > 0),  -- expected time between readings
+    interval_s double precision NOT NULL DEFAULT 60 CHECK (interval_s > 0),  -- expected time between readings
     tags text[] NOT NULL DEFAULT '{}',
     enabled boolean NOT NULL DEFAULT true,
     UNIQUE (site_id, code)

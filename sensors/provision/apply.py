@@ -1,0 +1,140 @@
+"""Makes the registry agree with rows: checks what they refer to, compares, and writes only what differs.
+
+One transaction for all files. A statement fires the registry's triggers even where it changes nothing, so a row that
+is already as it should be is not written at all: a second run leaves the registry's version alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import psycopg
+
+from core.sql import queries
+from sensors.profiles import Profile, load_profiles
+from sensors.provision.credentials import device_hashes, person_hashes
+from sensors.provision.files import Rows, Sourced, read_files
+from sensors.provision.report import Report
+from sensors.provision.rows import CameraRow, DeviceRow, Row
+from sensors.provision.store import Store
+
+SQL = queries("sensors")
+
+
+async def apply(
+    connection: psycopg.AsyncConnection,
+    paths: Sequence[Path] | Path,
+    *,
+    profiles: Mapping[str, Profile] | None = None,
+) -> Report:
+    """Apply files to the registry: what is right is kept, what is wrong is left out and named in the report.
+
+    Nothing is removed: set `enabled = false` to take something out of service. `profiles` are the kinds that devices
+    may have (default: the built-in ones). Raises only what the database raises.
+    """
+    report = Report()
+    rows = read_files([paths] if isinstance(paths, Path) else paths, report)
+    async with connection.transaction():
+        await connection.execute(SQL["provision_lock"])
+        store = await Store.load(connection)
+        await _units(store, rows, report)
+        await _sites(store, rows, report)
+        await _people(store, rows, report)
+        await _devices(store, rows, report, load_profiles() if profiles is None else profiles)
+        await _cameras(store, rows, report)
+    return report
+
+
+async def _units(store: Store, rows: Rows, report: Report) -> None:
+    for sourced in rows.units:
+        report.count("units", await store.put("unit", sourced.row.code, _named(sourced.row)))
+
+
+async def _sites(store: Store, rows: Rows, report: Report) -> None:
+    for sourced in rows.sites:
+        row = sourced.row
+        absent = [part.unit for part in row.units if store.id("unit", part.unit) is None]
+        if absent:
+            report.errors.append(sourced.error("units", _absent("unit", absent[0])))
+            continue
+        outcome = await store.put("site", row.code, _named(row, without={"units"}))
+        if "units" in row.model_fields_set:
+            wanted = {(store.need("unit", part.unit), part.role) for part in row.units}
+            if await store.link_units(store.need("site", row.code), wanted) and outcome == "unchanged":
+                outcome = "updated"
+        report.count("sites", outcome)
+
+
+async def _people(store: Store, rows: Rows, report: Report) -> None:
+    good = []
+    logins = store.logins()
+    for sourced in rows.people:
+        row = sourced.row
+        absent = [code for code in row.sites if store.id("site", code) is None]
+        if row.unit is not None and store.id("unit", row.unit) is None:
+            report.errors.append(sourced.error("unit", _absent("unit", row.unit)))
+        elif absent:
+            report.errors.append(sourced.error("sites", _absent("site", absent[0])))
+        elif row.login is not None and logins.setdefault(row.login, row.code) != row.code:
+            message = f"log-in {row.login!r} belongs to {logins[row.login]}; choose another"
+            report.errors.append(sourced.error("login", message))
+        else:
+            good.append(row)
+    hashes = await person_hashes(good, store)
+    for row in good:
+        values = _named(row, without={"unit", "sites", "password"}) | hashes.get(row.code, {})
+        if "unit" in row.model_fields_set:
+            values["unit_id"] = None if row.unit is None else store.need("unit", row.unit)
+        outcome = await store.put("person", row.code, values)
+        if "sites" in row.model_fields_set:
+            wanted = {store.need("site", code) for code in row.sites}
+            if await store.link_sites(store.need("person", row.code), wanted) and outcome == "unchanged":
+                outcome = "updated"
+        report.count("people", outcome)
+
+
+async def _devices(store: Store, rows: Rows, report: Report, profiles: Mapping[str, Profile]) -> None:
+    good = []
+    for sourced in rows.devices:
+        row = sourced.row
+        present = store.values("device", f"{row.site}/{row.code}")
+        if not _has_site(store, sourced, report):
+            continue
+        if row.kind not in profiles:
+            message = f"{row.kind!r} is no kind of device; kinds are {', '.join(sorted(profiles))}"
+            report.errors.append(sourced.error("kind", message))
+        elif present is not None and present["kind"] != row.kind:
+            message = f"is {present['kind']} in the registry and cannot change; give the new device a code of its own"
+            report.errors.append(sourced.error("kind", message))
+        else:
+            good.append(row)
+    hashes, report.secrets = await device_hashes(good, store)
+    for row in good:
+        values = _named(row, without={"site", "secret"}) | {"site_id": store.need("site", row.site)}
+        values |= hashes.get(f"{row.site}/{row.code}", {})
+        report.count("devices", await store.put("device", f"{row.site}/{row.code}", values))
+
+
+async def _cameras(store: Store, rows: Rows, report: Report) -> None:
+    for sourced in rows.cameras:
+        row = sourced.row
+        if _has_site(store, sourced, report):
+            values = _named(row, without={"site"}) | {"site_id": store.need("site", row.site)}
+            report.count("cameras", await store.put("camera", f"{row.site}/{row.code}", values))
+
+
+def _has_site(store: Store, sourced: Sourced[DeviceRow] | Sourced[CameraRow], report: Report) -> bool:
+    if store.id("site", sourced.row.site) is not None:
+        return True
+    report.errors.append(sourced.error("site", _absent("site", sourced.row.site)))
+    return False
+
+
+def _absent(what: str, code: str) -> str:
+    return f"there is no {what} {code!r}; add it, correct the code, or mend the errors of its own row"
+
+
+def _named(row: Row, without: frozenset[str] | set[str] = frozenset()) -> dict[str, object]:
+    """The columns that the row names."""
+    return {name: getattr(row, name) for name in row.model_fields_set if name not in without}

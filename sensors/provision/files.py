@@ -1,0 +1,155 @@
+"""Reads registry files into rows: TOML with all sections, CSV with devices. What is wrong goes into the report."""
+
+from __future__ import annotations
+
+import csv
+import io
+import tomllib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from pydantic import ValidationError
+
+from sensors.provision.report import Report, RowError
+from sensors.provision.rows import CameraRow, DeviceRow, PersonRow, Row, SiteRow, UnitRow
+
+R_co = TypeVar("R_co", bound=Row, covariant=True)
+
+# In the order in which they are applied: a row refers only to sections before its own.
+SECTIONS: dict[str, type[Row]] = {
+    "units": UnitRow,
+    "sites": SiteRow,
+    "people": PersonRow,
+    "devices": DeviceRow,
+    "cameras": CameraRow,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Sourced(Generic[R_co]):
+    """A row that is right in itself, and where it stands."""
+
+    file: str
+    place: str
+    row: R_co
+
+    def error(self, field: str, message: str) -> RowError:
+        """An error of this row."""
+        return RowError(file=self.file, row=self.place, field=field, message=message)
+
+
+@dataclass(slots=True)
+class Rows:
+    """The rows of all files by section, in the order of the files."""
+
+    units: list[Sourced[UnitRow]]
+    sites: list[Sourced[SiteRow]]
+    people: list[Sourced[PersonRow]]
+    devices: list[Sourced[DeviceRow]]
+    cameras: list[Sourced[CameraRow]]
+
+
+def read_files(paths: Sequence[Path], report: Report) -> Rows:
+    """Read all files; the second row of the same thing is an error, the first one stays."""
+    found: dict[str, list[Sourced[Any]]] = {section: [] for section in SECTIONS}
+    seen: dict[tuple[str, str], Sourced[Row]] = {}
+    for path in paths:
+        for section, place, values in _raw_rows(path, report):
+            sourced = _check(str(path), section, place, values, report)
+            if sourced is None:
+                continue
+            first = seen.setdefault((section, _identity(sourced.row)), sourced)
+            if first is not sourced:
+                message = f"{_identity(sourced.row)!r} was already given in {first.file}, {first.place}; remove one"
+                report.errors.append(sourced.error("code", message))
+            else:
+                found[section].append(sourced)
+    return Rows(**found)
+
+
+def _identity(row: Row) -> str:
+    """What makes a row one thing within its section."""
+    return f"{row.site}/{row.code}" if isinstance(row, DeviceRow | CameraRow) else str(getattr(row, "code", ""))
+
+
+def _raw_rows(path: Path, report: Report) -> list[tuple[str, str, dict[str, Any]]]:
+    def refuse(message: str, row: str = "") -> list[tuple[str, str, dict[str, Any]]]:
+        report.errors.append(RowError(file=str(path), row=row, field="", message=message))
+        return []
+
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        return refuse(f"cannot be read: {error.strerror}")
+    except UnicodeDecodeError as error:
+        return refuse(f"is not UTF-8 (byte {error.start}); save it again as 'CSV UTF-8' or as a UTF-8 text file")
+    if path.suffix == ".csv":
+        try:
+            return _csv_rows(path, text, report)
+        except csv.Error as error:
+            return refuse(f"is not CSV: {error}")
+    if path.suffix != ".toml":
+        return refuse("is neither .toml nor .csv; rename it")
+    try:
+        content = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        return refuse(f"is not TOML: {error}")
+    rows = []
+    for section, items in content.items():
+        if section not in SECTIONS:
+            refuse(f"is not a section; there are {', '.join(f'[[{name}]]' for name in SECTIONS)}", section)
+        elif not isinstance(items, list):
+            refuse(f"write [[{section}]], with two brackets, before each row", section)
+        else:
+            rows += [(section, f"{section}[{number}]", item) for number, item in enumerate(items, start=1)]
+    return rows
+
+
+def _csv_rows(path: Path, text: str, report: Report) -> list[tuple[str, str, dict[str, Any]]]:
+    reader = csv.DictReader(io.StringIO(text, newline=""))
+    columns = [name.strip() for name in reader.fieldnames or ()]
+    reader.fieldnames = columns
+    doubled = [name for name in columns if columns.count(name) > 1]
+    unknown = [name for name in columns if name not in DeviceRow.model_fields]
+    missing = [name for name, field in DeviceRow.model_fields.items() if field.is_required() and name not in columns]
+    for fault, names in (("appears twice", doubled), ("is not known", unknown), ("is missing", missing)):
+        if names:
+            message = f"column {names[0]} {fault}; columns are {', '.join(DeviceRow.model_fields)}"
+            report.errors.append(RowError(file=str(path), row="line 1", field=names[0], message=message))
+    if doubled or unknown or missing:
+        return []
+    rows = []
+    for cells in reader:
+        place = f"line {reader.line_num}"
+        if None in cells:
+            message = f"has more cells than the {len(columns)} columns; a comma inside a cell needs quotes around it"
+            report.errors.append(RowError(file=str(path), row=place, field="", message=message))
+        # An empty cell says nothing, as a field that a TOML row leaves out.
+        elif given := {name: cell.strip() for name, cell in cells.items() if cell and cell.strip()}:
+            rows.append(("devices", place, given))
+    return rows
+
+
+def _check(file: str, section: str, place: str, values: Any, report: Report) -> Sourced[Row] | None:
+    if isinstance(values, dict) and isinstance(code := values.get("code"), str):
+        place = f"{place} ({code[:64]})"
+    try:
+        return Sourced(file, place, SECTIONS[section].model_validate(values))
+    except ValidationError as error:
+        # The input is left out: it may be a secret.
+        for fault in error.errors(include_url=False, include_input=False, include_context=False):
+            field = ".".join(str(part) for part in fault["loc"])
+            report.errors.append(
+                RowError(file=file, row=place, field=field, message=_explain(fault["type"], fault["msg"]))
+            )
+        return None
+
+
+def _explain(kind: str, message: str) -> str:
+    if kind == "missing":
+        return "is missing; give it a value"
+    if kind == "extra_forbidden":
+        return "is not a field of this section; correct its name or remove it"
+    return message.removeprefix("Value error, ")

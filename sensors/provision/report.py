@@ -1,0 +1,60 @@
+"""What a run of provisioning did, and what it could not do."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Literal
+
+Outcome = Literal["created", "updated", "unchanged"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RowError:
+    """One fault: `row` is a line of a CSV file or a place like `devices[3]` in TOML; `message` says what to do."""
+
+    file: str
+    row: str
+    field: str
+    message: str
+
+    def __str__(self) -> str:
+        place = ": ".join(part for part in (self.file, self.row, self.field) if part)
+        return f"{place}: {self.message}"
+
+
+@dataclass(frozen=True, slots=True)
+class GeneratedSecret:
+    """A secret that was made because the row named none. It is not kept anywhere else: hand it to the device."""
+
+    user: str
+    secret: str = field(repr=False)
+
+
+@dataclass(slots=True)
+class Report:
+    """Counts by section, errors, and the secrets that were generated."""
+
+    outcomes: dict[str, Counter[Outcome]] = field(default_factory=dict)
+    errors: list[RowError] = field(default_factory=list)
+    secrets: list[GeneratedSecret] = field(default_factory=list)
+
+    def count(self, section: str, outcome: Outcome) -> None:
+        """Count one row of a section."""
+        self.outcomes.setdefault(section, Counter())[outcome] += 1
+
+    @property
+    def changed(self) -> bool:
+        """Whether anything in the registry was created or updated."""
+        return any(counter["created"] or counter["updated"] for counter in self.outcomes.values())
+
+    def __str__(self) -> str:
+        lines = [
+            f"{section}: {counter['created']} created, {counter['updated']} updated, {counter['unchanged']} unchanged"
+            for section, counter in self.outcomes.items()
+        ]
+        if self.errors:
+            lines.append(f"{len(self.errors)} errors; the rows they name were left out")
+        if not lines:
+            lines.append("no rows")
+        return "\n".join(lines)

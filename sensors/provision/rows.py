@@ -1,0 +1,155 @@
+"""The rows of a registry file, each checked by itself; what they refer to is checked in sensors.provision.apply.
+
+A field that a row does not name keeps the value that the registry has, or gets the default shown here in a new row.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+from zoneinfo import available_timezones
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
+
+
+def _printable(text: str) -> str:
+    if not text.isprintable():
+        raise ValueError("holds a control character or a line break; remove it")
+    return text
+
+
+def _known_zone(name: str) -> str:
+    if name not in available_timezones():
+        raise ValueError(f"{name!r} is not an IANA time zone; write for example Asia/Shanghai")
+    return name
+
+
+def _split(value: Any) -> Any:
+    """A sheet's cell holds a list as words with `;` between them."""
+    return [part.strip() for part in value.split(";") if part.strip()] if isinstance(value, str) else value
+
+
+def _address(url: str) -> str:
+    if "://" not in url:
+        raise ValueError("a contact is an apprise URL such as mailto://..., dingtalk://... or json://...")
+    return url
+
+
+Code = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
+Text = Annotated[str, StringConstraints(strip_whitespace=True, max_length=300), AfterValidator(_printable)]
+Name = Annotated[Text, StringConstraints(min_length=1)]
+Latitude = Annotated[float, Field(ge=-90, le=90)]
+Longitude = Annotated[float, Field(ge=-180, le=180)]
+TimeZone = Annotated[str, AfterValidator(_known_zone)]
+Contact = Annotated[str, StringConstraints(max_length=2000), AfterValidator(_printable), AfterValidator(_address)]
+Secret = Annotated[str, StringConstraints(min_length=8, max_length=256), AfterValidator(_printable)]
+
+
+class Row(BaseModel):
+    """Base of all rows: a field that is not known is an error, so that a typing mistake shows."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+
+class Place(Row):
+    """Something with coordinates, WGS-84."""
+
+    latitude: Latitude | None = None
+    longitude: Longitude | None = None
+
+    @model_validator(mode="after")
+    def _both_or_none(self) -> Place:
+        if (self.latitude is None) != (self.longitude is None):
+            raise ValueError("give both latitude and longitude, or neither")
+        return self
+
+
+class UnitRow(Row):
+    """`[[units]]`: a company."""
+
+    code: Code
+    name: Name
+    name_en: Text = ""
+    credit_code: Annotated[str, StringConstraints(pattern=r"^([0-9A-Z]{18})?$")] = ""
+
+
+class SiteUnitRow(Row):
+    """`units = [{unit = ..., role = ...}]` of a site."""
+
+    unit: Code
+    role: Literal["builder", "contractor", "supervisor"]
+
+
+class SiteRow(Place):
+    """`[[sites]]`. `units`, where named, replaces the site's whole list."""
+
+    code: Code
+    name: Name
+    name_en: Text = ""
+    address: Text = ""
+    region_code: Annotated[str, StringConstraints(pattern=r"^([0-9]{6,12})?$")] = ""
+    time_zone: TimeZone = "Asia/Shanghai"
+    stage: Text = ""
+    area_m2: Annotated[float, Field(gt=0)] | None = None
+    project_code: Text = ""
+    permit_number: Text = ""
+    supervision_number: Text = ""
+    vision_policy: Literal["auto", "review", "auto_above"] = "review"
+    vision_auto_score: Annotated[float, Field(ge=0, le=1)] = 0.9
+    enabled: bool = True
+    units: list[SiteUnitRow] = []
+
+
+class PersonRow(Row):
+    """`[[people]]`. `sites`, where named, replaces the person's whole list."""
+
+    code: Code
+    name: Name
+    name_en: Text = ""
+    role: Literal["leader", "operator", "inspector", "supervisor", "officer", "integrator", "auditor"]
+    unit: Code | None = None
+    phone: Annotated[str, StringConstraints(pattern=r"^(\+?[0-9 -]{5,24})?$")] = ""
+    language: Literal["zh", "en"] = "zh"
+    contacts: list[Contact] = []
+    login: Name | None = None
+    password: Secret | None = None
+    all_sites: bool = False
+    enabled: bool = True
+    sites: list[Code] = []
+
+    @model_validator(mode="after")
+    def _password_needs_login(self) -> PersonRow:
+        if self.password is not None and self.login is None:
+            raise ValueError("a password needs a login")
+        return self
+
+
+class DeviceRow(Place):
+    """`[[devices]]`, or a line of a CSV file. Without `secret` a new device gets a generated one."""
+
+    site: Code
+    code: Code
+    kind: str
+    name: Name
+    name_en: Text = ""
+    secret: Secret | None = None
+    record_number: Text = ""
+    factory: Text = ""
+    clock_offset_ms: Annotated[int, Field(ge=-2_000_000_000, le=2_000_000_000)] = 0
+    interval_s: Annotated[float, Field(gt=0, le=86_400)] = 60
+    tags: Annotated[list[Name], BeforeValidator(_split)] = []
+    enabled: bool = True
+
+
+class CameraRow(Place):
+    """`[[cameras]]`; `options` are the vision room's settings of this camera."""
+
+    site: Code
+    code: Code
+    name: Name
+    name_en: Text = ""
+    url: Annotated[
+        str, StringConstraints(strip_whitespace=True, min_length=1, max_length=2000), AfterValidator(_printable)
+    ]
+    zone: Text = ""
+    options: dict[str, Any] = {}
+    enabled: bool = True
