@@ -17,7 +17,8 @@ def pairwise_iou(first: Boxes, second: Boxes) -> npt.NDArray[np.float32]:
     shared = np.clip(opposite - corner, 0, None).prod(axis=2)
     areas = [(boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1]) for boxes in (first, second)]
     union = areas[0][:, None] + areas[1][None, :] - shared
-    return np.divide(shared, union, out=np.zeros_like(shared, dtype=np.float32), where=union > 0)
+    iou: npt.NDArray[np.float32] = np.divide(shared, union, out=np.zeros_like(union), where=union > 0)
+    return iou
 
 
 @dataclass(frozen=True, slots=True, eq=False)

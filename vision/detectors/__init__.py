@@ -14,6 +14,9 @@ from vision.detections import Detections
 MODELS = Path(__file__).parent.parent / "models"
 QUICK_MODEL = MODELS / "hardhat-yolo26n-quick.xml"
 
+SCORE_FLOOR = 0.25
+"""Weaker boxes are never worth a look; what counts in a vote is decided per camera."""
+
 
 class Detector(Protocol):
     """Finds objects on one picture at a time; not to be called by two threads at once."""
@@ -33,4 +36,4 @@ def load_detector(settings: VisionSettings) -> Detector:
     """The detector that the settings name; ConfigurationError where its model is not usable."""
     from vision.detectors.openvino import OpenVinoDetector
 
-    return OpenVinoDetector(settings.model or QUICK_MODEL, threads=settings.threads, score=settings.score_floor)
+    return OpenVinoDetector(settings.model or QUICK_MODEL, threads=settings.threads, score=SCORE_FLOOR)

@@ -79,8 +79,8 @@ class OpenVinoDetector:
 
 def _input_size(compiled: openvino.CompiledModel, model: Path) -> tuple[int, int]:
     """Height and width of the input; ConfigurationError where input or output is not this module's."""
-    shapes = [tuple(port.partial_shape.to_shape()) if port.partial_shape.is_static else () for port in compiled.inputs]
-    outputs = [tuple(port.partial_shape.to_shape()) if port.partial_shape.is_static else () for port in compiled.outputs]
+    shapes = [_shape(port) for port in compiled.inputs]
+    outputs = [_shape(port) for port in compiled.outputs]
     if len(shapes) != 1 or len(shapes[0]) != 4 or shapes[0][:2] != (1, 3):
         raise ConfigurationError(f"the detector's model {model} takes {shapes}", hint="export it with batch=1")
     if len(outputs) != 1 or len(outputs[0]) != 3 or outputs[0][2] != 6:
@@ -88,6 +88,12 @@ def _input_size(compiled: openvino.CompiledModel, model: Path) -> tuple[int, int
             f"the detector's model {model} gives {outputs}, not [1, n, 6]", hint="export it with its NMS-free head"
         )
     return int(shapes[0][2]), int(shapes[0][3])
+
+
+def _shape(port: openvino.ConstOutput) -> tuple[int, ...]:
+    """The port's sizes; empty where they are left open."""
+    shape = port.partial_shape
+    return tuple(shape.to_shape()) if shape.is_static else ()
 
 
 def _digest(model: Path) -> str:

@@ -1,0 +1,232 @@
+"""The process that reads one camera: `python -m vision.capture`, spoken to as vision.wire says.
+
+It holds the camera's one connection, so whatever a camera or its codec does stays in here. It opens again with
+back-off as often as the connection is lost, and ends when its owner closes its standard input.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable
+from io import RawIOBase
+
+import numpy as np
+import numpy.typing as npt
+
+from vision import wire
+from vision.gate import MotionGate
+from vision.source import Counts, Sample, Sampler, Source, SourceError
+
+_FIRST_DELAY, _LAST_DELAY = 0.5, 8.0
+_FIGURES_S = 1.0
+_PIPE_BYTES = 1 << 20
+
+
+class Outbox:
+    """Hands messages to the owner from a thread of its own; of pictures only the newest waits.
+
+    A slow owner costs pictures, never the reading of the stream.
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._ready = threading.Condition()
+        self._messages: list[wire.Message] = []
+        self._picture: tuple[wire.Picture, bytes] | None = None
+        self._figures: wire.Figures | None = None
+        self._writing = False
+        self.skipped = 0
+        threading.Thread(target=self._run, daemon=True, name="outbox").start()
+
+    def status(self, status: wire.Status) -> None:
+        """Tell a change of state; none is ever left out."""
+        with self._ready:
+            self._messages.append(status)
+            self._ready.notify()
+
+    def picture(self, picture: wire.Picture, planes: bytes) -> None:
+        """Tell a picture; one that still waits is replaced."""
+        with self._ready:
+            self.skipped += self._picture is not None
+            self._picture = (picture, planes)
+            self._ready.notify()
+
+    def figures(self, figures: wire.Figures) -> None:
+        """Tell the counts; older ones that still wait are replaced."""
+        with self._ready:
+            self._figures = figures
+            self._ready.notify()
+
+    def drain(self, seconds: float) -> None:
+        """Wait until everything is handed over, `seconds` at most."""
+        with self._ready:
+            self._ready.wait_for(lambda: not self._waits() and not self._writing, seconds)
+
+    def _waits(self) -> bool:
+        return bool(self._messages or self._picture or self._figures)
+
+    def _run(self) -> None:
+        while True:
+            with self._ready:
+                self._writing = False
+                self._ready.notify_all()
+                self._ready.wait_for(self._waits)
+                batch: list[tuple[wire.Message, bytes]] = [(message, b"") for message in self._messages]
+                if self._picture is not None:
+                    batch.append(self._picture)
+                if self._figures is not None:
+                    batch.append((self._figures, b""))
+                self._messages, self._picture, self._figures = [], None, None
+                self._writing = True
+            for message, payload in batch:
+                self._write(wire.head(message, len(payload)))
+                self._write(payload)
+
+    def _write(self, data: bytes) -> None:
+        view = memoryview(data)
+        while view:
+            try:
+                view = view[os.write(self._descriptor, view) :]
+            except BrokenPipeError:
+                os._exit(0)  # the owner is gone
+
+
+class Reader:
+    """Reads the camera until the process ends."""
+
+    def __init__(self, order: wire.Order, outbox: Outbox) -> None:
+        self._order = order
+        self._outbox = outbox
+        self._sampler = Sampler(order.pace)
+        self._counts = Counts()
+        self._gate = MotionGate(share=order.gate_share, look_s=order.gate_look_s)
+        self._figures_due = 0.0
+        self._online = False
+        self._cpu_start_s = time.process_time()
+
+    def pace(self, pace: wire.Pace) -> None:
+        """Change the pace from any thread."""
+        self._sampler.pace = pace
+
+    def run(self) -> None:
+        """Connect, read, and again; returns only at the end of a file that is played once."""
+        delay = _FIRST_DELAY
+        while True:
+            self._online = False
+            try:
+                if self._read_once() and not self._order.loop:
+                    self._outbox.status(wire.Status(state="stalled", reason="ended", message="the file has ended"))
+                    return
+            except SourceError as error:
+                self._outbox.status(wire.Status(state=error.state, reason=error.reason, message=str(error)))
+            if self._online:
+                delay = _FIRST_DELAY
+            if not (self._online and self._order.loop):
+                self._pause(delay)
+                delay = min(delay * 2, _LAST_DELAY)
+
+    def _pause(self, seconds: float) -> None:
+        end = time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0:
+            self._tell_figures(time.monotonic())
+            time.sleep(min(left, _FIGURES_S))
+
+    def _read_once(self) -> bool:
+        """One connection from opening to its end; True where it was a file, played to its end."""
+        self._tell_figures(time.monotonic())
+        source = Source(self._order, self._sampler, self._counts)
+        with contextlib.closing(source):
+            for sample in source.samples():
+                if not self._online:
+                    self._online = True
+                    self._outbox.status(
+                        wire.Status(
+                            state="online", codec=source.codec, width=sample.frame.width, height=sample.frame.height
+                        )
+                    )
+                self._take(sample)
+                self._tell_figures(sample.monotonic)
+        if not source.is_file:
+            raise SourceError("stalled", "connection_lost", "the camera ended the stream")
+        if not self._online:
+            raise SourceError("broken", "not_decodable", "the file holds no picture that can be decoded")
+        return True
+
+    def _take(self, sample: Sample) -> None:
+        luma, planes = i420(sample)
+        moved = self._gate.passes(luma, sample.monotonic)
+        self._counts.sampled += 1
+        self._counts.gated += not moved
+        height, width = luma.shape
+        picture = wire.Picture(
+            time=sample.time, stream_time=sample.stream_time, width=width, height=height, moved=moved
+        )
+        self._outbox.picture(picture, planes() if moved or self._sampler.pace.everything else b"")
+
+    def _tell_figures(self, now: float) -> None:
+        if now < self._figures_due:
+            return
+        self._figures_due = now + _FIGURES_S
+        cpu_s = time.process_time() - self._cpu_start_s
+        self._outbox.figures(
+            wire.Figures(
+                frames_in=self._counts.frames_in,
+                sampled=self._counts.sampled,
+                gated=self._counts.gated,
+                skipped=self._outbox.skipped,
+                corrupt=self._counts.corrupt,
+                fps=round(self._sampler.fps, 2) if self._online else 0.0,
+                key_interval_s=round(self._sampler.key_interval_s, 3),
+                keys_only=self._sampler.keys_suffice,
+                decode_ms=round(1000 * cpu_s / max(1, self._counts.sampled), 2),
+            )
+        )
+
+
+def i420(sample: Sample) -> tuple[npt.NDArray[np.uint8], Callable[[], bytes]]:
+    """The Y plane [height, width], and a function that gives all three planes as bytes.
+
+    Whatever the camera sends (full range, other chroma, odd sizes) is brought to limited-range 4:2:0 of even size.
+    """
+    frame = sample.frame
+    width, height = frame.width & ~1, frame.height & ~1
+    if frame.format.name != "yuv420p" or (width, height) != (frame.width, frame.height):
+        frame = frame.reformat(width=width, height=height, format="yuv420p")
+    plane = frame.planes[0]
+    luma = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)[:height, :width]
+    return luma, lambda: frame.to_ndarray().tobytes()
+
+
+def _follow(orders: RawIOBase, reader: Reader) -> None:
+    """Take in every new pace; the end of the input is the end of the process, even amid a hanging call."""
+    for text in orders:
+        reader.pace(wire.pace_decoder.decode(text))
+    os._exit(0)
+
+
+def main() -> None:
+    """Read the order from standard input and serve it."""
+    results = os.dup(1)
+    os.dup2(2, 1)  # nothing but messages may reach the owner's pipe
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError):  # a larger pipe is only quicker, and may be refused
+            fcntl.fcntl(results, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
+    orders = open(0, "rb", buffering=0, closefd=False)  # noqa: SIM115  (a descriptor, open as long as we live)
+    order = wire.order_decoder.decode(orders.readline())
+    outbox = Outbox(results)
+    outbox.status(wire.Status(state="starting"))
+    reader = Reader(order, outbox)
+    threading.Thread(target=_follow, args=(orders, reader), daemon=True, name="orders").start()
+    reader.run()
+    outbox.drain(5)
+    # A played file ends here, but the process stays until its owner lets it go.
+    threading.Event().wait()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,108 @@
+"""The owner's end of a capture process: starts it, listens, and starts it again when it dies or hangs."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+from core.clock import Clock
+from vision import wire
+
+logger = logging.getLogger(__name__)
+
+_BUFFER = 8 << 20  # a 1080p picture is 3 MB
+_PATIENCE_S = 10.0  # beyond the time-outs that the process keeps by itself
+_FIRST_DELAY, _LAST_DELAY = 1.0, 15.0
+_HEALTHY_S = 60.0
+
+Handler = Callable[[wire.Message, bytes], Awaitable[None]]
+
+
+class CaptureClient:
+    """One camera's capture process."""
+
+    def __init__(self, name: str, order: wire.Order, *, clock: Clock) -> None:
+        """`name` for logs, e.g. `site/camera`."""
+        self._name = name
+        self._order = order
+        self._clock = clock
+        self._pace = order.pace
+        self._process: asyncio.subprocess.Process | None = None
+
+    @property
+    def pid(self) -> int | None:
+        """Of the running process."""
+        return self._process.pid if self._process is not None else None
+
+    def ask(self, pace: wire.Pace) -> None:
+        """Want pictures at another pace from now on."""
+        if pace != self._pace:
+            self._pace = pace
+            self._send(wire.line(pace))
+
+    async def run(self, handle: Handler) -> None:
+        """Give every message to `handle`, in order, until cancelled. The process waits while `handle` works."""
+        delay = _FIRST_DELAY
+        while True:
+            began = self._clock.monotonic()
+            fault = ""
+            async with self._started() as output:
+                while not fault:
+                    try:
+                        async with asyncio.timeout(self._patience_s):
+                            message, payload = await _receive(output)
+                    except asyncio.IncompleteReadError:
+                        fault = "capture_died"
+                    except TimeoutError:
+                        fault = "capture_hung"
+                    else:
+                        await handle(message, payload)
+            logger.error("capture process failed, starting it again", extra={"camera": self._name, "fault": fault})
+            text = "the process that reads the camera ended" if fault == "capture_died" else "it no longer answers"
+            await handle(wire.Status(state="broken", reason=fault, message=text), b"")
+            if self._clock.monotonic() - began > _HEALTHY_S:
+                delay = _FIRST_DELAY
+            await self._clock.sleep(delay)
+            delay = min(delay * 2, _LAST_DELAY)
+
+    @property
+    def _patience_s(self) -> float:
+        return self._order.open_timeout_s + self._order.read_timeout_s + _PATIENCE_S
+
+    @contextlib.asynccontextmanager
+    async def _started(self) -> AsyncIterator[asyncio.StreamReader]:
+        """A fresh process with its order given; it is gone when the block ends, whatever it hangs in."""
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "vision.capture",
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            limit=_BUFFER,
+        )
+        self._process = process
+        try:
+            assert process.stdout is not None
+            # On standard input and not as an argument: the address may hold a password, and arguments are public.
+            self._send(wire.line(self._order))
+            self._send(wire.line(self._pace))
+            yield process.stdout
+        finally:
+            self._process = None
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+            await process.wait()
+
+    def _send(self, line: bytes) -> None:
+        if self._process is not None and self._process.stdin is not None:
+            self._process.stdin.write(line)
+
+
+async def _receive(output: asyncio.StreamReader) -> tuple[wire.Message, bytes]:
+    """The next message; IncompleteReadError where the process has ended."""
+    head_bytes, payload_bytes = wire.lengths(await output.readexactly(wire.LENGTHS_BYTES))
+    text = await output.readexactly(head_bytes)
+    return wire.message(text), await output.readexactly(payload_bytes)

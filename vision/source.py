@@ -1,0 +1,223 @@
+"""One connection to a camera through PyAV: opening, sampling, and what went wrong in words.
+
+A picture costs little where the camera's key frames come often enough: then all other frames are skipped by the
+decoder. Where they do not, everything is decoded and sampled.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from statistics import median
+from typing import Any
+
+import av
+import av.error
+
+from vision.wire import Order, Pace, State
+
+_PROBE_MICROS = "500000"  # an RTSP description says most; ffmpeg's own 5 s only delay the first picture
+_GAP_S = 60.0  # a jump of the stream's clock by more, or back, is a new beginning
+_SLACK = 0.1  # share of a period by which a picture may come early: key frames jitter with the network
+
+
+class SourceError(Exception):
+    """The camera cannot be read; `state` and `reason` go to its row, the text to people."""
+
+    def __init__(self, state: State, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.state = state
+        self.reason = reason
+
+
+@dataclass(slots=True)
+class Counts:
+    """What a capture process has seen since it started."""
+
+    frames_in: int = 0
+    sampled: int = 0
+    gated: int = 0
+    corrupt: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """A decoded picture, when it arrived (microseconds since the epoch, monotonic seconds), and its stream time."""
+
+    frame: av.VideoFrame
+    time: int
+    monotonic: float
+    stream_time: float
+
+
+class Sampler:
+    """Chooses pictures at a pace that may change at any time."""
+
+    def __init__(self, pace: Pace) -> None:
+        self.pace = pace
+        self._due = 0.0
+        self._keys: deque[float] = deque(maxlen=6)
+        self._times: deque[float] = deque(maxlen=50)
+
+    def saw(self, at: float, *, is_key: bool) -> None:
+        """A packet was received; `at` is its stream time in seconds, so that bursts of the network do not matter."""
+        if self._times and not 0 <= at - self._times[-1] < _GAP_S:
+            self._times.clear()  # a stream that began anew
+            self._keys.clear()
+        self._times.append(at)
+        if is_key:
+            self._keys.append(at)
+
+    @property
+    def fps(self) -> float:
+        """Frames a second of the stream; 0 while not known."""
+        span = self._times[-1] - self._times[0] if len(self._times) > 1 else 0
+        return (len(self._times) - 1) / span if span > 0 else 0.0
+
+    @property
+    def key_interval_s(self) -> float:
+        """Seconds between key frames; 0 while not known."""
+        if len(self._keys) < 3:
+            return 0.0
+        keys = list(self._keys)
+        return median(later - earlier for earlier, later in pairwise(keys))
+
+    @property
+    def keys_suffice(self) -> bool:
+        """Whether key frames alone give the wanted pace."""
+        return 0 < self.key_interval_s <= (1 + _SLACK) / self.pace.fps
+
+    def takes(self, at: float) -> bool:
+        """Whether the picture of `at` is wanted; keeps the pace on average, whatever single pictures are late."""
+        period = 1 / self.pace.fps
+        if at < self._due - _SLACK * period:
+            return False
+        self._due = period + (self._due if at < self._due + period else at)
+        return True
+
+
+class Source:
+    """An open stream. `samples` yields until it ends or raises SourceError."""
+
+    def __init__(self, order: Order, sampler: Sampler, counts: Counts) -> None:
+        """Connect; raise SourceError with the reason where that fails."""
+        self._order = order
+        self._sampler = sampler
+        self._counts = counts
+        self.is_file = False
+        try:
+            self._container = self._open()
+        except av.error.FFmpegError as error:
+            raise _as_source_error(error, opened=False) from error
+        streams = self._container.streams.video
+        if not streams:
+            self._container.close()
+            raise SourceError("broken", "no_video", "the stream carries no video")
+        self._stream = streams[0]
+        self._stream.thread_count = 1
+
+    def _open(self) -> av.container.InputContainer:
+        url, form = self._order.url, None
+        options: dict[str, str] = {}
+        if url.isdigit():
+            url, form = f"/dev/video{url}", "v4l2"
+        elif url.startswith("rtsp"):
+            options = {"rtsp_transport": self._order.transport, "analyzeduration": _PROBE_MICROS}
+        self.is_file = form is None and "://" not in url
+        timeout = (self._order.open_timeout_s, self._order.read_timeout_s)
+        return av.open(url, format=form, options=options, timeout=timeout)
+
+    @property
+    def codec(self) -> str:
+        """Name of the video codec."""
+        return str(self._stream.codec_context.name)
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        self._container.close()
+
+    def samples(self) -> Iterator[Sample]:
+        """Pictures at the sampler's pace. A file is played at its own speed and ends the iterator."""
+        started, first_pts = time.monotonic(), None
+        heard = time.monotonic()
+        context, keys_only = self._stream.codec_context, False
+        try:
+            for packet in self._container.demux(self._stream):
+                if packet.size == 0:
+                    continue  # the demuxer's flush at the end of a file
+                if self.is_file and packet.dts is not None:
+                    first_pts = packet.dts if first_pts is None else first_pts
+                    _wait_until(started + float((packet.dts - first_pts) * packet.time_base))
+                now = time.monotonic()
+                self._counts.frames_in += 1
+                self._sampler.saw(_stream_time(packet, now), is_key=packet.is_keyframe)
+                if packet.is_keyframe and keys_only != self._sampler.keys_suffice:
+                    # Only here: a decoder that begins elsewhere shows grey smears until the next key frame.
+                    keys_only = not keys_only
+                    context.skip_frame = "NONKEY" if keys_only else "DEFAULT"
+                for frame in self._decode(packet):
+                    heard = now
+                    if self._sampler.takes(now):
+                        yield _sample(frame, packet, now)
+                if now - heard > self._order.read_timeout_s + self._sampler.key_interval_s * keys_only:
+                    raise SourceError("broken", "not_decodable", "data arrives, but no picture can be decoded from it")
+        except av.error.EOFError:
+            return
+        except av.error.FFmpegError as error:
+            raise _as_source_error(error, opened=True) from error
+
+    def _decode(self, packet: av.Packet[Any]) -> list[av.VideoFrame]:
+        try:
+            frames = packet.decode()
+        except av.error.InvalidDataError:
+            self._counts.corrupt += 1
+            return []
+        whole = [frame for frame in frames if not frame.is_corrupt]
+        self._counts.corrupt += len(frames) - len(whole)
+        return whole
+
+
+def _sample(frame: av.VideoFrame, packet: av.Packet[Any], now: float) -> Sample:
+    """Time the picture by its own packet's arrival: a decoder that reorders hands it out later."""
+    late = 0.0
+    if frame.pts is not None and packet.pts is not None and packet.time_base is not None:
+        late = max(0.0, float((packet.pts - frame.pts) * packet.time_base))
+    return Sample(frame, time.time_ns() // 1000 - round(late * 1e6), now, float(frame.time or 0.0))
+
+
+def _stream_time(packet: av.Packet[Any], now: float) -> float:
+    """Seconds of the stream's clock; the time of arrival where it has none."""
+    if packet.dts is None or packet.time_base is None:
+        return now
+    return float(packet.dts * packet.time_base)
+
+
+def _wait_until(moment: float) -> None:
+    time.sleep(max(0.0, moment - time.monotonic()))
+
+
+def _as_source_error(error: av.error.FFmpegError, *, opened: bool) -> SourceError:
+    """State and reason of what ffmpeg reports."""
+    kinds: list[tuple[type[Exception], State, str]] = [
+        (av.error.HTTPUnauthorizedError, "unreachable", "wrong_password"),
+        (av.error.HTTPForbiddenError, "unreachable", "forbidden"),
+        (av.error.HTTPNotFoundError, "unreachable", "not_found"),
+        (av.error.FileNotFoundError, "unreachable", "not_found"),
+        (av.error.ConnectionRefusedError, "unreachable", "refused"),
+        (av.error.InvalidDataError, "broken", "no_video"),
+        (av.error.ProtocolNotFoundError, "broken", "unknown_protocol"),
+    ]
+    text = error.strerror or str(error)
+    if opened:
+        if isinstance(error, av.error.ExitError | av.error.TimeoutError):
+            return SourceError("stalled", "no_data", "connected, but no data arrives")
+        return SourceError("stalled", "connection_lost", f"the connection was lost: {text}")
+    for kind, state, reason in kinds:
+        if isinstance(error, kind):
+            return SourceError(state, reason, text)
+    if isinstance(error, av.error.ExitError | av.error.TimeoutError):
+        return SourceError("unreachable", "time_out", "no answer within the time-out")
+    return SourceError("unreachable", "cannot_connect", text)

@@ -1,0 +1,94 @@
+"""Follows heads from picture to picture by overlap and distance; small and without motion model on purpose.
+
+At one picture a second a walker's boxes do not overlap, so a second pass matches by centre distance in head heights.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from vision.detections import Boxes, Detections, pairwise_iou
+
+_LEAST_IOU = 0.2
+_REACH = 1.0  # head heights that a box may jump at once ...
+_SPEED = 5.0  # ... and per second: a walker makes 1.4 m/s, a head is 0.25 m high
+_SIZE_RATIO = 1.8  # a head does not grow or shrink by more between two looks
+
+
+@dataclass(slots=True)
+class _Track:
+    number: int
+    box: Boxes  # [4]
+    seen_at: float
+
+
+class Tracker:
+    """Numbers the heads of one camera, whatever their class: a head that takes its hat off stays the same head."""
+
+    def __init__(self, *, forget_s: float = 3.0) -> None:
+        """A track that is not seen for `forget_s` seconds is over; its number is not used again."""
+        self._forget_s = forget_s
+        self._tracks: list[_Track] = []
+        self._next = 1
+
+    @property
+    def alive(self) -> frozenset[int]:
+        """Numbers of the tracks that may still be seen again."""
+        return frozenset(track.number for track in self._tracks)
+
+    def update(self, detections: Detections, at: float) -> npt.NDArray[np.int32]:
+        """Take in the picture of `at` (seconds, rising); return the track number of every box [n]."""
+        self._tracks = [track for track in self._tracks if at - track.seen_at <= self._forget_s]
+        numbers = np.zeros(len(detections), np.int32)
+        if self._tracks and len(detections):
+            known = np.stack([track.box for track in self._tracks])
+            free_tracks = np.ones(len(known), bool)
+            for cost in (_overlap_cost(known, detections.xyxy), self._distance_cost(known, detections.xyxy, at)):
+                _match_greedily(cost, free_tracks, numbers, [track.number for track in self._tracks])
+        by_number = {track.number: track for track in self._tracks}
+        for index, number in enumerate(numbers):
+            box = detections.xyxy[index]
+            if number:
+                by_number[int(number)].box, by_number[int(number)].seen_at = box, at
+            else:
+                numbers[index] = self._next
+                self._tracks.append(_Track(self._next, box, at))
+                self._next += 1
+        return numbers
+
+    def _distance_cost(self, known: Boxes, boxes: Boxes, at: float) -> npt.NDArray[np.float32]:
+        """Centre distance over what the head may have gone [tracks, boxes]; above 1 and inf: not the same head."""
+        centres = [(part[:, :2] + part[:, 2:]) / 2 for part in (known, boxes)]
+        distance = np.linalg.norm(centres[0][:, None] - centres[1][None], axis=2)
+        heights = [np.maximum(part[:, 3] - part[:, 1], 1) for part in (known, boxes)]
+        ratio = heights[0][:, None] / heights[1][None]
+        unseen_s = np.array([at - track.seen_at for track in self._tracks], np.float32)
+        reach = (_REACH + _SPEED * unseen_s)[:, None] * np.maximum(heights[0][:, None], heights[1][None])
+        cost = distance / reach
+        cost[(cost > 1) | (ratio > _SIZE_RATIO) | (ratio < 1 / _SIZE_RATIO)] = np.inf
+        return cost.astype(np.float32)
+
+
+def _overlap_cost(known: Boxes, boxes: Boxes) -> npt.NDArray[np.float32]:
+    """1 - IoU [tracks, boxes]; inf where they hardly overlap."""
+    iou = pairwise_iou(known, boxes)
+    return np.where(iou >= _LEAST_IOU, 1 - iou, np.inf).astype(np.float32)
+
+
+def _match_greedily(
+    cost: npt.NDArray[np.float32],
+    free_tracks: npt.NDArray[np.bool_],
+    numbers: npt.NDArray[np.int32],
+    names: list[int],
+) -> None:
+    """Pair free tracks with boxes still without number, cheapest first; marks both in place."""
+    for flat in np.argsort(cost, axis=None, kind="stable"):
+        track, box = divmod(int(flat), cost.shape[1])
+        if not np.isfinite(cost[track, box]):
+            return
+        if free_tracks[track] and not numbers[box]:
+            free_tracks[track] = False
+            numbers[box] = names[track]

@@ -1,0 +1,117 @@
+"""What the capture process and its owner say to each other.
+
+Owner to process, on its standard input: one JSON `Order`, then any number of JSON `Pace`, a line each; the end of the
+input ends the process. Process to owner, on its standard output: messages of a head (uint32 length, JSON) and a
+payload (uint32 length, bytes), little-endian.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import Literal
+
+import msgspec
+
+State = Literal["starting", "online", "stalled", "unreachable", "broken"]
+
+_LENGTHS = struct.Struct("<II")
+LENGTHS_BYTES = _LENGTHS.size
+
+
+class Pace(msgspec.Struct, frozen=True):
+    """How many pictures a second are wanted, and whether unchanged ones too."""
+
+    fps: float
+    everything: bool = False
+
+
+class Order(msgspec.Struct, frozen=True, kw_only=True):
+    """Which camera to read and how; meanings as in core.settings.CameraSettings."""
+
+    url: str
+    transport: Literal["tcp", "udp"]
+    loop: bool
+    open_timeout_s: float
+    read_timeout_s: float
+    gate_share: float
+    gate_look_s: float
+    pace: Pace
+
+
+class Picture(msgspec.Struct, frozen=True, kw_only=True, tag="picture"):
+    """One sampled picture. The payload holds its I420 planes (width * height * 3 / 2 bytes), or nothing where the
+    motion gate saw no change.
+
+    time: wall clock of its arrival, microseconds since the epoch. stream_time: seconds of the stream's own clock.
+    """
+
+    time: int
+    stream_time: float
+    width: int
+    height: int
+    moved: bool
+
+
+class Status(msgspec.Struct, frozen=True, kw_only=True, tag="status"):
+    """The camera's state changed. `reason` is a stable code, `message` is for people."""
+
+    state: State
+    reason: str = ""
+    message: str = ""
+    codec: str = ""
+    width: int = 0
+    height: int = 0
+
+
+class Figures(msgspec.Struct, frozen=True, kw_only=True, tag="figures"):
+    """Counts since the process started, sent every second; also the sign that it lives."""
+
+    frames_in: int = 0
+    """Video packets received."""
+    sampled: int = 0
+    """Pictures taken for a look."""
+    gated: int = 0
+    """Of them, unchanged."""
+    skipped: int = 0
+    """Pictures replaced by a newer one, because the owner was busy."""
+    corrupt: int = 0
+    """Packets or pictures that could not be decoded whole."""
+    fps: float = 0
+    """Frames a second that the camera sends."""
+    key_interval_s: float = 0
+    """Seconds between its key frames; 0: not known yet."""
+    keys_only: bool = False
+    """Whether only key frames are decoded."""
+    decode_ms: float = 0
+    """CPU time of reading and decoding, a sampled picture."""
+
+
+Message = Picture | Status | Figures
+
+_encoder = msgspec.json.Encoder()
+_decoder = msgspec.json.Decoder(Message)
+pace_decoder = msgspec.json.Decoder(Pace)
+order_decoder = msgspec.json.Decoder(Order)
+
+
+def head(message: Message, payload_bytes: int) -> bytes:
+    """Everything of a message that comes before its payload."""
+    text = _encoder.encode(message)
+    return _LENGTHS.pack(len(text), payload_bytes) + text
+
+
+def lengths(data: bytes) -> tuple[int, int]:
+    """Lengths of head and payload from a message's first LENGTHS_BYTES bytes."""
+    first, second = _LENGTHS.unpack(data)
+    return first, second
+
+
+def message(text: bytes) -> Message:
+    """The message in a head."""
+    decoded: Message = _decoder.decode(text)
+    return decoded
+
+
+def line(order: Order | Pace) -> bytes:
+    """A line for the process's standard input."""
+    return _encoder.encode(order) + b"\n"
