@@ -22,3 +22,87 @@ WITH newest AS (
 )
 SELECT version FROM added UNION ALL SELECT version FROM newest WHERE sha256 = %(sha256)s
 
+
+-- evidence_media_types --
+SELECT sha256, media_type FROM evidence WHERE sha256 = ANY (%(digests)s)
+
+-- delivery_put --
+INSERT INTO delivery (alert_id, target, phase, amendment, idempotency_key, state, reason, payload,
+                      pending_since, next_attempt_at, created_at)
+VALUES (%(alert_id)s, %(target)s, %(phase)s, %(amendment)s, %(idempotency_key)s, %(state)s, %(reason)s, %(payload)s,
+        %(now)s, %(now)s, %(now)s)
+ON CONFLICT DO NOTHING
+
+-- delivery_raise_states --
+SELECT DISTINCT ON (target) target, state FROM delivery
+WHERE alert_id = %(alert_id)s AND phase = 'raise' ORDER BY target, amendment DESC
+
+-- delivery_release --
+UPDATE delivery SET state = 'pending', reason = '', pending_since = %(now)s, next_attempt_at = %(now)s
+WHERE alert_id = %(alert_id)s AND state = 'held'
+
+-- delivery_withdraw --
+-- What no worker has touched yet; what may have arrived is never silently withdrawn.
+UPDATE delivery SET state = 'withdrawn', reason = 'reviewed as a false alarm'
+WHERE alert_id = %(alert_id)s AND (state IN ('held', 'config_error')
+    OR (state = 'pending' AND attempts = 0 AND leased_by IS NULL AND in_doubt_since IS NULL))
+
+-- delivery_lock --
+SELECT alert_id, state, payload FROM delivery WHERE id = %(id)s FOR UPDATE
+
+-- delivery_resend --
+UPDATE delivery SET state = %(state)s, reason = %(reason)s, payload = %(payload)s, pending_since = %(now)s,
+                    next_attempt_at = %(now)s, leased_by = NULL, leased_until = NULL, in_doubt_since = NULL
+WHERE id = %(id)s
+
+-- outbox_ring --
+NOTIFY smartsite_outbox
+
+-- delivery_hold --
+SELECT pg_advisory_lock(%(space)s::integer, %(holder)s::integer)
+
+-- delivery_doubt_orphans --
+-- A receiver without keys, and a worker that died between marking and recording: a person must look.
+UPDATE delivery SET state = 'uncertain', reason = 'the worker ended before the reply came', leased_by = NULL, leased_until = NULL
+WHERE target = %(target)s AND state = 'pending' AND in_doubt_since IS NOT NULL AND leased_by IS NOT NULL
+  AND (leased_until < %(now)s OR leased_by NOT IN (
+      SELECT objid::bigint FROM pg_locks WHERE locktype = 'advisory' AND classid = %(space)s AND granted))
+
+-- delivery_claim --
+WITH due AS (
+    SELECT d.id, d.leased_by IS NOT NULL AS orphaned, d.in_doubt_since AS doubted_since
+    FROM delivery d
+    WHERE d.target = %(target)s AND d.state IN ('pending', 'accepted') AND d.next_attempt_at <= %(now)s
+      AND (d.leased_by IS NULL OR d.leased_until < %(now)s OR d.leased_by NOT IN (
+          SELECT objid::bigint FROM pg_locks WHERE locktype = 'advisory' AND classid = %(space)s AND granted))
+      AND (d.state = 'accepted' OR NOT EXISTS (
+          SELECT FROM delivery e WHERE e.alert_id = d.alert_id AND e.target = d.target AND e.id < d.id
+          AND e.state IN ('held', 'pending', 'uncertain', 'config_error', 'dead')))
+    ORDER BY d.next_attempt_at, d.id LIMIT %(limit)s FOR UPDATE OF d SKIP LOCKED
+)
+UPDATE delivery d
+SET leased_by = %(holder)s, leased_until = %(until)s,
+    in_doubt_since = CASE WHEN d.state = 'pending' AND %(keyless)s THEN coalesce(d.in_doubt_since, %(now)s)
+                          ELSE d.in_doubt_since END
+FROM due WHERE d.id = due.id
+RETURNING d.id, d.alert_id, d.target, d.phase, d.idempotency_key, d.payload, d.state, d.reason, d.attempts,
+          d.pending_since, d.accepted_at, d.receipt, due.orphaned, due.doubted_since
+
+-- delivery_attempt_put --
+INSERT INTO delivery_attempt (delivery_id, at, kind, status, outcome, error, request, response, duration_ms)
+VALUES (%(delivery_id)s, %(at)s, %(kind)s, %(status)s, %(outcome)s, %(error)s, %(request)s, %(response)s, %(duration_ms)s)
+
+-- delivery_settle --
+UPDATE delivery
+SET state = %(state)s, reason = %(reason)s, next_attempt_at = coalesce(%(next_attempt_at)s, 'infinity'::timestamptz),
+    attempts = attempts + %(sent)s::integer, in_doubt_since = %(in_doubt_since)s,
+    receipt = coalesce(%(receipt)s, receipt), accepted_at = coalesce(accepted_at, %(accepted_at)s),
+    validated_at = %(validated_at)s, leased_by = NULL, leased_until = NULL
+WHERE id = %(id)s AND (leased_by = %(holder)s
+    OR (%(sent)s = 1 AND %(state)s = 'accepted' AND state IN ('pending', 'uncertain')))
+
+-- delivery_orphan_note --
+INSERT INTO delivery_attempt (delivery_id, at, kind, outcome, error)
+SELECT id, %(now)s, CASE state WHEN 'accepted' THEN 'poll' ELSE 'send' END, 'no_reply',
+       'an earlier worker ended before it recorded a reply'
+FROM delivery WHERE id = %(id)s

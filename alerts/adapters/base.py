@@ -27,7 +27,6 @@ class Delivery:
     pending_since: datetime
     accepted_at: datetime | None
     receipt: str | None
-    orphaned: bool  # an earlier worker died at it, and nobody knows how far it came
     doubted_since: datetime | None  # receivers without keys: an earlier send may have arrived
 
 

@@ -12,12 +12,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from email.utils import parsedate_to_datetime
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx
+import msgspec
 
 from alerts.adapters.base import Outcome
 from core.logs import redact_url
+
+Form = TypeVar("Form")
 
 ANSWER_BYTES_MAX = 64 * 1024
 _KEPT_CHARACTERS = 2048
@@ -42,6 +45,18 @@ class Answer:
         """The start of the body as it is kept with the attempt."""
         # PostgreSQL text holds no NUL.
         return self.body[: _KEPT_CHARACTERS * 4].decode("utf-8", "replace").replace("\0", "\ufffd")[:_KEPT_CHARACTERS]
+
+    @property
+    def kept(self) -> dict[str, Any]:
+        """The fields of an Outcome that show this answer."""
+        return {"status": self.status, "request": self.request, "response": self.text}
+
+    def decode(self, form: type[Form]) -> Form | None:
+        """The body as JSON of this form; None where it is anything else."""
+        try:
+            return msgspec.json.decode(self.body, type=form)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return None
 
 
 async def exchange(
@@ -114,7 +129,7 @@ def refusal(answer: Answer, *, now: datetime) -> Outcome | None:
     status = answer.status
     if 200 <= status < 300:
         return None
-    kept = {"status": status, "request": answer.request, "response": answer.text}
+    kept = answer.kept
     if 300 <= status < 400:
         place = answer.headers.get("location", "nowhere")[:200]
         return Outcome(
@@ -133,7 +148,7 @@ def refusal(answer: Answer, *, now: datetime) -> Outcome | None:
 
 
 def retry_after_s(value: str | None, *, now: datetime) -> float | None:
-    """Seconds that a Retry-After header asks for, in either of its forms; None where there is none or it is nonsense."""
+    """Seconds that a Retry-After header asks for, in either of its forms; None where it is absent or nonsense."""
     if not value:
         return None
     if value.strip().isdecimal():

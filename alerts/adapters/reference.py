@@ -10,7 +10,7 @@ import base64
 import hashlib
 import hmac
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import quote
 
 import httpx
@@ -32,7 +32,7 @@ class _Accepted(msgspec.Struct):
 
 
 class _Result(msgspec.Struct):
-    status: str
+    status: Literal["pending", "validated", "rejected"]
     reason: str = ""
 
 
@@ -106,13 +106,12 @@ class ReferenceAdapter:
         )
         if isinstance(answer, Outcome):
             return answer
-        kept: dict[str, Any] = {"status": answer.status, "request": answer.request, "response": answer.text}
-        try:
-            receipt = msgspec.json.decode(answer.body, type=_Accepted).receipt
-        except msgspec.DecodeError:
+        accepted = answer.decode(_Accepted)
+        if accepted is None or not accepted.receipt:
             # Something said yes, but not in the words of this API: a proxy's page, or a reply that was cut.
-            return Outcome(kind="no_reply", reason=f"status {answer.status}, but the answer holds no receipt", **kept)
-        return Outcome(kind="accepted", receipt=receipt[:200], **kept)
+            reason = f"status {answer.status}, but the answer holds no receipt"
+            return Outcome(kind="no_reply", reason=reason, **answer.kept)
+        return Outcome(kind="accepted", receipt=accepted.receipt[:200], **answer.kept)
 
     async def poll(self, client: httpx.AsyncClient, delivery: Delivery) -> Outcome:
         """The receipt's result. The call is signed over an empty body, with the receipt as its id."""
@@ -122,18 +121,12 @@ class ReferenceAdapter:
         )
         if isinstance(answer, Outcome):
             return answer
-        kept: dict[str, Any] = {"status": answer.status, "request": answer.request, "response": answer.text}
-        try:
-            result = msgspec.json.decode(answer.body, type=_Result)
-        except msgspec.DecodeError:
-            return Outcome(kind="temporary", reason="the answer holds no result", **kept)
-        if result.status == "validated":
-            return Outcome(kind="validated", **kept)
+        result = answer.decode(_Result)
+        if result is None:
+            return Outcome(kind="temporary", reason="the answer holds no result", **answer.kept)
         if result.status == "rejected":
-            return Outcome(kind="rejected", reason=result.reason[:500] or "rejected without a reason", **kept)
-        if result.status == "pending":
-            return Outcome(kind="pending", **kept)
-        return Outcome(kind="temporary", reason=f"the result is {result.status[:50]!r}, which means nothing", **kept)
+            return Outcome(kind="rejected", reason=result.reason[:500] or "rejected without a reason", **answer.kept)
+        return Outcome(kind=result.status, **answer.kept)
 
     async def _call(
         self,
@@ -185,8 +178,8 @@ class ReferenceAdapter:
 
 def _explained(refused: Outcome, answer: Answer) -> Outcome:
     """The refusal with the regulator's own code and message, where its body holds them."""
-    try:
-        error = msgspec.json.decode(answer.body, type=_ErrorBody).error
-    except msgspec.DecodeError:
+    body = answer.decode(_ErrorBody)
+    if body is None:
         return refused
+    error = body.error
     return replace(refused, reason=f"{refused.reason}: {error.code} {error.message}"[:500])

@@ -1,0 +1,154 @@
+"""The outbox: what is to be reported to regulators, written in the transaction of the alert's transition.
+
+States of a delivery: `held` (waits for a review), `pending` (due), `accepted` (the regulator has it), `validated` and
+`rejected` (its later result), `config_error` (a person must mend something), `uncertain` (nobody knows whether the
+regulator has it), `dead` (given up), `withdrawn` (reviewed as a false alarm before it was sent).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from fnmatch import fnmatchcase
+from typing import Any
+
+import psycopg
+from psycopg.types.json import Jsonb
+
+from alerts import event
+from alerts.event import Phase
+from alerts.model import AlertRow, Severity, Verdict, load
+from core.clock import Clock, micros
+from core.errors import Conflict, NotFound
+from core.settings import Settings, TargetSettings
+from core.sql import queries
+from sensors.registry import Registry, Site
+
+CHANNEL = "smartsite_outbox"
+"""Notified when deliveries or notifications became due."""
+
+SEVERITIES: tuple[Severity, ...] = ("info", "warning", "major", "critical")
+_SQL = queries("alerts")
+_REGISTRATION = {"project_code": "项目统一编码", "permit_number": "施工许可证号"}
+
+
+async def enqueue(
+    connection: psycopg.AsyncConnection[Any],
+    alert: AlertRow,
+    phase: Phase,
+    registry: Registry,
+    settings: Settings,
+    clock: Clock,
+) -> None:
+    """Write a delivery for every target that wants this phase of the alert; a second time does nothing."""
+    site = registry.sites[alert.site_id]
+    targets = [target for target in settings.alerts.targets if wants(target, alert, site, phase)]
+    if not targets:
+        return
+    payload = await event.build(connection, alert, phase, registry)
+    raises = await _states_of_raise(connection, alert) if phase == "end" else {}
+    now = clock.now()
+    for target in targets:
+        state, reason = _gate(alert, site, raises.get(target.name))
+        await connection.execute(
+            _SQL["delivery_put"],
+            {
+                "alert_id": alert.id,
+                "target": target.name,
+                "phase": phase,
+                "amendment": alert.amendment,
+                "idempotency_key": idempotency_key(alert, target.name, phase),
+                "state": state,
+                "reason": reason,
+                "payload": Jsonb(payload),
+                "now": now,
+            },
+        )
+    await ring(connection)
+
+
+async def release(connection: psycopg.AsyncConnection[Any], alert: AlertRow, verdict: Verdict, clock: Clock) -> None:
+    """Let go of what waited for the review: `confirmed` is sent now, `false_alarm` is withdrawn where not yet sent."""
+    name = "delivery_release" if verdict == "confirmed" else "delivery_withdraw"
+    await connection.execute(_SQL[name], {"alert_id": alert.id, "now": clock.now()})
+    await ring(connection)
+
+
+async def resend(connection: psycopg.AsyncConnection[Any], delivery_id: int, registry: Registry, clock: Clock) -> str:
+    """Take up a delivery again that stopped at `config_error`, `uncertain` or `dead`; return its new state.
+
+    What was stopped for missing registration data gets the data that the site has now. The key stays, so that a
+    receiver with keys is never told twice.
+
+    Raises:
+        NotFound: there is no such delivery.
+        Conflict: it has not stopped.
+    """
+    async with connection.transaction():
+        row = await (await connection.execute(_SQL["delivery_lock"], {"id": delivery_id})).fetchone()
+        if row is None:
+            raise NotFound(f"there is no delivery {delivery_id}")
+        alert_id, state, payload = row
+        if state not in {"config_error", "uncertain", "dead"}:
+            raise Conflict(f"delivery {delivery_id} is {state}", hint="only what has stopped can be sent again")
+        alert = await load(connection, alert_id)
+        site = registry.sites[alert.site_id]
+        new_state, reason = _gate(alert, site, None)
+        await connection.execute(
+            _SQL["delivery_resend"],
+            {
+                "id": delivery_id,
+                "state": new_state,
+                "reason": reason,
+                "payload": Jsonb({**payload, "site": event.site_part(site)} if state == "config_error" else payload),
+                "now": clock.now(),
+            },
+        )
+        await ring(connection)
+    return new_state
+
+
+async def ring(connection: psycopg.AsyncConnection[Any]) -> None:
+    """Wake the workers when the caller's transaction commits."""
+    await connection.execute(_SQL["outbox_ring"])
+
+
+def wants(target: TargetSettings, alert: AlertRow, site: Site, phase: Phase) -> bool:
+    """Whether the target is told of this phase of the alert."""
+    return (
+        target.push_on in (phase, "both")
+        and (target.name in alert.targets or any(fnmatchcase(alert.rule, pattern) for pattern in target.rules))
+        and (not target.sites or site.code in target.sites)
+        and SEVERITIES.index(alert.severity) >= SEVERITIES.index(target.min_severity)
+    )
+
+
+def idempotency_key(alert: AlertRow, target: str, phase: Phase) -> str:
+    """One key for (alert, target, phase, amendment), unlike that of any other installation or an earlier database."""
+    identity = f"{alert.id} {micros(alert.raised_at)} {alert.rule} {alert.subject} {target} {phase} {alert.amendment}"
+    return f"smartsite-{alert.id}-{phase}-{alert.amendment}-{hashlib.sha256(identity.encode()).hexdigest()[:16]}"
+
+
+def _gate(alert: AlertRow, site: Site, raise_state: str | None) -> tuple[str, str]:
+    """(state, reason) in which a delivery begins; `raise_state` is that of the raise before an end."""
+    if raise_state == "withdrawn":
+        return "withdrawn", "its raise was withdrawn"
+    if alert.rule_kind == "vision" and alert.verdict == "false_alarm":
+        return "withdrawn", "reviewed as a false alarm"
+    missing = [f"{name} ({label})" for name, label in _REGISTRATION.items() if not getattr(site, name)]
+    if missing:
+        return "config_error", f"site {site.code} has no {' and no '.join(missing)}"
+    if raise_state == "held" or (alert.rule_kind == "vision" and alert.verdict is None and _needs_review(alert, site)):
+        return "held", "waits for review"
+    return "pending", ""
+
+
+def _needs_review(alert: AlertRow, site: Site) -> bool:
+    """By the site's policy. The score (0..1) of a vision alert is its largest value."""
+    if site.vision_policy == "auto":
+        return False
+    return site.vision_policy == "review" or (alert.max_value or 0.0) < site.vision_auto_score
+
+
+async def _states_of_raise(connection: psycopg.AsyncConnection[Any], alert: AlertRow) -> dict[str, str]:
+    rows = await (await connection.execute(_SQL["delivery_raise_states"], {"alert_id": alert.id})).fetchall()
+    return dict(rows)
