@@ -123,8 +123,8 @@ def _read_rule(
         rules.append((_RULE.validate_python(table), block))
     except ValidationError as error:
         for fault in error.errors(include_url=False):
-            # The first part of a location is the kind that chose the class.
-            keys = [str(part) for part in fault["loc"] if part != table.get("kind")]
+            # The first part of a location is the kind that chose the class; without it none could be chosen.
+            keys = [str(part) for part in fault["loc"][1:]] if fault["loc"] else ["kind"]
             reason = _PYDANTIC_NOISE.sub("", fault["msg"])
             reason = f"{'.'.join(keys)}: {reason}" if keys else reason
             problems.append(block.problem(name, reason, *keys[:1]))
