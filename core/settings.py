@@ -44,6 +44,51 @@ class IngestSettings(Section):
     worker: str = Field(
         default="1", pattern=r"^[a-z0-9-]{1,32}$", description="Name of this worker, unique among ingest workers."
     )
+    sources: list[Literal["endpoint", "broker"]] = Field(
+        default=["endpoint"],
+        min_length=1,
+        description="Where messages come from: the own MQTT endpoint, an existing MQTT broker, or both.",
+    )
+    mqtt_host: str = Field(default="0.0.0.0", description="Address that the own MQTT endpoint listens on.")
+    mqtt_port: int = Field(
+        default=1883, ge=0, le=65535, description="Port of the own MQTT endpoint; 0 takes a free one."
+    )
+    max_packet_kb: int = Field(
+        default=256, ge=1, le=262_143, description="Largest MQTT packet that the own endpoint takes, in KiB."
+    )
+    in_flight: int = Field(
+        default=1000,
+        ge=1,
+        le=65535,
+        description="QoS 1 messages that a device, or the broker, may send before the first is acknowledged.",
+    )
+    max_connections: int = Field(default=5000, ge=1, description="Connections at a time to the own endpoint.")
+    broker_url: str = Field(
+        default="mqtt://127.0.0.1:1883",
+        pattern=r"^mqtts?://[^\s/@:]+(:[0-9]{1,5})?/?$",
+        description="Address of the MQTT broker, mqtt:// or mqtts:// (TLS); user and password are fields of their own.",
+    )
+    broker_user: str = Field(default="", description="User name at the broker; empty: none.")
+    broker_password: SecretStr = Field(default=SecretStr(""), description="Password at the broker.")
+    broker_client_id: str = Field(
+        default="",
+        max_length=64,
+        description="Client identifier of the persistent session at the broker; empty: smartsite-ingest-<worker>.",
+    )
+    max_age_days: float = Field(
+        default=30, gt=0, le=35, description="Days that a reading may be old; older ones go to quarantine."
+    )
+    max_ahead_s: float = Field(
+        default=300, ge=0, le=86_400, description="Seconds that a reading may lie in the future before it goes there."
+    )
+    batch_messages: int = Field(default=2000, ge=1, le=100_000, description="Messages in one transaction at most.")
+    waiting_messages: int = Field(
+        default=50_000, ge=1, description="Messages that may wait in memory before sources stop reading."
+    )
+    waiting_mb: int = Field(default=128, ge=1, description="The same bound for their payloads, in MiB.")
+    quarantine_rows: int = Field(
+        default=1000, ge=1, description="Newest rows of the quarantine that are kept for each device."
+    )
 
 
 class CameraSettings(Section):

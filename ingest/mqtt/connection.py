@@ -1,0 +1,381 @@
+"""One device's connection: an asyncio protocol, from CONNECT to the acknowledgement of what it published."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from enum import Enum, IntFlag
+from typing import TYPE_CHECKING
+
+from ingest.credentials import Refused
+from ingest.message import FORBIDDEN_TOPIC, ROOT, Leaf, Message, Origin, origins_of
+from ingest.mqtt import packets
+from ingest.mqtt.framing import Frame, Framer
+from ingest.mqtt.packets import VERSION_3, VERSION_5, Connect, PacketType
+from ingest.mqtt.reasons import ProtocolViolation, Reason
+from ingest.mqtt.wire import Property
+from sensors.codec_json import Reject
+from sensors.registry import Device
+
+if TYPE_CHECKING:
+    from ingest.mqtt.endpoint import Endpoint
+
+CONNECT_LIMIT = 65_536
+"""Bytes that a CONNECT may have, before the peer is known."""
+CONNECT_TIMEOUT_S = 10.0
+"""Seconds in which a new connection sends its CONNECT."""
+CLOSE_TIMEOUT_S = 5.0
+"""Seconds that a peer has to take the last bytes before the connection is cut."""
+TOPIC_ALIASES = 16
+"""Aliases that a device may set (MQTT 5, section 3.3.2.3.4); it has four topics."""
+_REASON_LENGTH = 200
+
+
+class State(Enum):
+    """Where a connection stands."""
+
+    NEW = "new"
+    CHECKING = "checking"
+    OPEN = "open"
+    CLOSING = "closing"
+
+
+class Block(IntFlag):
+    """Why nothing is read from a connection at the moment."""
+
+    CHECKING = 1
+    WINDOW = 2
+    PRESSURE = 4
+    WRITING = 8
+
+
+class Connection(asyncio.Protocol):
+    """Takes packets apart and answers; what the device publishes goes to the endpoint's intake."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self._endpoint = endpoint
+        self._framer = Framer(CONNECT_LIMIT, endpoint.limits.packet_bytes)
+        self._transport: asyncio.Transport | None = None
+        self._state = State.NEW
+        self._blocks = Block(0)
+        self._waiting: list[Frame] = []
+        self._since = self._heard = endpoint.clock.monotonic()
+        self._connect: Connect | None = None
+        self._origins: dict[bytes, Origin] = {}
+        self._forbidden: dict[bytes, Origin] = {}
+        self._aliases: dict[int, bytes] = {}
+        self._in_flight = 0
+        self._arrived = 0
+        self._version = VERSION_3
+        self._closed_by_device = False
+        self.peer = ""
+        self.client_id = ""
+        self.device: Device | None = None
+
+    # -- asyncio.Protocol ---------------------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        name = transport.get_extra_info("peername")
+        self.peer = str(name[0]) if name else ""
+        if not self._endpoint.admit(self):
+            transport.abort()
+            return
+        if self._endpoint.pressure:
+            self._block(Block.PRESSURE)
+
+    def data_received(self, data: bytes) -> None:
+        self._heard = self._endpoint.clock.monotonic()
+        frames = self._framer.feed(data)
+        if self._waiting:
+            self._waiting += frames
+        else:
+            self._work(frames)
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - why it broke changes nothing
+        was_open, self._state = self._state is State.OPEN, State.CLOSING
+        if was_open:
+            self._leave()
+        self._endpoint.forget(self)
+
+    def pause_writing(self) -> None:
+        # A peer that does not read its acknowledgements gets no more of them to cause.
+        self._block(Block.WRITING)
+
+    def resume_writing(self) -> None:
+        self._unblock(Block.WRITING)
+
+    # -- for the endpoint and the writer ------------------------------------------------------------------------------
+
+    def acknowledge(self, messages: Sequence[Message]) -> None:
+        """Send the PUBACKs of committed messages in one write."""
+        self._in_flight -= len(messages)
+        if self._state is State.OPEN and self._transport is not None:
+            self._transport.write(b"".join([self._puback(message) for message in messages]))
+            if Block.WINDOW in self._blocks and self._in_flight <= self._endpoint.limits.in_flight // 2:
+                self._unblock(Block.WINDOW)
+
+    def press(self, *, pressure: bool) -> None:
+        """Stop reading while the writer is behind, go on when it has caught up."""
+        (self._block if pressure else self._unblock)(Block.PRESSURE)
+
+    def check(self, now: float) -> None:
+        """End what is overdue: a CONNECT that does not come, a keep-alive missed, a close that hangs."""
+        if self._state is State.CLOSING:
+            if now - self._since > CLOSE_TIMEOUT_S and self._transport is not None:
+                self._transport.abort()
+        elif self._state is State.NEW:
+            if now - self._since > CONNECT_TIMEOUT_S:
+                self.fail(ProtocolViolation(Reason.KEEP_ALIVE_TIMEOUT, "no CONNECT in time"))
+        elif self._connect is not None and not self._blocks:
+            # While nothing is read, silence is ours and not the device's.
+            keep_alive = self._connect.keep_alive
+            if keep_alive and now - self._heard > 1.5 * keep_alive:
+                self.fail(ProtocolViolation(Reason.KEEP_ALIVE_TIMEOUT, "nothing heard within 1.5 x keep-alive"))
+
+    def renew(self, device: Device) -> None:
+        """Take over a changed row of the registry for what is published from now on."""
+        self.device = device
+        self._origins = {
+            topic.encode(): origin
+            for topic, origin in origins_of(device, source=self._endpoint.source, client=self.client_id).items()
+        }
+        self._forbidden.clear()
+
+    def fail(self, violation: ProtocolViolation) -> None:
+        """End the connection for a reason that MQTT 5 tells the device; the last will is published."""
+        if self._state is State.CLOSING:
+            return
+        self._endpoint.report(self, violation)
+        if self._state is State.OPEN:
+            if self._version == VERSION_5:
+                self._send_last(lambda detail: packets.disconnect(violation.reason, detail), violation.detail)
+        elif self._connect is not None:
+            self._refuse(violation.reason, violation.detail)
+        self._close()
+
+    # -- packets ------------------------------------------------------------------------------------------------------
+
+    def _work(self, frames: list[Frame]) -> None:
+        """Deal with packets in order, until none is left or one of them makes the connection wait."""
+        published: list[Message] = []
+        # Every message has its own arrival: it is the key of a reading without ts.
+        self._arrived = max(self._arrived + 1, self._endpoint.micros())
+        try:
+            for place, frame in enumerate(frames):
+                if self._blocks or self._state is State.CLOSING:
+                    self._waiting = frames[place:]
+                    return
+                if frame.first >> 4 == PacketType.PUBLISH:
+                    self._publish(frame, published)
+                else:
+                    self._control(frame)
+            if self._framer.violation is not None and not self._blocks:
+                raise self._framer.violation
+        except ProtocolViolation as violation:
+            # What came before the violation counts; its acknowledgement may find the connection gone.
+            self._endpoint.intake.put(published)
+            published = []
+            self.fail(violation)
+        finally:
+            if published:
+                self._endpoint.intake.put(published)
+
+    def _publish(self, frame: Frame, published: list[Message]) -> None:
+        topic, packet_id, alias, payload = packets.decode_publish(*frame, self._version)
+        if alias:
+            topic = self._resolve(topic, alias)
+        origin = self._origins.get(topic) or self._forbid(topic)
+        self._arrived += 1
+        if not packet_id:
+            published.append(Message(origin, payload, self._arrived))
+            return
+        self._in_flight += 1
+        if self._in_flight >= self._endpoint.limits.in_flight:
+            if self._version == VERSION_3:
+                # MQTT 3.1.1 knows no receive maximum: the window is kept by not reading on.
+                self._block(Block.WINDOW)
+            elif self._in_flight > self._endpoint.limits.in_flight:
+                raise ProtocolViolation(
+                    Reason.RECEIVE_MAXIMUM_EXCEEDED, "more messages in flight than the receive maximum"
+                )
+        published.append(Message(origin, payload, self._arrived, self, packet_id))
+
+    def _resolve(self, topic: bytes, alias: int) -> bytes:
+        if alias > TOPIC_ALIASES:
+            raise ProtocolViolation(Reason.TOPIC_ALIAS_INVALID, f"topic alias {alias}, at most {TOPIC_ALIASES}")
+        if topic:
+            self._aliases[alias] = topic
+            return topic
+        known = self._aliases.get(alias)
+        if known is None:
+            raise ProtocolViolation(Reason.PROTOCOL_ERROR, f"topic alias {alias} was never set")
+        return known
+
+    def _forbid(self, topic: bytes) -> Origin:
+        """A topic that is not the device's: set aside and acknowledged, so that the device is not stuck with it."""
+        origin = self._forbidden.get(topic)
+        if origin is None:
+            self._forbidden.clear()  # remembers one: enough for a device that errs in a loop, no room for an attack
+            origin = self._forbidden[topic] = Origin(
+                source=self._endpoint.source,
+                client=self.client_id,
+                topic=topic.decode(errors="replace"),
+                leaf=Leaf.TELEMETRY,
+                device=self.device,
+                refusal=Reject(FORBIDDEN_TOPIC, "not a topic of this device"),
+            )
+        return origin
+
+    def _control(self, frame: Frame) -> None:
+        kind = frame.first >> 4
+        body = frame.data[frame.start : frame.stop]
+        if kind == PacketType.CONNECT:
+            self._on_connect(body)
+        elif kind == PacketType.PINGREQ:
+            if body:
+                raise ProtocolViolation(Reason.MALFORMED, "PINGREQ has a body")
+            self._write(packets.PINGRESP)
+        elif kind == PacketType.SUBSCRIBE:
+            self._on_subscribe(packets.decode_subscribe(body, self._version))
+        elif kind == PacketType.UNSUBSCRIBE:
+            asked = packets.decode_unsubscribe(body, self._version)
+            codes = [
+                Reason.SUCCESS if name == self._command_topic() else Reason.NO_SUBSCRIPTION_EXISTED
+                for name, _ in asked.filters
+            ]
+            self._write(packets.unsuback(self._version, asked.packet_id, codes))
+        else:
+            reason = packets.decode_disconnect(body, self._version)
+            self._closed_by_device = reason != Reason.DISCONNECT_WITH_WILL
+            self._close()
+
+    def _on_connect(self, body: bytes) -> None:
+        try:
+            self._connect = connect = packets.decode_connect(body)
+        except ProtocolViolation as violation:
+            # The version is not known yet: the old form of the refusal is the one that every client reads.
+            if violation.reason is Reason.UNSUPPORTED_VERSION:
+                self._write(packets.connack(VERSION_3, violation.reason, {}))
+            elif body[6:7] == bytes((VERSION_5,)):
+                self._write(packets.connack(VERSION_5, violation.reason, {}))
+            raise
+        self._version = connect.version
+        self._state = State.CHECKING
+        self._block(Block.CHECKING)
+        self._endpoint.spawn(self._enter(connect))
+
+    async def _enter(self, connect: Connect) -> None:
+        """Check who it is; the connection reads nothing meanwhile."""
+        try:
+            device = await self._endpoint.credentials.check(connect.user, connect.password)
+        except Refused as refused:
+            self._endpoint.refused(self, connect, refused.reject)
+            self._refuse(Reason.BAD_CREDENTIALS, refused.reject.detail)
+            self._close()
+            return
+        if self._state is not State.CHECKING:
+            return
+        self.client_id = connect.client_id or self._endpoint.new_client_id()
+        self.renew(device)
+        will = connect.will
+        if will is not None and will.topic.encode() not in self._origins:
+            self.fail(ProtocolViolation(Reason.NOT_AUTHORISED, "the last will's topic is not one of this device"))
+        elif will is not None and will.qos > 1:
+            self.fail(ProtocolViolation(Reason.QOS_NOT_SUPPORTED, "QoS 2 is not supported; use QoS 1 for the will"))
+        elif not connect.client_id and not connect.clean_start and connect.version == VERSION_3:
+            self.fail(ProtocolViolation(Reason.CLIENT_IDENTIFIER_NOT_VALID, "a kept session needs a client identifier"))
+        else:
+            self._open(connect)
+
+    def _open(self, connect: Connect) -> None:
+        limits = self._endpoint.limits
+        self._state = State.OPEN
+        options: dict[int, int | str] = {
+            Property.SESSION_EXPIRY: 0,
+            Property.RECEIVE_MAXIMUM: limits.in_flight,
+            Property.MAXIMUM_QOS: 1,
+            Property.MAXIMUM_PACKET_SIZE: limits.packet_bytes,
+            Property.TOPIC_ALIAS_MAXIMUM: TOPIC_ALIASES,
+            Property.WILDCARD_AVAILABLE: 0,
+            Property.SUBSCRIPTION_IDENTIFIERS_AVAILABLE: 0,
+            Property.SHARED_AVAILABLE: 0,
+        }
+        if not connect.client_id:
+            options[Property.ASSIGNED_CLIENT_IDENTIFIER] = self.client_id
+        self._write(packets.connack(self._version, Reason.SUCCESS, options))
+        self._endpoint.enter(self)
+        self._unblock(Block.CHECKING)
+
+    def _on_subscribe(self, asked: packets.Subscribe) -> None:
+        """A device hears its own command topic and nothing else."""
+        codes = [min(qos, 1) if name == self._command_topic() else Reason.NOT_AUTHORISED for name, qos in asked.filters]
+        self._write(packets.suback(self._version, asked.packet_id, codes))
+
+    def _command_topic(self) -> str:
+        assert self.device is not None
+        return f"{ROOT}/{self.device.site}/{self.device.code}/command"
+
+    def _puback(self, message: Message) -> bytes:
+        reason = Reason.SUCCESS
+        if message.reject is not None:
+            reason = Reason.PAYLOAD_FORMAT_INVALID if message.origin.refusal is None else Reason.NOT_AUTHORISED
+        return packets.puback(self._version, message.packet_id, reason)
+
+    # -- ending -------------------------------------------------------------------------------------------------------
+
+    def _refuse(self, reason: Reason, detail: str) -> None:
+        def build(text: str) -> bytes:
+            return packets.connack(self._version, reason, {Property.REASON_STRING: text} if text else {})
+
+        self._send_last(build, detail)
+
+    def _leave(self) -> None:
+        """Publish the last will where the device did not say good-bye, and tell the endpoint."""
+        self._state = State.CLOSING
+        will = self._connect.will if self._connect is not None else None
+        if will is not None and not self._closed_by_device:
+            self._endpoint.intake.put(
+                [Message(self._origins[will.topic.encode()], will.payload, self._endpoint.micros())]
+            )
+        self._endpoint.leave(self)
+
+    def _close(self) -> None:
+        if self._state is State.OPEN:
+            self._leave()
+        self._state = State.CLOSING
+        self._since = self._endpoint.clock.monotonic()
+        self._waiting = []
+        if self._transport is not None:
+            self._transport.close()
+
+    def _send_last(self, build: Callable[[str], bytes], detail: str) -> None:
+        """Send the packet with its reason in words where the device takes that, without where it does not."""
+        connect = self._connect
+        assert connect is not None
+        packet = build(detail[:_REASON_LENGTH] if connect.wants_reasons else "")
+        if len(packet) > connect.maximum_packet_size:
+            packet = build("")
+        self._write(packet)
+
+    def _write(self, packet: bytes) -> None:
+        if self._transport is not None and packet:
+            self._transport.write(packet)
+
+    # -- waiting ------------------------------------------------------------------------------------------------------
+
+    def _block(self, block: Block) -> None:
+        if not self._blocks and self._transport is not None and not self._transport.is_closing():
+            self._transport.pause_reading()
+        self._blocks |= block
+
+    def _unblock(self, block: Block) -> None:
+        had, self._blocks = self._blocks, self._blocks & ~block
+        if not had or self._blocks or self._state is State.CLOSING:
+            return
+        self._heard = self._endpoint.clock.monotonic()
+        frames, self._waiting = self._waiting, []
+        self._work(frames)
+        if not self._blocks and self._transport is not None and not self._transport.is_closing():
+            self._transport.resume_reading()

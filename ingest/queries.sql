@@ -1,0 +1,75 @@
+-- count_open --
+INSERT INTO ingest_count (worker) VALUES (%(worker)s) ON CONFLICT DO NOTHING
+
+-- count_batch --
+SELECT batch FROM ingest_count WHERE worker = %(worker)s
+
+-- count_move --
+INSERT INTO ingest_count (worker, messages, stored, filled, duplicates, quarantined, batch)
+VALUES (%(worker)s, %(messages)s, %(stored)s, %(filled)s, %(duplicates)s, %(quarantined)s, %(batch)s)
+ON CONFLICT (worker) DO UPDATE SET
+    messages = ingest_count.messages + excluded.messages,
+    stored = ingest_count.stored + excluded.stored,
+    filled = ingest_count.filled + excluded.filled,
+    duplicates = ingest_count.duplicates + excluded.duplicates,
+    quarantined = ingest_count.quarantined + excluded.quarantined,
+    batch = excluded.batch
+
+-- unknown_insert --
+-- Ordered, so that two workers that write the same keys wait for each other and never in a circle.
+INSERT INTO reading_unknown (device_id, metric, time, value)
+SELECT DISTINCT ON (d, m, t) d, m, timestamptz 'epoch' + t * interval '1 microsecond', v
+FROM unnest(%(device)s::int[], %(metric)s::text[], %(time)s::bigint[], %(value)s::float8[]) WITH ORDINALITY AS u (d, m, t, v, n)
+ORDER BY d, m, t, n
+ON CONFLICT DO NOTHING
+
+-- quarantine_insert --
+INSERT INTO quarantine (arrived_at, source, device_id, client, topic, reason, detail, payload, payload_bytes)
+SELECT timestamptz 'epoch' + arrived * interval '1 microsecond', source, device, client, topic, reason, detail, payload, bytes
+FROM unnest(%(arrived)s::bigint[], %(source)s::text[], %(device)s::int[], %(client)s::text[], %(topic)s::text[],
+            %(reason)s::text[], %(detail)s::text[], %(payload)s::bytea[], %(bytes)s::int[])
+    WITH ORDINALITY AS q (arrived, source, device, client, topic, reason, detail, payload, bytes, place)
+ORDER BY place
+
+-- quarantine_count --
+INSERT INTO quarantine_count (device_id, reason, count, last_at)
+SELECT device, reason, count, timestamptz 'epoch' + last * interval '1 microsecond'
+FROM unnest(%(device)s::int[], %(reason)s::text[], %(count)s::bigint[], %(last)s::bigint[]) AS c (device, reason, count, last)
+ORDER BY device, reason
+ON CONFLICT (device_id, reason) DO UPDATE SET
+    count = quarantine_count.count + excluded.count, last_at = greatest(quarantine_count.last_at, excluded.last_at)
+
+-- quarantine_trim --
+-- The newest rows of each device stay.
+DELETE FROM quarantine q USING unnest(%(devices)s::int[]) AS d (device)
+WHERE q.device_id = d.device
+  AND q.id <= (SELECT id FROM quarantine WHERE device_id = d.device ORDER BY id DESC OFFSET %(keep)s LIMIT 1)
+
+-- quarantine_trim_strangers --
+DELETE FROM quarantine
+WHERE device_id IS NULL
+  AND id <= (SELECT id FROM quarantine WHERE device_id IS NULL ORDER BY id DESC OFFSET %(keep)s LIMIT 1)
+
+-- seen_readings --
+INSERT INTO device_seen AS s (device_id, last_time, last_seen_at)
+SELECT device, timestamptz 'epoch' + time * interval '1 microsecond', timestamptz 'epoch' + arrived * interval '1 microsecond'
+FROM unnest(%(device)s::int[], %(time)s::bigint[], %(arrived)s::bigint[]) AS u (device, time, arrived)
+WHERE EXISTS (SELECT FROM device WHERE id = u.device)
+ORDER BY device
+ON CONFLICT (device_id) DO UPDATE SET
+    last_time = greatest(s.last_time, excluded.last_time), last_seen_at = greatest(s.last_seen_at, excluded.last_seen_at)
+
+-- seen_connected --
+-- Returns the devices whose state changed. A device that has sent no reading yet has been seen by its connection.
+INSERT INTO device_seen AS s (device_id, last_seen_at, connected)
+SELECT device, timestamptz 'epoch' + at * interval '1 microsecond', connected
+FROM unnest(%(device)s::int[], %(at)s::bigint[], %(connected)s::boolean[]) AS u (device, at, connected)
+WHERE EXISTS (SELECT FROM device WHERE id = u.device)
+ORDER BY device
+ON CONFLICT (device_id) DO UPDATE SET connected = excluded.connected
+WHERE s.connected IS DISTINCT FROM excluded.connected
+RETURNING device_id
+
+-- seen_forget --
+-- Whether devices are connected is not known while no endpoint runs.
+UPDATE device_seen SET connected = NULL WHERE connected IS NOT NULL

@@ -1,0 +1,122 @@
+"""The ingest process: sources -> intake -> writer, started and ended in order."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from datetime import timedelta
+from typing import Any
+
+import psycopg
+
+from core.clock import Clock, SystemClock
+from core.database import Reconnecting, is_outage
+from core.settings import Settings
+from core.workers import Heartbeat
+from ingest.intake import Intake
+from ingest.prepare import Preparer
+from ingest.sources.base import Source
+from ingest.sources.broker import BrokerSource
+from ingest.sources.endpoint import EndpointSource
+from ingest.store import Store, forget_connected
+from ingest.writer import Writer
+from sensors.profiles import load_profiles
+from sensors.registry import RegistryWatch
+
+logger = logging.getLogger(__name__)
+
+DRAIN_S = 10.0
+"""Seconds that the last batches have at the end; what is not stored by then stays with those who sent it."""
+
+
+async def serve(settings: Settings, stop: asyncio.Event) -> None:
+    """Take messages and store them until `stop`, then store what was taken, and end the connections."""
+    clock = SystemClock()
+    name = f"ingest-{settings.ingest.worker}"
+    registry = RegistryWatch(settings.database, application=name, clock=clock)
+    await registry.open()
+    keeper = Reconnecting(settings.database, application=name, clock=clock)
+    intake = Intake(high=settings.ingest.waiting_messages, high_bytes=settings.ingest.waiting_mb << 20)
+    writer = Writer(
+        intake=intake,
+        preparer=Preparer(
+            load_profiles(),
+            max_age=timedelta(days=settings.ingest.max_age_days),
+            max_ahead=timedelta(seconds=settings.ingest.max_ahead_s),
+        ),
+        store=Store(worker=settings.ingest.worker, quarantine_rows=settings.ingest.quarantine_rows),
+        keeper=keeper,
+        clock=clock,
+        batch=settings.ingest.batch_messages,
+    )
+    sources = _sources(settings, registry=registry, intake=intake, clock=clock)
+    heart = Heartbeat(name, room="ingest", settings=settings.database, clock=clock)
+
+    def detail() -> dict[str, Any]:
+        facts: dict[str, Any] = {"waiting": len(intake)}
+        for source in sources:
+            facts |= source.detail()
+        return facts
+
+    if "endpoint" in settings.ingest.sources:
+        await _forget(keeper)
+    for source in sources:
+        await source.start()
+    ending = asyncio.Event()
+    writing = asyncio.create_task(writer.run(), name="writer")
+    beside = [
+        asyncio.create_task(registry.run(ending), name="registry"),
+        asyncio.create_task(heart.run(ending, detail), name="heartbeat"),
+    ]
+    halt = asyncio.create_task(stop.wait(), name="stop")
+    logger.info("ingest is ready", extra={"sources": ",".join(settings.ingest.sources)})
+    try:
+        done, _ = await asyncio.wait({halt, writing, *beside}, return_when=asyncio.FIRST_COMPLETED)
+        for task in done - {halt}:
+            task.result()  # none of them ends by itself but with an error, and that ends the process
+    finally:
+        for source in sources:
+            await source.quiesce()
+        await _drain(writer, writing)
+        for source in sources:
+            await source.close()
+        if "endpoint" in settings.ingest.sources:
+            with contextlib.suppress(TimeoutError):  # the next start does it in any case
+                async with asyncio.timeout(2):
+                    await _forget(keeper)
+        ending.set()
+        halt.cancel()
+        await asyncio.gather(*beside, return_exceptions=True)
+        await keeper.close()
+
+
+def _sources(settings: Settings, *, registry: RegistryWatch, intake: Intake, clock: Clock) -> list[Source]:
+    sources: list[Source] = []
+    if "endpoint" in settings.ingest.sources:
+        sources.append(EndpointSource(settings.ingest, registry=registry, intake=intake, clock=clock))
+    if "broker" in settings.ingest.sources:
+        sources.append(BrokerSource(settings.ingest, registry=registry, intake=intake, clock=clock))
+    return sources
+
+
+async def _drain(writer: Writer, writing: asyncio.Task[None]) -> None:
+    """Let the writer store what is queued; while the database is away it does not wait for it."""
+    writer.stop()
+    if not writing.done():
+        await asyncio.wait({writing}, timeout=DRAIN_S)
+        if not writing.done():
+            logger.warning("the database did not take the last messages, their senders keep them")
+            writing.cancel()
+    await asyncio.gather(writing, return_exceptions=True)
+
+
+async def _forget(keeper: Reconnecting) -> None:
+    while True:
+        try:
+            async with keeper.connection() as connection:
+                await forget_connected(connection)
+                return
+        except psycopg.Error as error:
+            if not is_outage(error):
+                raise

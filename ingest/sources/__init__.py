@@ -1,0 +1,1 @@
+"""Where messages come from: one file a source, all behind the interface of sources.base."""

@@ -1,0 +1,181 @@
+"""One batch, one transaction: rows by COPY, what is set aside, entries of the log, counts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import psycopg
+from psycopg import sql
+
+from core import log
+from core.log import Kind, NewEntry, shard_of
+from core.sql import queries
+from ingest import quarantine
+from ingest.existing import sort_out, write_fill
+from ingest.merge import fold
+from ingest.message import Leaf
+from ingest.outcome import Outcome
+from ingest.prepare import Prepared, SetAside
+from ingest.rows import Rows, copy_bytes, copy_columns, log_entries
+from sensors import entries
+from sensors.codec_json import Reject
+from sensors.entries import DeviceEntry
+
+SQL = queries(__package__)
+
+CONFLICT = "conflict"  # a different value for a (device, time, channel) that has one
+"""Reason under which a second, different value is set aside."""
+
+Seen = Mapping[int, tuple[int, int]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Store:
+    """Writes prepared batches as `worker`; keeps the newest `quarantine_rows` set-aside rows of each device."""
+
+    worker: str
+    quarantine_rows: int
+
+    @property
+    def writer(self) -> str:
+        """Name of this worker's streams in the log."""
+        return f"ingest-{self.worker}"
+
+    async def last_batch(self, connection: psycopg.AsyncConnection) -> int:
+        """Number of the last batch that this worker committed."""
+        await connection.execute(SQL["count_open"], {"worker": self.worker})
+        row = await (await connection.execute(SQL["count_batch"], {"worker": self.worker})).fetchone()
+        assert row is not None
+        return int(row[0])
+
+    async def write(
+        self, connection: psycopg.AsyncConnection, prepared: Prepared, *, number: int, seen: Seen, merge: bool
+    ) -> Outcome:
+        """Write and commit the batch.
+
+        With `merge` off every row is taken to be new, and UniqueViolation tells that one is not; with it on, rows are
+        first compared with those of the table. `seen` is device -> (newest event time, newest arrival) to store along.
+        """
+        async with connection.transaction():
+            outcome = Outcome(messages=sum(message.origin.leaf is Leaf.TELEMETRY for message in prepared.messages))
+            aside = list(prepared.aside)
+            new_entries: list[NewEntry] = []
+            logged: list[Rows] = []
+            for rows in prepared.rows:
+                logged += await _write_rows(connection, rows, outcome, aside, merge=merge)
+            if prepared.unknown.device:
+                unknown = prepared.unknown
+                await connection.execute(
+                    SQL["unknown_insert"],
+                    {"device": unknown.device, "metric": unknown.metric, "time": unknown.time, "value": unknown.value},
+                )
+            if aside:
+                await quarantine.write(connection, prepared.messages, aside, keep=self.quarantine_rows)
+                outcome.quarantined = len(aside)
+            new_entries += log_entries(logged)
+            new_entries += [_entry(alarm) for alarm in prepared.alarms]
+            new_entries += await _write_presence(connection, prepared)
+            if seen:
+                await write_seen(connection, seen)
+            await log.append(connection, self.writer, new_entries)
+            await connection.execute(
+                SQL["count_move"],
+                {
+                    "worker": self.worker,
+                    "messages": outcome.messages,
+                    "stored": outcome.stored,
+                    "filled": outcome.filled,
+                    "duplicates": outcome.duplicates,
+                    "quarantined": outcome.quarantined,
+                    "batch": number,
+                },
+            )
+        return outcome
+
+
+async def write_seen(connection: psycopg.AsyncConnection, seen: Seen) -> None:
+    """Store when devices were last heard."""
+    await connection.execute(
+        SQL["seen_readings"],
+        {
+            "device": list(seen),
+            "time": [time for time, _ in seen.values()],
+            "arrived": [arrived for _, arrived in seen.values()],
+        },
+    )
+
+
+async def forget_connected(connection: psycopg.AsyncConnection) -> None:
+    """Mark every device's connection as not known: an endpoint starts or stops."""
+    await connection.execute(SQL["seen_forget"])
+
+
+async def _write_rows(
+    connection: psycopg.AsyncConnection, rows: Rows, outcome: Outcome, aside: list[SetAside], *, merge: bool
+) -> list[Rows]:
+    """Write the rows of one kind; return what the log is to hold: rows that are new, and cells that were filled."""
+    folded = fold(rows)
+    outcome.filled += len(folded.filled)
+    outcome.duplicates += len(folded.duplicates)
+    aside += [_conflict(rows, place) for place in folded.conflicts.tolist()]
+    new = folded.rows
+    logged: list[Rows] = []
+    if merge:
+        found = await sort_out(connection, new)
+        outcome.filled += len(found.filled)
+        outcome.duplicates += len(found.duplicates)
+        aside += [_conflict(new, place) for place in found.conflicts.tolist()]
+        if len(found.fill):
+            await write_fill(connection, found.fill)
+            logged.append(found.fill)
+        new = found.new
+    if len(new):
+        async with connection.cursor() as cursor, cursor.copy(_copy(new)) as copy:
+            await copy.write(copy_bytes(new))
+        outcome.stored += len(new)
+        logged.append(new)
+    return logged
+
+
+def _copy(rows: Rows) -> sql.Composed:
+    return sql.SQL("COPY {} ({}) FROM STDIN (FORMAT binary)").format(
+        sql.Identifier(rows.profile.table),
+        sql.SQL(", ").join(sql.Identifier(name) for name in copy_columns(rows.profile)),
+    )
+
+
+def _conflict(rows: Rows, place: int) -> SetAside:
+    time = np.datetime64(int(rows.time[place]), "us")
+    return SetAside(int(rows.message[place]), Reject(CONFLICT, f"another value is stored for {time}Z"))
+
+
+async def _write_presence(connection: psycopg.AsyncConnection, prepared: Prepared) -> list[NewEntry]:
+    """Store who is connected; entries only for devices whose state changed."""
+    if not prepared.presence:
+        return []
+    cursor = await connection.execute(
+        SQL["seen_connected"],
+        {
+            "device": list(prepared.presence),
+            "at": [at for _, _, at in prepared.presence.values()],
+            "connected": [connected for _, connected, _ in prepared.presence.values()],
+        },
+    )
+    changed = [prepared.presence[number] for (number,) in await cursor.fetchall()]
+    return [
+        _entry(
+            DeviceEntry(
+                device=device.id,
+                site=device.site_id,
+                time=at,
+                event="connected" if connected else "disconnected",
+            )
+        )
+        for device, connected, at in changed
+    ]
+
+
+def _entry(entry: DeviceEntry) -> NewEntry:
+    return NewEntry(shard_of(entry.site), Kind.DEVICE, entries.encode(entry))

@@ -1,0 +1,176 @@
+"""Takes what has queued up while the batch before was committed, stores it, then acknowledges it.
+
+There is no linger: the next transaction starts when the last one ends, so batches grow with the load by themselves and
+never wait for messages that a full in-flight window holds back.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+import psycopg
+from psycopg import errors as pg
+
+from core.clock import Clock
+from core.database import Reconnecting, is_outage
+from ingest import metrics
+from ingest.intake import Intake
+from ingest.message import Holder, Leaf, Message
+from ingest.outcome import Outcome
+from ingest.prepare import Prepared, Preparer, SetAside
+from ingest.store import Store, write_seen
+from sensors.codec_json import Reject
+
+logger = logging.getLogger(__name__)
+
+BATCH_BYTES = 8 << 20
+"""Bytes of payload in one transaction, so that a crowd of large back-fills does not make it long."""
+SEEN_EVERY_S = 1.0
+"""Seconds between writes of when devices were last heard."""
+_FIRST_DELAY, _LAST_DELAY = 0.2, 5.0
+
+UNSTORABLE = "unstorable"  # the database refuses the values themselves
+"""Reason under which a message is set aside that no transaction takes."""
+
+
+class Writer:
+    """The one task that writes; everything it is given is acknowledged after COMMIT or not at all."""
+
+    def __init__(
+        self, *, intake: Intake, preparer: Preparer, store: Store, keeper: Reconnecting, clock: Clock, batch: int
+    ) -> None:
+        self._intake = intake
+        self._preparer = preparer
+        self._store = store
+        self._keeper = keeper
+        self._clock = clock
+        self._batch = batch
+        self._number = 0
+        self._seen: dict[int, tuple[int, int]] = {}
+        self._seen_at = clock.monotonic()
+        self._stopping = False
+
+    def stop(self) -> None:
+        """End when all that is queued is stored."""
+        self._stopping = True
+        self._intake.wake()
+
+    async def run(self) -> None:
+        """Write until `stop`."""
+        self._number = await self._start()
+        while True:
+            wait = None if not self._seen else max(0.0, self._seen_at + SEEN_EVERY_S - self._clock.monotonic())
+            if await self._intake.wait(0 if self._stopping else wait):
+                await self._deal(self._intake.take(self._batch, BATCH_BYTES))
+            elif self._seen:
+                await self._flush_seen()
+            elif self._stopping:
+                return
+            metrics.WAITING.set(len(self._intake))
+
+    async def _start(self) -> int:
+        delay = _FIRST_DELAY
+        while True:
+            try:
+                async with self._keeper.connection() as connection:
+                    return await self._store.last_batch(connection)
+            except psycopg.Error as error:
+                delay = await self._wait_out(error, delay)
+
+    async def _deal(self, messages: Sequence[Message]) -> None:
+        """Store messages and acknowledge them; a batch that holds poison is halved until the poison is alone."""
+        prepared = self._preparer.prepare(messages)
+        for device, (time, arrived) in prepared.seen.items():
+            last = self._seen.get(device, (time, arrived))
+            self._seen[device] = (max(time, last[0]), max(arrived, last[1]))
+        try:
+            outcome = await self._commit(prepared)
+        except (psycopg.DataError, psycopg.IntegrityError) as error:
+            metrics.RETRIES.labels("poison").inc()
+            if len(messages) > 1:
+                middle = len(messages) // 2
+                await self._deal(messages[:middle])
+                await self._deal(messages[middle:])
+                return
+            reject = Reject(UNSTORABLE, str(error).strip())
+            logger.warning("a message cannot be stored, set aside", extra={"reason": reject.detail})
+            messages[0].reject = reject
+            prepared = Prepared(messages, aside=[SetAside(0, reject)])
+            outcome = await self._commit(prepared)
+        self._account(prepared, outcome)
+        acknowledge(messages)
+
+    async def _commit(self, prepared: Prepared) -> Outcome:
+        """Write a batch until it is committed; only what the values themselves cause is raised."""
+        self._number += 1
+        number, merge, lost, delay = self._number, False, False, _FIRST_DELAY
+        while True:
+            started = self._clock.monotonic()
+            due = self._seen if started - self._seen_at >= SEEN_EVERY_S else {}
+            try:
+                async with self._keeper.connection() as connection:
+                    if lost and await self._store.last_batch(connection) == number:
+                        # The reply to COMMIT was lost, not the COMMIT.
+                        return Outcome()
+                    outcome = await self._store.write(connection, prepared, number=number, seen=due, merge=merge)
+            except pg.UniqueViolation:
+                # In a merge it can only mean that another worker stored the row a moment ago: compare again.
+                metrics.RETRIES.labels("merge").inc()
+                merge = True
+            except (psycopg.DataError, psycopg.IntegrityError):
+                raise
+            except psycopg.Error as error:
+                lost = True
+                delay = await self._wait_out(error, delay)
+            else:
+                metrics.COMMIT_SECONDS.observe(self._clock.monotonic() - started)
+                if due:
+                    self._seen, self._seen_at = {}, started
+                return outcome
+
+    async def _flush_seen(self) -> None:
+        """While nothing arrives, what was heard last is stored on its own."""
+        delay = _FIRST_DELAY
+        while True:
+            try:
+                async with self._keeper.connection() as connection:
+                    await write_seen(connection, self._seen)
+            except psycopg.Error as error:
+                delay = await self._wait_out(error, delay)
+            else:
+                self._seen, self._seen_at = {}, self._clock.monotonic()
+                return
+
+    async def _wait_out(self, error: psycopg.Error, delay: float) -> float:
+        """Wait before the next attempt. What is no outage (a missing table, a full disk) is an operator's to mend:
+        it is logged each time, and nothing is acknowledged until it is."""
+        if is_outage(error):
+            metrics.RETRIES.labels("outage").inc()
+            logger.warning("database is away, readings wait", extra={"error": str(error).strip()})
+        else:
+            metrics.RETRIES.labels("database_error").inc()
+            logger.error("the database refuses to store readings, they wait", exc_info=error)
+        await self._clock.sleep(delay)
+        return min(delay * 2, _LAST_DELAY)
+
+    def _account(self, prepared: Prepared, outcome: Outcome) -> None:
+        metrics.BATCH.observe(len(prepared.messages))
+        for leaf in Leaf:
+            if count := sum(message.origin.leaf is leaf for message in prepared.messages):
+                metrics.MESSAGES.labels(leaf.name.lower()).inc(count)
+        for item in prepared.aside:
+            metrics.QUARANTINED.labels(item.reject.reason).inc()
+        metrics.ROWS.labels("stored").inc(outcome.stored)
+        metrics.ROWS.labels("filled").inc(outcome.filled)
+        metrics.ROWS.labels("duplicate").inc(outcome.duplicates)
+
+
+def acknowledge(messages: Sequence[Message]) -> None:
+    """Tell every holder, once, which of its messages are stored."""
+    by_holder: dict[Holder, list[Message]] = {}
+    for message in messages:
+        if message.holder is not None:
+            by_holder.setdefault(message.holder, []).append(message)
+    for holder, its in by_holder.items():
+        holder.acknowledge(its)
