@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 
 Outcome = Literal["created", "updated", "unchanged"]
@@ -47,6 +49,17 @@ class Report:
     def changed(self) -> bool:
         """Whether anything in the registry was created or updated."""
         return any(counter["created"] or counter["updated"] for counter in self.outcomes.values())
+
+    def write_secrets(self, path: Path) -> None:
+        """Write the generated secrets as a CSV file that only its owner may read; an existing file is not touched.
+
+        Raises:
+            FileExistsError: a file of that name is there, and may hold the secrets of an earlier run.
+        """
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as sheet:
+            sheet.write("user,secret\n")
+            sheet.writelines(f"{made.user},{made.secret}\n" for made in self.secrets)
 
     def __str__(self) -> str:
         lines = [
