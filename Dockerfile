@@ -12,9 +12,9 @@ RUN npm run build
 FROM python:3.12-slim-bookworm AS wheels
 WORKDIR /build
 COPY . .
-COPY --from=web /build/web/dist ./web/dist
+COPY --from=web /build/smartsite/static ./smartsite/static
 # The page is built already: the build hook must not look for Node.
-ENV SMARTSITE_SKIP_WEB_BUILD=1
+ENV SMARTSITE_SKIP_WEB=1
 RUN pip wheel --no-cache-dir --constraint constraints.txt --wheel-dir /wheels .
 
 FROM python:3.12-slim-bookworm

@@ -15,7 +15,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 RUN_STAMP := $(VENV)/.installed-run
 DEV_STAMP := $(VENV)/.installed-dev
-SOURCES_OF_INSTALL := pyproject.toml constraints.txt $(wildcard hatch_build.py web/package-lock.json)
+SOURCES_OF_INSTALL := pyproject.toml constraints.txt web/build.py web/build_hook.py
 JOBS ?= 2
 ARGS ?=
 
@@ -40,6 +40,10 @@ $(DEV_STAMP): $(RUN_STAMP)
 	@touch $@
 
 install: $(RUN_STAMP)
+
+# The install builds the page too; this looks whether its sources have changed since.
+web: $(RUN_STAMP)
+	@$(BIN)/python web/build.py
 
 demo: $(RUN_STAMP) web
 	@$(BIN)/smartsite demo $(ARGS)

@@ -10,6 +10,8 @@ export default defineConfig({
   resolve: { alias: { '@': fileURLToPath(new URL('./src', import.meta.url)) } },
   define: { __VUE_I18N_FULL_INSTALL__: false, __VUE_I18N_LEGACY_API__: false, __INTLIFY_PROD_DEVTOOLS__: false },
   build: {
+    outDir: '../smartsite/static',
+    emptyOutDir: true,
     // Nothing becomes a data: address: the content security policy allows images from the origin only.
     assetsInlineLimit: 0,
     target: 'es2022',

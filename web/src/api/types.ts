@@ -60,8 +60,9 @@ export interface SiteDetail extends Omit<Site, 'devices' | 'cameras'> {
   cameras: Camera[]
 }
 
+/** One state of an enumeration; its number in readings is its place in the list. */
 export interface EnumSymbol {
-  value: number
+  name: string
   label: string
   label_en: string
 }
@@ -74,7 +75,7 @@ export interface Channel {
   type: 'real' | 'double' | 'bigint' | 'enum'
   minimum: number | null
   maximum: number | null
-  symbols?: unknown
+  symbols?: EnumSymbol[]
 }
 
 export interface Kind extends Named {

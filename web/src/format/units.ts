@@ -1,4 +1,5 @@
 // Numbers with their units: how many digits a value deserves follows from its unit, so that columns line up.
+import type { Channel, Language } from '@/api/types'
 
 const DIGITS: Record<string, number> = {
   'µg/m³': 0,
@@ -7,22 +8,24 @@ const DIGITS: Record<string, number> = {
   '%RH': 0,
   hPa: 0,
   'm/s': 1,
-  '°': 1,
+  degrees: 1,
   t: 2,
   m: 1,
   '%': 0,
   mm: 1,
 }
 
-// Both code points of the micro sign occur in data; the page shows one.
-const sameSign = (unit: string): string => unit.replace('\u03bc', '\u00b5')
+/** What stands on the page for a canonical unit; both code points of the micro sign occur in data, the page shows one. */
+export function unitSign(unit: string): string {
+  return unit === 'degrees' ? '°' : unit.replace('\u03bc', '\u00b5')
+}
 
 /** Digits after the point for a value of this unit; a unit that is not listed gets one. */
 export function digitsOf(unit: string): number {
-  return DIGITS[sameSign(unit)] ?? 1
+  return DIGITS[unit.replace('\u03bc', '\u00b5')] ?? 1
 }
 
-/** The number alone, with tabular digits in mind; an absent value is a dash, never a zero. */
+/** The number alone; an absent value is a dash, never a zero. */
 export function formatNumber(value: number | null | undefined, unit = ''): string {
   if (value === null || value === undefined || Number.isNaN(value)) return '–'
   const text = value.toFixed(digitsOf(unit))
@@ -33,7 +36,18 @@ export function formatNumber(value: number | null | undefined, unit = ''): strin
 export function formatValue(value: number | null | undefined, unit: string): string {
   const number = formatNumber(value, unit)
   if (!unit || number === '–') return number
-  return /^[°%]$/.test(unit) ? number + unit : `${number}\u202f${sameSign(unit)}`
+  const sign = unitSign(unit)
+  return /^[°%]$/.test(sign) ? number + sign : `${number}\u202f${sign}`
+}
+
+/** The number of a channel without its unit: whole numbers for counts, the symbol's word for an enumeration. */
+export function formatReading(value: number | null | undefined, channel: Channel, language: Language): string {
+  if (value === null || value === undefined) return '–'
+  if (channel.type === 'enum') {
+    const symbol = channel.symbols?.[value]
+    return symbol ? (language === 'zh' ? symbol.label : symbol.label_en || symbol.name) : String(value)
+  }
+  return channel.type === 'bigint' ? String(Math.round(value)) : formatNumber(value, channel.unit)
 }
 
 /** Counters: groups of three digits, so that thousands read at a glance. */

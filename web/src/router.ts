@@ -1,0 +1,36 @@
+import { createRouter, createWebHistory, type Router } from 'vue-router'
+import { useSession } from '@/stores/session'
+import OverviewView from '@/views/OverviewView.vue'
+import LoginView from '@/views/LoginView.vue'
+
+export function createAppRouter(): Router {
+  const router = createRouter({
+    history: createWebHistory(),
+    routes: [
+      { path: '/login', name: 'login', component: LoginView, meta: { open: true } },
+      { path: '/', name: 'overview', component: OverviewView },
+      { path: '/sites/:id(\\d+)', name: 'site', component: () => import('@/views/SiteView.vue') },
+      { path: '/alerts/:id(\\d+)?', name: 'alerts', component: () => import('@/views/AlertsView.vue') },
+      { path: '/cameras/:id(\\d+)', name: 'camera', component: () => import('@/views/CameraView.vue') },
+      { path: '/system', name: 'system', component: () => import('@/views/SystemView.vue') },
+      { path: '/:rest(.*)*', name: 'missing', component: () => import('@/views/MissingView.vue'), meta: { open: true } },
+    ],
+  })
+  router.beforeEach(async (to) => {
+    const session = useSession()
+    if (!session.asked) {
+      try {
+        await session.restore()
+      } catch {
+        // The server cannot be asked: the log-in says so itself when it is tried.
+        session.forget()
+      }
+    }
+    if (!session.loggedIn && !to.meta.open) {
+      return { name: 'login', query: to.fullPath === '/' ? {} : { next: to.fullPath } }
+    }
+    if (session.loggedIn && to.name === 'login') return { name: 'overview' }
+    return true
+  })
+  return router
+}
