@@ -47,7 +47,6 @@ class DataDirectory:
         os.ftruncate(lock, 0)
         os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
         self._lock = lock
-        self._clean_metrics()
         return self
 
     def __exit__(
@@ -57,7 +56,8 @@ class DataDirectory:
             os.close(self._lock)
             self._lock = None
 
-    def _clean_metrics(self) -> None:
+    def clear_metrics(self) -> None:
+        """Empties the folder in which the processes share their figures."""
         # Counter files of processes that are gone would be added to the new ones for ever.
         if self.metrics.exists():
             shutil.rmtree(self.metrics)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from types import TracebackType
+
+from prometheus_client.multiprocess import mark_process_dead
 
 from core.clock import Clock
 from core.settings import Settings
@@ -15,8 +16,6 @@ from smartsite.postgres import EmbeddedPostgres
 from smartsite.process import Process, ProcessSpec
 from smartsite.schema import bring_up_to_date
 from smartsite.supervisor import Supervisor
-
-logger = logging.getLogger(__name__)
 
 
 class Installation:
@@ -29,19 +28,19 @@ class Installation:
         self.settings = settings
         self._clock = clock
         self.directory = DataDirectory(settings.data_dir)
-        self.supervisor = Supervisor(clock=clock, board=self.directory.run / "parts.json")
+        self.supervisor = Supervisor(clock=clock, board=self.directory.run / "parts.json", buried=self._forget_figures)
         self._watchdog: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Installation:
         self.directory.__enter__()
         try:
+            self.directory.clear_metrics()
             if self.settings.database.url is None:
                 server = EmbeddedPostgres(self.settings.data_dir)
                 database = DatabasePart(server, address=self.directory.run / "database.url")
                 await self.supervisor.launch(database)
                 self.settings = with_database(self.settings, database.url)
-            for name in await bring_up_to_date(self.settings, clock=self._clock):
-                logger.info("migrated", extra={"migration": name})
+            await bring_up_to_date(self.settings, clock=self._clock)
         except BaseException:
             await self.supervisor.shut_down()
             self.directory.__exit__(None, None, None)
@@ -79,6 +78,10 @@ class Installation:
             watchdog.watch(self.settings.database, clock=self._clock, processes=self._rooms, kill=self.supervisor.kill),
             name="watchdog",
         )
+
+    def _forget_figures(self, pid: int) -> None:
+        """Gauges of a process that is gone must not be added to those of the living."""
+        mark_process_dead(pid, path=str(self.directory.metrics))  # type: ignore[no-untyped-call]
 
     def _rooms(self) -> dict[int, str]:
         states = self.supervisor.states.values()

@@ -21,8 +21,7 @@ logger = logging.getLogger(__name__)
 
 _SQL = queries("smartsite")
 _LOCK = 0x5317E002
-_QUARANTINE_DAYS = 30
-_QUARANTINE_PER_DEVICE = 1000
+_QUARANTINE = timedelta(days=30)
 _SILENT = timedelta(hours=1)
 
 Job = Callable[[psycopg.AsyncConnection], Awaitable[None]]
@@ -50,10 +49,7 @@ class Housekeeping:
         """Drops expired sessions, old quarantine and the rows of workers long gone."""
         now = self._clock.now()
         await connection.execute(_SQL["expired_sessions"], {"now": now})
-        await connection.execute(
-            _SQL["old_quarantine"],
-            {"before": now - timedelta(days=_QUARANTINE_DAYS), "per_device": _QUARANTINE_PER_DEVICE},
-        )
+        await connection.execute(_SQL["old_quarantine"], {"before": now - _QUARANTINE})
         await connection.execute(_SQL["silent_workers"], {"before": now - _SILENT})
 
 

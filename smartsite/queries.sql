@@ -6,12 +6,8 @@ SELECT pg_try_advisory_lock(%(key)s)
 DELETE FROM session WHERE expires_at < %(now)s
 
 -- old_quarantine --
--- By age, and beyond the newest of each device: one mad device cannot push out what the others sent.
-DELETE FROM quarantine WHERE id IN (
-    SELECT id FROM (
-        SELECT id, arrived_at, row_number() OVER (PARTITION BY device_id ORDER BY id DESC) AS nth FROM quarantine
-    ) ranked WHERE nth > %(per_device)s OR arrived_at < %(before)s
-)
+-- By age; ingest itself keeps no more than the newest of each device.
+DELETE FROM quarantine WHERE arrived_at < %(before)s
 
 -- silent_workers --
 -- Rows of processes that ended without leave-taking; those that still beat are never older than seconds.

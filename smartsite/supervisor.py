@@ -60,13 +60,22 @@ class PartState:
 class Supervisor:
     """Runs parts in the order in which they were launched and shuts down in the reverse one.
 
-    ``board`` is a file that always tells the present states as JSON; ``policy`` makes the restart policy of a part.
+    ``board`` is a file that always tells the present states as JSON; ``policy`` makes the restart policy of a part;
+    ``buried`` is told the process id of every part that ended.
     """
 
-    def __init__(self, *, clock: Clock, board: Path, policy: Callable[[], RestartPolicy] = RestartPolicy) -> None:
+    def __init__(
+        self,
+        *,
+        clock: Clock,
+        board: Path,
+        policy: Callable[[], RestartPolicy] = RestartPolicy,
+        buried: Callable[[int], None] = lambda _pid: None,
+    ) -> None:
         self._clock = clock
         self._board = board
         self._policy = policy
+        self._buried = buried
         self._parts: dict[str, Part] = {}
         self._states: dict[str, PartState] = {}
         self._keepers: dict[str, asyncio.Task[None]] = {}
@@ -116,7 +125,10 @@ class Supervisor:
         policy = self._policy()
         state = self._states[part.name]
         while True:
+            pid = part.pid
             state.last_end = await part.wait()
+            if pid is not None:
+                self._buried(pid)
             while True:
                 verdict = policy.died(self._clock.monotonic())
                 if part.misconfigured:

@@ -38,4 +38,8 @@ async def _provision(settings: Settings, files: list[Path]) -> int:
     for error in report.errors:
         complain(f"smartsite: {error}")
     say(str(report))
+    if report.secrets:
+        say("\nSecrets that were made now. They are shown once and kept nowhere else: hand them to the devices.")
+        for made in report.secrets:
+            say(f"  user {made.user}  password {made.secret}")
     return 1 if report.errors else 0

@@ -14,7 +14,7 @@ A small server that receives violations as the reference API of regulators descr
 and schema, gives receipts and asynchronous results, and shows what it received on its page. It can be told to be slow,
 to refuse, to fail, to drop its replies or to know no idempotency key (PUT /sandbox/behaviour; /docs describes it).
 """
-SECRET_VARIABLE = "SMARTSITE_REGULATOR_SECRET"
+SECRET_VARIABLE = "SMARTSITE_REGULATOR_SECRET"  # noqa: S105 - the name of the variable, not its value
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:

@@ -1,4 +1,4 @@
-"""A Mosquitto of the demo's own: configuration, passwords and access list under one folder, set up as for production."""
+"""A Mosquitto of the demo's own: configuration, passwords and access list in one folder, set up as for production."""
 
 from __future__ import annotations
 

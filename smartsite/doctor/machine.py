@@ -76,9 +76,8 @@ def examine_port(name: str, host: str, port: int, setting: str) -> Finding:
     return ok(name, f"{host}:{port} is free")
 
 
-def examine_page(settings: Settings, packaged: Path) -> Finding:
-    """Whether the web page was built."""
-    folder = settings.api.web_dir or packaged
+def examine_page(folder: Path) -> Finding:
+    """Whether ``folder`` holds the built web page."""
     if (folder / "index.html").is_file():
         return ok("web page", str(folder))
     return fail("web page", f"{folder} holds no index.html", "build it with `make web`")

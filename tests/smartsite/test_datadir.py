@@ -43,10 +43,11 @@ def test_lock_of_a_killed_holder_is_free(tmp_path: Path) -> None:
 
 
 def test_metrics_of_the_last_run_are_cleared(tmp_path: Path) -> None:
-    with DataDirectory(tmp_path) as first:
-        (first.metrics / "counter_1.db").write_bytes(b"old")
-    with DataDirectory(tmp_path) as second:
-        assert list(second.metrics.iterdir()) == []
+    with DataDirectory(tmp_path) as directory:
+        directory.clear_metrics()
+        (directory.metrics / "counter_1.db").write_bytes(b"old")
+        directory.clear_metrics()
+        assert list(directory.metrics.iterdir()) == []
 
 
 def test_folder_that_cannot_be_made_names_the_setting(tmp_path: Path) -> None:

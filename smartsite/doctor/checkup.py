@@ -1,0 +1,70 @@
+"""The whole examination, from the ground up."""
+
+from __future__ import annotations
+
+from api.service import web_folder
+from core.clock import Clock
+from core.errors import Conflict, SmartsiteError
+from core.settings import Settings
+from smartsite.database_part import database_at_hand
+from smartsite.datadir import DataDirectory
+from smartsite.doctor import cameras, database, machine, neighbours, rooms
+from smartsite.doctor.finding import Finding, fail, ok
+
+
+async def checkup(settings: Settings, *, clock: Clock) -> list[Finding]:
+    """Everything that was found, in the order in which one would mend it."""
+    findings = [*machine.examine_disk(settings), machine.examine_clock()]
+    directory = DataDirectory(settings.data_dir)
+    running = _runs(directory)
+    if running:
+        findings += [
+            ok("smartsite up", "runs on this data directory"),
+            *rooms.examine_parts(directory.run / "parts.json"),
+        ]
+    else:
+        findings += _ports(settings)
+    findings += await _database(settings, clock=clock)
+    if "broker" in settings.ingest.sources:
+        findings.append(await neighbours.examine_broker(settings.ingest))
+    findings += [finding async for finding in neighbours.examine_regulators(settings.alerts.targets, clock=clock)]
+    findings += rooms.examine_rules(settings)
+    findings.append(await rooms.examine_model(settings))
+    findings.append(machine.examine_page(web_folder(settings)))
+    return findings
+
+
+def _runs(directory: DataDirectory) -> bool:
+    """Whether a supervisor holds the data directory."""
+    if not directory.run.exists():
+        return False
+    try:
+        with directory:
+            return False
+    except Conflict:
+        return True
+
+
+def _ports(settings: Settings) -> list[Finding]:
+    found = [machine.examine_port("port of the page", settings.api.host, settings.api.port, "api.port")]
+    if "endpoint" in settings.ingest.sources:
+        ingest = settings.ingest
+        found.append(machine.examine_port("port of MQTT", ingest.mqtt_host, ingest.mqtt_port, "ingest.mqtt_port"))
+    vision = settings.vision
+    found.append(machine.examine_port("port of live video", vision.live_host, vision.live_port, "vision.live_port"))
+    return found
+
+
+async def _database(settings: Settings, *, clock: Clock) -> list[Finding]:
+    """The database, and the cameras that it names."""
+    embedded = settings.database.url is None
+    if embedded and not (settings.data_dir / "postgres").exists():
+        return [ok("database", "embedded; it is made at the first start")]
+    try:
+        with database_at_hand(settings) as reachable:
+            findings = [finding async for finding in database.examine(reachable, clock=clock)]
+            if all(finding.level != "fail" for finding in findings):
+                findings += [finding async for finding in cameras.examine(reachable)]
+    except SmartsiteError as error:
+        return [fail("database", error.message, error.hint)]
+    return findings
