@@ -10,6 +10,68 @@ SELECT * FROM alert_with_rule WHERE id = ANY (%(alert_ids)s::bigint[])
 -- alerts_open --
 SELECT * FROM alert_with_rule WHERE cleared_at IS NULL ORDER BY id
 
+-- alert_put --
+-- Nothing where the violation is told already, or where an alert of this rule and subject is still open.
+INSERT INTO alert (rule, rule_version, rule_kind, subject, site_id, device_id, camera_id, metric, unit, severity,
+                   started_at, raised_at, first_value, last_value, max_value, limit_value, quality,
+                   episode_id, frame_sha256, crop_sha256)
+VALUES (%(rule)s, %(rule_version)s, %(rule_kind)s, %(subject)s, %(site_id)s, %(device_id)s, %(camera_id)s, %(metric)s,
+        %(unit)s, %(severity)s, %(started_at)s, %(now)s, %(first_value)s, %(last_value)s, %(max_value)s,
+        %(limit_value)s, %(quality)s, %(episode_id)s, %(frame_sha256)s, %(crop_sha256)s)
+ON CONFLICT DO NOTHING
+RETURNING id
+
+-- alert_find_open --
+SELECT id FROM alert WHERE rule = %(rule)s AND subject = %(subject)s AND cleared_at IS NULL FOR UPDATE
+
+-- alert_clear --
+UPDATE alert SET cleared_at = %(now)s, cleared_by = %(actor)s, ended_at = coalesce(%(ended_at)s, ended_at),
+                 last_value = coalesce(%(last_value)s, last_value), max_value = coalesce(%(max_value)s, max_value)
+WHERE id = %(alert_id)s AND cleared_at IS NULL
+
+-- alert_join --
+UPDATE alert SET max_value = coalesce(%(max_value)s, max_value), last_value = coalesce(%(last_value)s, last_value)
+WHERE id = %(alert_id)s
+
+-- alert_progress --
+UPDATE alert a SET last_value = p.last, max_value = p.worst
+FROM unnest(%(rules)s::text[], %(subjects)s::text[], %(last)s::double precision[], %(worst)s::double precision[])
+    AS p (rule, subject, last, worst)
+WHERE a.rule = p.rule AND a.subject = p.subject AND a.cleared_at IS NULL
+RETURNING a.id, a.site_id
+
+-- alert_acknowledge --
+UPDATE alert SET acknowledged_at = %(now)s, acknowledged_by = %(actor)s WHERE id = %(alert_id)s
+
+-- alert_review --
+UPDATE alert SET verdict = %(verdict)s, reviewed_at = %(now)s, reviewed_by = %(actor)s WHERE id = %(alert_id)s
+
+-- alert_event_put --
+INSERT INTO alert_event (alert_id, at, kind, actor, detail)
+VALUES (%(alert_id)s, %(now)s, %(kind)s, %(actor)s, %(detail)s)
+
+-- alerts_closed --
+-- Of these alerts the subjects at which no alert of their rule is open any more.
+SELECT DISTINCT rule, subject FROM alert a
+WHERE id = ANY (%(alert_ids)s::bigint[])
+  AND NOT EXISTS (SELECT FROM alert o WHERE o.rule = a.rule AND o.subject = a.subject AND o.cleared_at IS NULL)
+
+-- engine_lock --
+SELECT pg_try_advisory_lock(%(key)s)
+
+-- snapshot_put --
+INSERT INTO engine_snapshot (engine, taken_at, state) VALUES (%(engine)s, %(now)s, %(state)s)
+ON CONFLICT (engine) DO UPDATE SET taken_at = excluded.taken_at, state = excluded.state
+
+-- snapshot_get --
+SELECT state FROM engine_snapshot WHERE engine = %(engine)s
+
+-- devices_heard --
+SELECT device_id, last_seen_at FROM device_seen
+
+-- ingest_workers --
+SELECT name, started_at, beat_at FROM worker WHERE room = 'ingest'
+
 -- rule_version_put --
 -- The newest version where its definition is the same, otherwise the next number.
 WITH newest AS (
@@ -21,7 +83,6 @@ WITH newest AS (
     RETURNING version
 )
 SELECT version FROM added UNION ALL SELECT version FROM newest WHERE sha256 = %(sha256)s
-
 
 -- evidence_media_types --
 SELECT sha256, media_type FROM evidence WHERE sha256 = ANY (%(digests)s)
@@ -94,7 +155,7 @@ VALUES (%(delivery_id)s, %(at)s, %(kind)s, %(status)s, %(outcome)s, %(error)s, %
 
 -- delivery_settle --
 UPDATE delivery
-SET state = %(state)s, reason = %(reason)s, next_attempt_at = coalesce(%(next_attempt_at)s, 'infinity'::timestamptz),
+SET state = %(state)s, reason = %(reason)s, next_attempt_at = %(next_attempt_at)s,
     attempts = attempts + %(sent)s::integer, in_doubt_since = %(in_doubt_since)s,
     receipt = coalesce(%(receipt)s, receipt), accepted_at = coalesce(accepted_at, %(accepted_at)s),
     validated_at = %(validated_at)s, leased_by = NULL, leased_until = NULL

@@ -11,7 +11,7 @@ CREATE TABLE delivery (
     payload jsonb NOT NULL,                         -- canonical event; the adapter maps it
     attempts integer NOT NULL DEFAULT 0,
     pending_since timestamptz NOT NULL,             -- when it became due for the first time; giving up counts from here
-    next_attempt_at timestamptz NOT NULL,           -- of the next send, or when accepted of the next poll; 'infinity': none
+    next_attempt_at timestamptz,                    -- of the next send, or when accepted of the next poll; NULL: none
     leased_by bigint,                               -- the worker that is at it, by its advisory lock; dead: lock gone
     leased_until timestamptz,
     in_doubt_since timestamptz,                     -- receivers without keys: set before a send, cleared by a definite answer
