@@ -7,6 +7,7 @@ import itertools
 import os
 import shutil
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import psycopg
@@ -14,10 +15,10 @@ import pytest
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
-from core.database import connect
-from core.migrate import migrate
+from core.clock import SystemClock
 from core.settings import DatabaseSettings, Settings
 from smartsite.postgres import EmbeddedPostgres
+from smartsite.schema import bring_up_to_date
 from tests.support.clock import FakeClock
 
 _numbers = itertools.count()
@@ -62,36 +63,35 @@ def let_in(folder: Path) -> Path:
     return folder
 
 
+@dataclass(frozen=True)
+class Server:
+    """Where the tests' databases are made; `template` is a migrated database to copy, where the server allows it."""
+
+    url: str
+    template: str | None
+
+
 @pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Address of a server that holds a migrated template database called `template_smartsite_<pid>`."""
-    given = os.environ.get("SMARTSITE_TEST_DATABASE_URL")
-    server = EmbeddedPostgres(let_in(tmp_path_factory.mktemp("postgres")), durable=False) if given is None else None
-    url = given or ""
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """The server named by SMARTSITE_TEST_DATABASE_URL, else one of this test process's own."""
+    if given := os.environ.get("SMARTSITE_TEST_DATABASE_URL"):
+        # TimescaleDB's workers enter every database by themselves, and one that is in use cannot be copied.
+        yield Server(given, template=None)
+        return
+    server = EmbeddedPostgres(let_in(tmp_path_factory.mktemp("postgres")), durable=False)
     try:
-        if server is not None:
-            url = server.start()
-        template = sql.Identifier(f"template_smartsite_{os.getpid()}")
+        url = server.start()
         with psycopg.connect(url, autocommit=True) as admin:
-            admin.execute(sql.SQL("CREATE DATABASE {}").format(template))
-        asyncio.run(_migrate(_with_database(url, f"template_smartsite_{os.getpid()}")))
-        yield url
-        with psycopg.connect(url, autocommit=True) as admin:
-            admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(template))
+            admin.execute("CREATE DATABASE template_smartsite")
+        _bring_up_to_date(_with_database(url, "template_smartsite"))
+        yield Server(url, template="template_smartsite")
     finally:
-        if server is not None:
-            server.stop()
+        server.stop()
 
 
-async def _migrate(url: str) -> None:
-    from sensors.profiles import load_profiles
-    from sensors.tables import reconcile
-
-    async with await connect(DatabaseSettings(url=url), application="tests") as connection:
-        await migrate(connection)
-        # Room for readings of today, and of the day on which the fake clock stands.
-        await reconcile(connection, load_profiles(None))
-        await reconcile(connection, load_profiles(None), now=FakeClock().now())
+def _bring_up_to_date(url: str) -> None:
+    settings = Settings(database=DatabaseSettings(url=url))
+    asyncio.run(bring_up_to_date(settings, clock=SystemClock()))
 
 
 def _with_database(url: str, name: str) -> str:
@@ -100,17 +100,25 @@ def _with_database(url: str, name: str) -> str:
 
 
 @pytest.fixture
-def database_url(postgres: str) -> Iterator[str]:
+def database_url(postgres: Server) -> Iterator[str]:
     """Address of a fresh, migrated database of this test alone."""
     name = f"test_{os.getpid()}_{next(_numbers)}"
-    with psycopg.connect(postgres, autocommit=True) as admin:
-        admin.execute(
-            sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(
-                sql.Identifier(name), sql.Identifier(f"template_smartsite_{os.getpid()}")
-            )
-        )
-    yield _with_database(postgres, name)
-    with psycopg.connect(postgres, autocommit=True) as admin:
+    url = _with_database(postgres.url, name)
+    create = sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name))
+    if postgres.template is not None:
+        create += sql.SQL(" TEMPLATE {}").format(sql.Identifier(postgres.template))
+    with psycopg.connect(postgres.url, autocommit=True) as admin:
+        admin.execute(create)
+    if postgres.template is None:
+        with psycopg.connect(url, autocommit=True) as connection:
+            if (
+                connection.execute("SELECT FROM pg_available_extensions WHERE name = 'timescaledb'").fetchone()
+                is not None
+            ):
+                connection.execute("CREATE EXTENSION IF NOT EXISTS timescaledb")
+        _bring_up_to_date(url)
+    yield url
+    with psycopg.connect(postgres.url, autocommit=True) as admin:
         admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
 
 
