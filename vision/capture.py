@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import math
 import os
 import sys
 import threading
@@ -39,7 +40,6 @@ class Outbox:
         self._messages: list[wire.Message] = []
         self._picture: tuple[wire.Picture, bytes] | None = None
         self._figures: wire.Figures | None = None
-        self._writing = False
         self.skipped = 0
         threading.Thread(target=self._run, daemon=True, name="outbox").start()
 
@@ -62,19 +62,12 @@ class Outbox:
             self._figures = figures
             self._ready.notify()
 
-    def drain(self, seconds: float) -> None:
-        """Wait until everything is handed over, `seconds` at most."""
-        with self._ready:
-            self._ready.wait_for(lambda: not self._waits() and not self._writing, seconds)
-
     def _waits(self) -> bool:
         return bool(self._messages or self._picture or self._figures)
 
     def _run(self) -> None:
         while True:
             with self._ready:
-                self._writing = False
-                self._ready.notify_all()
                 self._ready.wait_for(self._waits)
                 batch: list[tuple[wire.Message, bytes]] = [(message, b"") for message in self._messages]
                 if self._picture is not None:
@@ -82,7 +75,6 @@ class Outbox:
                 if self._figures is not None:
                     batch.append((self._figures, b""))
                 self._messages, self._picture, self._figures = [], None, None
-                self._writing = True
             for message, payload in batch:
                 self._write(wire.head(message, len(payload)))
                 self._write(payload)
@@ -114,14 +106,14 @@ class Reader:
         self._sampler.pace = pace
 
     def run(self) -> None:
-        """Connect, read, and again; returns only at the end of a file that is played once."""
+        """Connect, read, and again; at the end of a file that is played once, only stay."""
         delay = _FIRST_DELAY
         while True:
             self._online = False
             try:
                 if self._read_once() and not self._order.loop:
                     self._outbox.status(wire.Status(state="stalled", reason="ended", message="the file has ended"))
-                    return
+                    self._pause(math.inf)
             except SourceError as error:
                 self._outbox.status(wire.Status(state=error.state, reason=error.reason, message=str(error)))
             if self._online:
@@ -223,9 +215,6 @@ def main() -> None:
     reader = Reader(order, outbox)
     threading.Thread(target=_follow, args=(orders, reader), daemon=True, name="orders").start()
     reader.run()
-    outbox.drain(5)
-    # A played file ends here, but the process stays until its owner lets it go.
-    threading.Event().wait()
 
 
 if __name__ == "__main__":

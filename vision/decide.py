@@ -6,7 +6,6 @@ Pure logic over times that are passed in (microseconds since the epoch); no pict
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -17,6 +16,8 @@ from core.settings import CameraSettings
 from vision.detections import Detections
 
 KIND = "no_helmet"
+
+Phase = Literal["started", "ended"]
 
 _SECOND = 1_000_000
 _PATIENCE = 3  # vote windows for which a person is watched closely without a result
@@ -56,8 +57,16 @@ class Episode:
 class Transition:
     """An episode started or ended."""
 
-    phase: Literal["started", "ended"]
+    phase: Phase
     episode: Episode
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """What an earlier watch of a camera left: its open episodes, and when it last saw one, by zone."""
+
+    episodes: tuple[Episode, ...]
+    zone_seen_at: dict[str, int]
 
 
 @dataclass(slots=True)
@@ -84,10 +93,17 @@ class Decider:
         """The open ones."""
         return tuple(self._open)
 
-    def resume(self, episodes: Iterable[Episode], *, zone_seen_at: int | None) -> None:
-        """Take over what an earlier run left: its open episodes, and when it last saw one in this zone."""
-        self._open.extend(episodes)
-        self._zone_seen_at = zone_seen_at
+    def resume(self, left: Left) -> None:
+        """Take over from an earlier watch."""
+        self._open.extend(left.episodes)
+        self._zone_seen_at = left.zone_seen_at.get(self._zone)
+
+    def leave(self) -> Left:
+        """Hand over to a later watch; nothing ends."""
+        seen = {} if self._zone_seen_at is None else {self._zone: self._zone_seen_at}
+        for episode in self._open:
+            episode.tracks.clear()  # numbers mean nothing to another tracker
+        return Left(tuple(self._open), seen)
 
     def attentive(self, now: int) -> bool:
         """Whether somebody is about to be judged, so that more pictures a second are worth their cost."""
@@ -133,6 +149,13 @@ class Decider:
             self._open.remove(episode)
         return [Transition("ended", episode) for episode in over]
 
+    def close(self) -> list[Transition]:
+        """End everything: the camera is no longer watched."""
+        over, self._open = self._open, []
+        for episode in over:
+            episode.ended_at = episode.last_seen_at
+        return [Transition("ended", episode) for episode in over]
+
     def _vote(self, now: int, number: int, box: Detections) -> None:
         kind, score = int(box.class_id[0]), float(box.score[0])
         if kind not in (self._bare, self._covered) or score < self._options.score:
@@ -157,12 +180,13 @@ class Decider:
         if person is None or self._is_in_episode(number):
             return None
         bare = [vote for vote in person.votes if vote.bare]
-        if len(bare) < self._options.vote_positive or not person.votes[-1].bare:
-            return None
+        newest = person.votes[-1]
+        if len(bare) < self._options.vote_positive or not newest.bare or newest.time != now:
+            return None  # the picture of now becomes the evidence, so it must have counted itself
         for episode in self._open:
             if not episode.tracks & alive:  # its person was lost from sight: this is the one, found again
                 episode.tracks.add(number)
-                self._sight(now, number, person.votes[-1].score)
+                self._sight(now, number, newest.score)
                 return None
         if self._cools_down(now):
             return None

@@ -67,15 +67,16 @@ class Tracker:
         ratio = heights[0][:, None] / heights[1][None]
         unseen_s = np.array([at - track.seen_at for track in self._tracks], np.float32)
         reach = (_REACH + _SPEED * unseen_s)[:, None] * np.maximum(heights[0][:, None], heights[1][None])
-        cost = distance / reach
+        cost: npt.NDArray[np.float32] = (distance / reach).astype(np.float32)
         cost[(cost > 1) | (ratio > _SIZE_RATIO) | (ratio < 1 / _SIZE_RATIO)] = np.inf
-        return cost.astype(np.float32)
+        return cost
 
 
 def _overlap_cost(known: Boxes, boxes: Boxes) -> npt.NDArray[np.float32]:
     """1 - IoU [tracks, boxes]; inf where they hardly overlap."""
-    iou = pairwise_iou(known, boxes)
-    return np.where(iou >= _LEAST_IOU, 1 - iou, np.inf).astype(np.float32)
+    cost = 1 - pairwise_iou(known, boxes)
+    cost[cost > 1 - _LEAST_IOU] = np.inf
+    return cost
 
 
 def _match_greedily(

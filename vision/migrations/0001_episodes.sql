@@ -15,6 +15,8 @@ CREATE TABLE episode (
     crop_sha256 text NOT NULL REFERENCES evidence,
     model text NOT NULL
 );
+-- The name by which the vision worker knows an episode: a start that is sent again finds its row.
+CREATE UNIQUE INDEX episode_once ON episode (camera_id, track, started_at);
 CREATE INDEX episode_open ON episode (camera_id) WHERE ended_at IS NULL;
 CREATE INDEX episode_started ON episode (site_id, started_at);
 

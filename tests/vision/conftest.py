@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import numpy as np
+import pytest
+
+from core.settings import CameraSettings
+from smartsite.demo import scene
+from smartsite.demo.rtsp import Clip, RtspServer, Stream
+
+FPS = 10
+
+
+@pytest.fixture(scope="session")
+def visit() -> Clip:
+    """The demo's scene in a hurry: three seconds of empty site, five with the surveyor."""
+    site = scene.panorama()
+    empty, busy = scene.view(site, 0.0), scene.view(site, 1.0)
+    return scene.encode([empty] * (3 * FPS) + [busy] * (5 * FPS), fps=FPS)
+
+
+@pytest.fixture(scope="session")
+def tiny() -> Clip:
+    """Two seconds of noise-free grey, small and quick to decode, every picture a little brighter."""
+    pictures = [np.full((180, 320, 3), 60 + 4 * number, np.uint8) for number in range(2 * FPS)]
+    return scene.encode(pictures, fps=FPS)
+
+
+@pytest.fixture
+async def rtsp(tiny: Clip, visit: Clip) -> AsyncIterator[RtspServer]:
+    """A camera server on a free port: `tiny`, `visit`, and `locked` with a password."""
+    server = RtspServer(
+        {"tiny": Stream(tiny), "visit": Stream(visit), "locked": Stream(tiny, login=("admin", "p@ss word"))}
+    )
+    await server.start("127.0.0.1", 0)
+    yield server
+    await server.close()
+
+
+@pytest.fixture
+def hasty() -> CameraSettings:
+    """A camera that decides and forgives within seconds."""
+    return CameraSettings(
+        fps=2,
+        attentive_fps=10,
+        vote_positive=3,
+        vote_window=5,
+        quiet_s=1.5,
+        cool_down_s=0,
+        open_timeout_s=3,
+        read_timeout_s=1.5,
+    )

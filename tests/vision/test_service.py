@@ -1,0 +1,203 @@
+"""The room as it runs: RTSP in, episodes, evidence and log entries out, in a real database."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import json
+import struct
+import urllib.request
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import psycopg
+import pytest
+from psycopg.rows import dict_row
+from websockets.asyncio.client import connect as websocket
+
+from core.clock import micros
+from core.database import connect
+from core.log import Kind, Reader
+from core.settings import CameraSettings, Settings
+from sensors import entries
+from smartsite.demo.rtsp import RtspServer
+from tests.support.wait import eventually
+from vision.service import serve
+
+
+@pytest.fixture
+def vision_settings(settings: Settings, hasty: CameraSettings) -> Settings:
+    vision = settings.vision.model_copy(update={"live_port": 0, "camera": hasty})
+    return settings.model_copy(update={"vision": vision})
+
+
+@pytest.fixture
+async def database(settings: Settings) -> AsyncIterator[psycopg.AsyncConnection[dict[str, Any]]]:
+    async with await connect(settings.database, application="test") as connection:
+        connection.row_factory = dict_row  # type: ignore[assignment]
+        yield connection  # type: ignore[misc]
+
+
+async def add_camera(database: psycopg.AsyncConnection[Any], url: str, code: str = "gate", **options: object) -> int:
+    await database.execute("INSERT INTO site (code, name) VALUES ('alpha', '甲') ON CONFLICT DO NOTHING")
+    row = await (
+        await database.execute(
+            "INSERT INTO camera (site_id, code, name, url, zone, options) "
+            "SELECT id, %s, '大门', %s, 'gate', %s FROM site RETURNING id",
+            (code, url, json.dumps(options)),
+        )
+    ).fetchone()
+    assert row is not None
+    return int(row["id"])
+
+
+@contextlib.asynccontextmanager
+async def running(settings: Settings) -> AsyncIterator[None]:
+    stop = asyncio.Event()
+    task = asyncio.create_task(serve(settings, stop))
+    try:
+        yield
+        if task.done():
+            task.result()
+    finally:
+        stop.set()
+        await asyncio.wait_for(task, 20)
+
+
+async def rows(database: psycopg.AsyncConnection[Any], statement: str) -> list[dict[str, Any]]:
+    return await (await database.execute(statement)).fetchall()
+
+
+async def test_a_visit_becomes_one_episode_with_evidence_and_log_entries(
+    vision_settings: Settings, database: psycopg.AsyncConnection[Any], rtsp: RtspServer
+) -> None:
+    camera = await add_camera(database, f"rtsp://127.0.0.1:{rtsp.port}/visit")
+    async with running(vision_settings):
+        [ended, *_] = await eventually(
+            lambda: rows(database, "SELECT * FROM episode WHERE ended_at IS NOT NULL"), timeout=40
+        )
+    assert (ended["camera_id"], ended["kind"], ended["zone"]) == (camera, "no_helmet", "gate")
+    assert ended["started_at"] <= ended["last_seen_at"] == ended["ended_at"]
+    assert 3 < (ended["ended_at"] - ended["started_at"]).total_seconds() < 6
+    assert ended["peak_score"] > 0.7
+    assert ended["model"].startswith("hardhat-yolo26n-quick@")
+    assert sum(vote["bare"] for vote in ended["votes"]) == 3
+
+    pictures = {}
+    for name in ("frame_sha256", "crop_sha256"):
+        digest = ended[name]
+        data = (vision_settings.evidence_dir / digest[:2] / digest[2:4] / digest).read_bytes()
+        assert hashlib.sha256(data).hexdigest() == digest
+        pictures[name] = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    assert pictures["frame_sha256"].shape == (720, 1280, 3)
+    assert pictures["crop_sha256"].shape[0] > 2 * (ended["box"][3] - ended["box"][1])
+
+    async with await connect(vision_settings.database, application="test") as plain:
+        reader = Reader("test", registered=False)
+        await reader.open(plain)
+        told = [entries.decode(entry.payload) for entry in await reader.read(plain) if entry.kind == Kind.EPISODE]
+    mine = [entry for entry in told if isinstance(entry, entries.EpisodeEntry) and entry.episode == ended["id"]]
+    assert [entry.phase for entry in mine] == ["started", "ended"]
+    assert mine[1].ended_at == micros(ended["ended_at"])
+    assert mine[1].frame_sha256 == ended["frame_sha256"]
+
+    [state] = await rows(database, "SELECT * FROM camera_state")
+    assert state["state"] == "online"
+    assert state["frames_in"] > state["frames_analysed"] > 3
+    assert state["frames_gated"] > 0
+    assert (state["detail"]["width"], state["detail"]["codec"]) == (1280, "h264")
+
+
+async def test_a_killed_run_leaves_no_episode_open_and_doubles_none(
+    vision_settings: Settings, database: psycopg.AsyncConnection[Any], rtsp: RtspServer
+) -> None:
+    camera = await add_camera(database, f"rtsp://127.0.0.1:{rtsp.port}/tiny")
+    digest = "0" * 64
+    await database.execute("INSERT INTO evidence (sha256, media_type, bytes) VALUES (%s, 'image/jpeg', 1)", (digest,))
+    await database.execute(
+        "INSERT INTO episode (camera_id, site_id, kind, track, started_at, last_seen_at, peak_score, box, "
+        "frame_sha256, crop_sha256, model) SELECT id, site_id, 'no_helmet', 1, now() - interval '9 s', "
+        "now() - interval '5 s', 0.9, '{1,2,3,4}', %s, %s, 'm' FROM camera",
+        (digest, digest),
+    )
+    async with running(vision_settings):
+        [episode] = await eventually(lambda: rows(database, "SELECT * FROM episode WHERE ended_at IS NOT NULL"))
+    assert episode["ended_at"] == episode["last_seen_at"]
+    assert [row["camera_id"] for row in await rows(database, "SELECT * FROM episode")] == [camera]
+
+
+async def test_each_camera_tells_its_own_trouble_and_the_others_go_on(
+    vision_settings: Settings, database: psycopg.AsyncConnection[Any], rtsp: RtspServer, tmp_path: Path
+) -> None:
+    await add_camera(database, f"rtsp://127.0.0.1:{rtsp.port}/tiny", "good")
+    await add_camera(database, "rtsp://127.0.0.1:1/x", "dead")
+    await add_camera(database, f"rtsp://admin:wrong@127.0.0.1:{rtsp.port}/locked", "locked")
+    await add_camera(database, f"rtsp://127.0.0.1:{rtsp.port}/tiny", "odd", fps=-1)
+    text = tmp_path / "no-video.mp4"
+    text.write_text("this is no video\n" * 100)
+    await add_camera(database, str(text), "text")
+    expected = {
+        "good": ("online", ""),
+        "dead": ("unreachable", "refused"),
+        "locked": ("unreachable", "wrong_password"),
+        "odd": ("broken", "invalid_options"),
+        "text": ("broken", "no_video"),
+    }
+
+    async def states() -> dict[str, tuple[str, str]]:
+        found = await rows(database, "SELECT code, state, reason FROM camera_state JOIN camera ON id = camera_id")
+        return {row["code"]: (row["state"], row["reason"]) for row in found}
+
+    async def settled() -> bool:
+        return await states() == expected
+
+    async with running(vision_settings):
+        await eventually(settled, timeout=30)
+        await database.execute("UPDATE camera SET enabled = false WHERE code = 'good'")
+        expected["good"] = ("disabled", "")
+        await eventually(settled)
+        await database.execute("UPDATE camera SET options = '{}', url = %s WHERE code = 'odd'", (str(text),))
+        expected["odd"] = ("broken", "no_video")
+        await eventually(settled)
+    details = await rows(database, "SELECT detail FROM camera_state")
+    assert "wrong" not in str([row["detail"]["message"] for row in details if "401" in row["detail"]["message"]])
+
+
+async def test_live_pictures_carry_boxes_while_somebody_watches(
+    vision_settings: Settings, database: psycopg.AsyncConnection[Any], rtsp: RtspServer
+) -> None:
+    camera = await add_camera(database, f"rtsp://127.0.0.1:{rtsp.port}/visit")
+
+    async def live_port() -> int:
+        found = await rows(database, "SELECT detail FROM worker WHERE room = 'vision'")
+        return int(found[0]["detail"]["live_port"]) if found else 0
+
+    async with running(vision_settings):
+        address = f"127.0.0.1:{await eventually(live_port)}/cameras/{camera}"
+        await eventually(lambda: rows(database, "SELECT 1 FROM camera_state WHERE state = 'online'"))
+        async with websocket(f"ws://{address}/live") as viewer, asyncio.timeout(20):
+            while True:
+                message = await viewer.recv()
+                assert isinstance(message, bytes)
+                (length,) = struct.unpack("<I", message[:4])
+                header = json.loads(message[4 : 4 + length])
+                picture = cv2.imdecode(np.frombuffer(message[4 + length :], np.uint8), cv2.IMREAD_COLOR)
+                assert picture.shape == (header["height"], header["width"], 3)
+                if header["boxes"]:
+                    break
+        [box] = header["boxes"]
+        assert box["label"] == "head"
+        assert 0 < box["x1"] < box["x2"] < 1
+        assert box["track"] > 0
+
+        def fetch(path: str) -> bytes:
+            with urllib.request.urlopen(f"http://{address}/{path}") as response:
+                return bytes(response.read())
+
+        assert (await asyncio.to_thread(fetch, "snapshot.jpg")).startswith(b"\xff\xd8")
+        with pytest.raises(urllib.error.HTTPError, match="404"):
+            await asyncio.to_thread(fetch, "nothing")

@@ -1,0 +1,208 @@
+"""One camera from its capture process to its episodes."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from concurrent.futures import Executor
+from typing import TypeVar
+
+import numpy as np
+
+from core.clock import Clock, micros
+from core.settings import CameraSettings
+from sensors.registry import Camera
+from vision import wire
+from vision.capture_client import CaptureClient
+from vision.decide import Decider, Left, Transition
+from vision.detections import Detections
+from vision.detectors import Detector
+from vision.episodes import Change, EpisodeWriter, Pictures
+from vision.frame import LIVE_QUALITY, Frame, Image, crop, jpeg
+from vision.live import LiveFeed, live_message
+from vision.states import CameraStatus
+from vision.tracker import Tracker
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+_TICK_S = 1.0
+_FORGET_S = 3.0
+_FORGET_LOOKS = 3
+
+
+class CameraWorker:
+    """Watches one camera; `run` until cancelled, then `close`."""
+
+    def __init__(
+        self,
+        camera: Camera,
+        options: CameraSettings,
+        *,
+        detector: Detector,
+        executor: Executor,
+        episodes: EpisodeWriter,
+        status: CameraStatus,
+        clock: Clock,
+    ) -> None:
+        """`executor` runs what takes CPU, one piece at a time, for all cameras of the process."""
+        self._camera = camera
+        self._options = options
+        self._detector = detector
+        self._executor = executor
+        self._episodes = episodes
+        self._status = status
+        self._clock = clock
+        self._tracker = Tracker(forget_s=max(_FORGET_S, _FORGET_LOOKS / options.fps))
+        self.decider = Decider(options, zone=camera.zone, classes=detector.classes)
+        self.feed = LiveFeed(self._set_pace)
+        self._client = CaptureClient(status.name, self._order(), clock=clock)
+        self._frame: Frame | None = None
+        self._detections = Detections.empty()
+        self._tracks = np.zeros(0, np.int32)
+
+    def resume(self, left: Left) -> None:
+        """Take over what an earlier run left of this camera."""
+        now = micros(self._clock.now())
+        for episode in left.episodes:
+            # Nobody could see meanwhile; the camera gets the time it may take to open before quiet begins to count.
+            episode.quiet_from = now + round(self._options.open_timeout_s * 1e6)
+        self.decider.resume(left)
+
+    async def run(self) -> None:
+        """Read, look, decide."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._client.run(self._handle))
+            tasks.create_task(self._tick())
+
+    def leave(self) -> Left:
+        """What the next worker of this camera takes over; nothing ends."""
+        return self.decider.leave()
+
+    def close(self) -> None:
+        """End its episodes: the camera is no longer watched by anybody."""
+        self._submit(self.decider.close())
+
+    async def snapshot(self) -> bytes | None:
+        """See `Watchable.snapshot`."""
+        frame = self._frame
+        if frame is None:
+            return None
+        return await self._compute(lambda: jpeg(frame.bgr(), LIVE_QUALITY))
+
+    def _order(self) -> wire.Order:
+        options = self._options
+        return wire.Order(
+            url=self._camera.url,
+            transport=options.transport,
+            loop=options.loop,
+            open_timeout_s=options.open_timeout_s,
+            read_timeout_s=options.read_timeout_s,
+            gate_share=options.gate_share,
+            gate_look_s=options.gate_look_s,
+            pace=wire.Pace(options.fps),
+        )
+
+    def _set_pace(self) -> None:
+        close_look = self.feed.watched or self.decider.attentive(micros(self._clock.now()))
+        fps = max(self._options.fps, self._options.attentive_fps) if close_look else self._options.fps
+        self._client.ask(wire.Pace(fps, everything=close_look))
+
+    async def _handle(self, message: wire.Message, payload: bytes) -> None:
+        match message:
+            case wire.Picture():
+                await self._see(message, payload)
+            case wire.Figures():
+                self._status.count(message)
+            case wire.Status():
+                self._take_status(message)
+
+    def _take_status(self, status: wire.Status) -> None:
+        if status.state == "online":
+            self._status.codec, self._status.width, self._status.height = status.codec, status.width, status.height
+        if self._status.change(status.state, now=self._clock.now(), reason=status.reason, message=status.message):
+            logger.info(
+                "camera state changed",
+                extra={
+                    "camera": self._status.name,
+                    "state": status.state,
+                    "reason": status.reason,
+                    "detail": status.message,
+                },
+            )
+
+    async def _see(self, picture: wire.Picture, payload: bytes) -> None:
+        """Track and judge one picture; look at it only where it differs or somebody is about to be judged."""
+        looked, image = False, None
+        if payload:
+            frame = Frame(picture.time, picture.width, picture.height, payload)
+            if picture.moved or self.decider.attentive(picture.time):
+                looked = True
+                image, self._detections = await self._look(frame)
+            self._frame = frame
+        self._tracks = self._tracker.update(self._detections, picture.time / 1e6)
+        changes = self.decider.observe(
+            picture.time, self._detections, self._tracks, alive=self._tracker.alive, looked=looked
+        )
+        await self._record(changes, image)
+        self._set_pace()
+        if payload and self.feed.watched:
+            await self._show(frame, image)
+
+    async def _look(self, frame: Frame) -> tuple[Image, Detections]:
+        def work() -> tuple[Image, Detections, float]:
+            began = time.thread_time()
+            image = frame.bgr()
+            found = self._detector.detect(image)
+            return image, found, time.thread_time() - began
+
+        image, found, cpu_s = await self._compute(work)
+        self._status.analysed(cpu_s)
+        return image, found
+
+    async def _record(self, changes: list[Transition], image: Image | None) -> None:
+        for change in changes:
+            pictures = None
+            if change.phase == "started":
+                assert image is not None  # only a picture that was looked at starts an episode
+                pictures = await self._pictures(image, change.episode.box)
+            self._submit([change], pictures)
+
+    async def _pictures(self, image: Image, box: tuple[float, float, float, float]) -> Pictures:
+        return await self._compute(lambda: Pictures(jpeg(image), jpeg(crop(image, box)), self._detector.name))
+
+    def _submit(self, changes: list[Transition], pictures: Pictures | None = None) -> None:
+        for change in changes:
+            logger.info(
+                "episode %s",
+                change.phase,
+                extra={"camera": self._status.name, "track": change.episode.track, "score": change.episode.peak_score},
+            )
+            self._episodes.submit(Change(self._camera.id, self._camera.site_id, change, pictures))
+
+    async def _show(self, frame: Frame, image: Image | None) -> None:
+        data = await self._compute(lambda: jpeg(frame.bgr() if image is None else image, LIVE_QUALITY))
+        self.feed.publish(
+            live_message(
+                data,
+                time=frame.time,
+                width=frame.width,
+                height=frame.height,
+                detections=self._detections,
+                tracks=self._tracks,
+                classes=self._detector.classes,
+            )
+        )
+
+    async def _tick(self) -> None:
+        """Let quiet periods end while the camera gives no picture."""
+        while True:
+            await self._clock.sleep(_TICK_S)
+            self._submit(self.decider.tick(micros(self._clock.now())))
+            self._set_pace()
+
+    async def _compute(self, work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._executor, work)

@@ -1,0 +1,147 @@
+"""Rows of episodes, each change with its log entry in the caller's transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import psycopg
+from psycopg.rows import dict_row
+from psycopg.types.json import Jsonb
+
+from core import evidence, log
+from core.clock import Clock, from_micros, micros
+from core.evidence import Evidence
+from core.sql import queries
+from sensors import entries
+from vision.decide import KIND, Episode, Left, Phase
+
+SQL = queries(__package__)
+
+_LONGEST_COOL_DOWN = timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """Whose episode it is, and the log writer that tells of it."""
+
+    camera_id: int
+    site_id: int
+    writer: str
+
+
+async def start(
+    connection: psycopg.AsyncConnection,
+    subject: Subject,
+    episode: Episode,
+    *,
+    frame: Evidence,
+    crop: Evidence,
+    model: str,
+) -> None:
+    """Insert evidence, episode and log entry; nothing where an earlier try was committed."""
+    for file in (frame, crop):
+        await evidence.record(connection, file)
+    votes = [{"time": vote.time, "score": round(vote.score, 4), "bare": vote.bare} for vote in episode.votes]
+    parameters = _parameters(subject, episode) | {
+        "site_id": subject.site_id,
+        "kind": KIND,
+        "votes": Jsonb(votes),
+        "zone": episode.zone,
+        "box": list(episode.box),
+        "frame_sha256": frame.sha256,
+        "crop_sha256": crop.sha256,
+        "model": model,
+    }
+    row = await (await connection.execute(SQL["episode_start"], parameters)).fetchone()
+    if row is not None:
+        await _tell(connection, subject, episode, phase="started", row=row)
+
+
+async def end(connection: psycopg.AsyncConnection, subject: Subject, episode: Episode) -> None:
+    """Write the end and its log entry; nothing where it has ended already."""
+    parameters = _parameters(subject, episode) | {"ended_at": from_micros(episode.ended_at or episode.last_seen_at)}
+    row = await (await connection.execute(SQL["episode_end"], parameters)).fetchone()
+    if row is not None:
+        await _tell(connection, subject, episode, phase="ended", row=row)
+
+
+async def sighted(connection: psycopg.AsyncConnection, episodes: Iterable[tuple[int, Episode]]) -> None:
+    """Refresh last sighting and peak of open episodes, given with their cameras' ids."""
+    pairs = list(episodes)
+    if pairs:
+        await connection.execute(
+            SQL["episode_seen"],
+            {
+                "cameras": [camera for camera, _ in pairs],
+                "tracks": [episode.track for _, episode in pairs],
+                "started": [from_micros(episode.started_at) for _, episode in pairs],
+                "seen": [from_micros(episode.last_seen_at) for _, episode in pairs],
+                "peaks": [episode.peak_score for _, episode in pairs],
+            },
+        )
+
+
+async def left(connection: psycopg.AsyncConnection, clock: Clock) -> dict[int, Left]:
+    """Open episodes and last sightings of every camera, by its id."""
+    since = clock.now() - _LONGEST_COOL_DOWN
+    seen = await (await connection.execute(SQL["episodes_last_seen"], {"since": since})).fetchall()
+    async with connection.cursor(row_factory=dict_row) as cursor:
+        await cursor.execute(SQL["episodes_open"])
+        rows = await cursor.fetchall()
+    cameras = {row["camera_id"] for row in rows} | {camera for camera, _, _ in seen}
+    return {
+        camera: Left(
+            tuple(_episode(row) for row in rows if row["camera_id"] == camera),
+            {zone: micros(moment) for owner, zone, moment in seen if owner == camera},
+        )
+        for camera in cameras
+    }
+
+
+async def _tell(
+    connection: psycopg.AsyncConnection, subject: Subject, episode: Episode, *, phase: Phase, row: tuple[Any, ...]
+) -> None:
+    number, frame_sha256, crop_sha256, box, model = row
+    entry = entries.EpisodeEntry(
+        episode=number,
+        camera=subject.camera_id,
+        site=subject.site_id,
+        kind=KIND,
+        phase=phase,
+        started_at=episode.started_at,
+        last_seen_at=episode.last_seen_at,
+        ended_at=episode.ended_at if phase == "ended" else None,
+        peak_score=episode.peak_score,
+        zone=episode.zone,
+        frame_sha256=frame_sha256,
+        crop_sha256=crop_sha256,
+        box=tuple(box),
+        model=model,
+    )
+    new = log.NewEntry(log.shard_of(subject.site_id), log.Kind.EPISODE, entries.encode(entry))
+    await log.append(connection, subject.writer, [new])
+
+
+def _parameters(subject: Subject, episode: Episode) -> dict[str, Any]:
+    return {
+        "camera_id": subject.camera_id,
+        "track": episode.track,
+        "started_at": from_micros(episode.started_at),
+        "last_seen_at": from_micros(episode.last_seen_at),
+        "peak_score": episode.peak_score,
+    }
+
+
+def _episode(row: dict[str, Any]) -> Episode:
+    x1, y1, x2, y2 = row["box"]
+    return Episode(
+        track=row["track"],
+        zone=row["zone"],
+        started_at=micros(row["started_at"]),
+        last_seen_at=micros(row["last_seen_at"]),
+        peak_score=row["peak_score"],
+        box=(x1, y1, x2, y2),
+    )

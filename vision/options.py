@@ -1,0 +1,22 @@
+"""A camera's own settings: the defaults of all cameras, overridden by the `options` of its row."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from pydantic import ValidationError
+
+from core.errors import InvalidInput
+from core.settings import CameraSettings
+
+
+def camera_settings(defaults: CameraSettings, options: Mapping[str, object]) -> CameraSettings:
+    """The settings in force; InvalidInput names the option that is not usable."""
+    try:
+        return CameraSettings.model_validate({**defaults.model_dump(), **options})
+    except ValidationError as error:
+        faults = "; ".join(
+            f"{'.'.join(str(part) for part in fault['loc']) or 'options'}: {fault['msg']}"
+            for fault in error.errors(include_input=False)
+        )
+        raise InvalidInput(f"the camera's options are not usable: {faults}", hint="correct its options") from error

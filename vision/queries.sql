@@ -1,0 +1,43 @@
+-- episode_start --
+-- An episode is named by camera, track and start, so that a start whose commit was not heard of is not doubled.
+INSERT INTO episode (camera_id, site_id, kind, track, started_at, last_seen_at, peak_score, votes, zone, box,
+                     frame_sha256, crop_sha256, model)
+VALUES (%(camera_id)s, %(site_id)s, %(kind)s, %(track)s, %(started_at)s, %(last_seen_at)s, %(peak_score)s, %(votes)s,
+        %(zone)s, %(box)s, %(frame_sha256)s, %(crop_sha256)s, %(model)s)
+ON CONFLICT (camera_id, track, started_at) DO NOTHING
+RETURNING id, frame_sha256, crop_sha256, box, model
+
+-- episode_end --
+UPDATE episode SET ended_at = %(ended_at)s, last_seen_at = %(last_seen_at)s, peak_score = %(peak_score)s
+WHERE camera_id = %(camera_id)s AND track = %(track)s AND started_at = %(started_at)s AND ended_at IS NULL
+RETURNING id, frame_sha256, crop_sha256, box, model
+
+-- episode_seen --
+UPDATE episode e SET last_seen_at = s.last_seen_at, peak_score = s.peak_score
+FROM unnest(%(cameras)s::integer[], %(tracks)s::integer[], %(started)s::timestamptz[], %(seen)s::timestamptz[],
+            %(peaks)s::real[]) AS s (camera_id, track, started_at, last_seen_at, peak_score)
+WHERE e.camera_id = s.camera_id AND e.track = s.track AND e.started_at = s.started_at AND e.ended_at IS NULL
+
+-- episodes_open --
+SELECT camera_id, site_id, track, started_at, last_seen_at, peak_score, zone, box
+FROM episode WHERE ended_at IS NULL ORDER BY id
+
+-- episodes_last_seen --
+-- When each camera last saw an episode of its zone: what a cool-down is counted from.
+SELECT camera_id, zone, max(last_seen_at) FROM episode
+WHERE started_at > %(since)s GROUP BY camera_id, zone
+
+-- camera_states --
+SELECT camera_id, frames_in, frames_analysed, frames_gated FROM camera_state
+
+-- camera_state_write --
+-- A camera that was removed meanwhile has no state any more.
+INSERT INTO camera_state (camera_id, state, reason, since, updated_at, frames_in, frames_analysed, frames_gated, detail)
+SELECT s.camera_id, s.state, s.reason, s.since, %(now)s, s.frames_in, s.frames_analysed, s.frames_gated, s.detail
+FROM unnest(%(cameras)s::integer[], %(states)s::text[], %(reasons)s::text[], %(since)s::timestamptz[],
+            %(frames_in)s::bigint[], %(frames_analysed)s::bigint[], %(frames_gated)s::bigint[], %(details)s::jsonb[])
+    AS s (camera_id, state, reason, since, frames_in, frames_analysed, frames_gated, detail)
+WHERE EXISTS (SELECT FROM camera c WHERE c.id = s.camera_id)
+ON CONFLICT (camera_id) DO UPDATE SET state = excluded.state, reason = excluded.reason, since = excluded.since,
+    updated_at = excluded.updated_at, frames_in = excluded.frames_in, frames_analysed = excluded.frames_analysed,
+    frames_gated = excluded.frames_gated, detail = excluded.detail
