@@ -1,0 +1,1 @@
+"""Messages of devices: from MQTT to committed rows, then acknowledged."""

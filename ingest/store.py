@@ -16,7 +16,6 @@ from ingest import quarantine
 from ingest.existing import sort_out, write_fill
 from ingest.merge import fold
 from ingest.message import Leaf
-from ingest.outcome import Outcome
 from ingest.prepare import Prepared, SetAside
 from ingest.rows import Rows, copy_bytes, copy_columns, log_entries
 from sensors import entries
@@ -29,6 +28,17 @@ CONFLICT = "conflict"  # a different value for a (device, time, channel) that ha
 """Reason under which a second, different value is set aside."""
 
 Seen = Mapping[int, tuple[int, int]]
+
+
+@dataclass(slots=True)
+class Outcome:
+    """Counts of one transaction; what became of a batch; see the table ingest_count."""
+
+    messages: int = 0
+    stored: int = 0
+    filled: int = 0
+    duplicates: int = 0
+    quarantined: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,9 +17,8 @@ from core.database import Reconnecting, is_outage
 from ingest import metrics
 from ingest.intake import Intake
 from ingest.message import Holder, Leaf, Message
-from ingest.outcome import Outcome
 from ingest.prepare import Prepared, Preparer, SetAside
-from ingest.store import Store, write_seen
+from ingest.store import Outcome, Store, write_seen
 from sensors.codec_json import Reject
 
 logger = logging.getLogger(__name__)

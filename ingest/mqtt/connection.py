@@ -8,13 +8,13 @@ from enum import Enum, IntFlag
 from typing import TYPE_CHECKING
 
 from ingest.credentials import Refused
-from ingest.message import FORBIDDEN_TOPIC, ROOT, Leaf, Message, Origin, origins_of
+from ingest.message import Message
 from ingest.mqtt import packets
 from ingest.mqtt.framing import Frame, Framer
 from ingest.mqtt.packets import VERSION_3, VERSION_5, Connect, PacketType
 from ingest.mqtt.reasons import ProtocolViolation, Reason
+from ingest.mqtt.topics import TOPIC_ALIASES, Topics
 from ingest.mqtt.wire import Property
-from sensors.codec_json import Reject
 from sensors.registry import Device
 
 if TYPE_CHECKING:
@@ -26,8 +26,6 @@ CONNECT_TIMEOUT_S = 10.0
 """Seconds in which a new connection sends its CONNECT."""
 CLOSE_TIMEOUT_S = 5.0
 """Seconds that a peer has to take the last bytes before the connection is cut."""
-TOPIC_ALIASES = 16
-"""Aliases that a device may set (MQTT 5, section 3.3.2.3.4); it has four topics."""
 _REASON_LENGTH = 200
 
 
@@ -61,9 +59,7 @@ class Connection(asyncio.Protocol):
         self._waiting: list[Frame] = []
         self._since = self._heard = endpoint.clock.monotonic()
         self._connect: Connect | None = None
-        self._origins: dict[bytes, Origin] = {}
-        self._forbidden: dict[bytes, Origin] = {}
-        self._aliases: dict[int, bytes] = {}
+        self._topics: Topics | None = None
         self._in_flight = 0
         self._arrived = 0
         self._version = VERSION_3
@@ -136,12 +132,9 @@ class Connection(asyncio.Protocol):
 
     def renew(self, device: Device) -> None:
         """Take over a changed row of the registry for what is published from now on."""
+        assert self._topics is not None
         self.device = device
-        self._origins = {
-            topic.encode(): origin
-            for topic, origin in origins_of(device, source=self._endpoint.source, client=self.client_id).items()
-        }
-        self._forbidden.clear()
+        self._topics.renew(device)
 
     def fail(self, violation: ProtocolViolation) -> None:
         """End the connection for a reason that MQTT 5 tells the device; the last will is published."""
@@ -184,9 +177,8 @@ class Connection(asyncio.Protocol):
 
     def _publish(self, frame: Frame, published: list[Message]) -> None:
         topic, packet_id, alias, payload = packets.decode_publish(*frame, self._version)
-        if alias:
-            topic = self._resolve(topic, alias)
-        origin = self._origins.get(topic) or self._forbid(topic)
+        assert self._topics is not None
+        origin = self._topics.origin(topic, alias)
         self._arrived += 1
         if not packet_id:
             published.append(Message(origin, payload, self._arrived))
@@ -202,32 +194,6 @@ class Connection(asyncio.Protocol):
                 )
         published.append(Message(origin, payload, self._arrived, self, packet_id))
 
-    def _resolve(self, topic: bytes, alias: int) -> bytes:
-        if alias > TOPIC_ALIASES:
-            raise ProtocolViolation(Reason.TOPIC_ALIAS_INVALID, f"topic alias {alias}, at most {TOPIC_ALIASES}")
-        if topic:
-            self._aliases[alias] = topic
-            return topic
-        known = self._aliases.get(alias)
-        if known is None:
-            raise ProtocolViolation(Reason.PROTOCOL_ERROR, f"topic alias {alias} was never set")
-        return known
-
-    def _forbid(self, topic: bytes) -> Origin:
-        """A topic that is not the device's: set aside and acknowledged, so that the device is not stuck with it."""
-        origin = self._forbidden.get(topic)
-        if origin is None:
-            self._forbidden.clear()  # remembers one: enough for a device that errs in a loop, no room for an attack
-            origin = self._forbidden[topic] = Origin(
-                source=self._endpoint.source,
-                client=self.client_id,
-                topic=topic.decode(errors="replace"),
-                leaf=Leaf.TELEMETRY,
-                device=self.device,
-                refusal=Reject(FORBIDDEN_TOPIC, "not a topic of this device"),
-            )
-        return origin
-
     def _control(self, frame: Frame) -> None:
         kind = frame.first >> 4
         body = frame.data[frame.start : frame.stop]
@@ -240,12 +206,7 @@ class Connection(asyncio.Protocol):
         elif kind == PacketType.SUBSCRIBE:
             self._on_subscribe(packets.decode_subscribe(body, self._version))
         elif kind == PacketType.UNSUBSCRIBE:
-            asked = packets.decode_unsubscribe(body, self._version)
-            codes = [
-                Reason.SUCCESS if name == self._command_topic() else Reason.NO_SUBSCRIPTION_EXISTED
-                for name, _ in asked.filters
-            ]
-            self._write(packets.unsuback(self._version, asked.packet_id, codes))
+            self._on_unsubscribe(packets.decode_unsubscribe(body, self._version))
         else:
             reason = packets.decode_disconnect(body, self._version)
             self._closed_by_device = reason != Reason.DISCONNECT_WITH_WILL
@@ -278,9 +239,10 @@ class Connection(asyncio.Protocol):
         if self._state is not State.CHECKING:
             return
         self.client_id = connect.client_id or self._endpoint.new_client_id()
-        self.renew(device)
+        self.device = device
+        self._topics = Topics(device, source=self._endpoint.source, client=self.client_id)
         will = connect.will
-        if will is not None and will.topic.encode() not in self._origins:
+        if will is not None and self._topics.own(will.topic) is None:
             self.fail(ProtocolViolation(Reason.NOT_AUTHORISED, "the last will's topic is not one of this device"))
         elif will is not None and will.qos > 1:
             self.fail(ProtocolViolation(Reason.QOS_NOT_SUPPORTED, "QoS 2 is not supported; use QoS 1 for the will"))
@@ -310,12 +272,16 @@ class Connection(asyncio.Protocol):
 
     def _on_subscribe(self, asked: packets.Subscribe) -> None:
         """A device hears its own command topic and nothing else."""
-        codes = [min(qos, 1) if name == self._command_topic() else Reason.NOT_AUTHORISED for name, qos in asked.filters]
+        assert self._topics is not None
+        command = self._topics.command
+        codes = [min(qos, 1) if name == command else Reason.NOT_AUTHORISED for name, qos in asked.filters]
         self._write(packets.suback(self._version, asked.packet_id, codes))
 
-    def _command_topic(self) -> str:
-        assert self.device is not None
-        return f"{ROOT}/{self.device.site}/{self.device.code}/command"
+    def _on_unsubscribe(self, asked: packets.Subscribe) -> None:
+        assert self._topics is not None
+        command = self._topics.command
+        codes = [Reason.SUCCESS if name == command else Reason.NO_SUBSCRIPTION_EXISTED for name, _ in asked.filters]
+        self._write(packets.unsuback(self._version, asked.packet_id, codes))
 
     def _puback(self, message: Message) -> bytes:
         reason = Reason.SUCCESS
@@ -335,10 +301,10 @@ class Connection(asyncio.Protocol):
         """Publish the last will where the device did not say good-bye, and tell the endpoint."""
         self._state = State.CLOSING
         will = self._connect.will if self._connect is not None else None
-        if will is not None and not self._closed_by_device:
-            self._endpoint.intake.put(
-                [Message(self._origins[will.topic.encode()], will.payload, self._endpoint.micros())]
-            )
+        if will is not None and self._topics is not None and not self._closed_by_device:
+            origin = self._topics.own(will.topic)
+            if origin is not None:
+                self._endpoint.intake.put([Message(origin, will.payload, self._endpoint.micros())])
         self._endpoint.leave(self)
 
     def _close(self) -> None:

@@ -7,13 +7,11 @@ import json
 import time
 from collections.abc import AsyncIterator
 
-import aiomqtt
 import paho.mqtt.client as paho
 import pytest
 
 from core.settings import Settings
 from tests.ingest.plant import SECRET, Plant, furnish, running, with_ingest
-from tests.support.wait import eventually
 
 
 def now_ms() -> int:
