@@ -93,3 +93,41 @@ INSERT INTO person_site (person_id, site_id) VALUES (%s, %s)
 
 -- provision_unlink_site --
 DELETE FROM person_site WHERE person_id = %s AND site_id = %s
+
+-- history_latest --
+-- Ordered by the primary key, so the scan ends at the first partition that holds a row of the device.
+SELECT newest.*
+FROM unnest(%(devices)s::integer[]) AS wanted (id)
+CROSS JOIN LATERAL (
+    SELECT device_id, time, {columns} FROM {table} WHERE device_id = wanted.id ORDER BY time DESC LIMIT 1
+) AS newest
+
+-- history_raw --
+SELECT time, {columns} FROM {table}
+WHERE device_id = %(device)s AND time >= %(start)s AND time < %(end)s
+ORDER BY time LIMIT %(limit)s
+
+-- history_buckets --
+SELECT date_bin(%(bucket)s, time, timestamptz '2000-01-01 00:00+00') AS time, {columns} FROM {table}
+WHERE device_id = %(device)s AND time >= %(start)s AND time < %(end)s
+GROUP BY 1 ORDER BY 1
+
+-- history_mean --
+avg({value}) FILTER (WHERE {quality} IS NULL)::float8 AS {value},
+min({value}) FILTER (WHERE {quality} IS NULL)::float8 AS {low},
+max({value}) FILTER (WHERE {quality} IS NULL)::float8 AS {high}
+
+-- history_mean_energy --
+-- Leq: the level of the mean power.
+10 * log(avg(power(10, {value}::float8 / 10)) FILTER (WHERE {quality} IS NULL)) AS {value},
+min({value}) FILTER (WHERE {quality} IS NULL)::float8 AS {low},
+max({value}) FILTER (WHERE {quality} IS NULL)::float8 AS {high}
+
+-- history_mean_direction --
+-- Of unit vectors: the mean of 350 and 10 degrees is 0.
+((round(degrees(atan2(
+    avg(sind({value})) FILTER (WHERE {quality} IS NULL), avg(cosd({value})) FILTER (WHERE {quality} IS NULL)
+))::numeric, 3) + 360) %% 360)::float8 AS {value}
+
+-- history_mean_state --
+(mode() WITHIN GROUP (ORDER BY {value}) FILTER (WHERE {quality} IS NULL))::float8 AS {value}

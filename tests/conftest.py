@@ -15,7 +15,6 @@ import pytest
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
-from core.clock import SystemClock
 from core.settings import DatabaseSettings, Settings
 from smartsite.postgres import EmbeddedPostgres
 from smartsite.schema import bring_up_to_date
@@ -91,7 +90,8 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 def _bring_up_to_date(url: str) -> None:
     settings = Settings(database=DatabaseSettings(url=url))
-    asyncio.run(bring_up_to_date(settings, clock=SystemClock()))
+    # Room for readings of the day on which the fake clock stands; that of today is made in any case.
+    asyncio.run(bring_up_to_date(settings, clock=FakeClock()))
 
 
 def _with_database(url: str, name: str) -> str:
