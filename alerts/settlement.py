@@ -90,10 +90,9 @@ def settle_poll(delivery: Delivery, outcome: Outcome, target: TargetSettings, *,
     )
 
 
-def backoff_s(attempts: int, random: Random) -> float:
+def backoff_s(attempts: int, random: Random, *, longest_s: float = _LONGEST_S) -> float:
     """Seconds to wait after the given number of calls, spread so that many do not come back at once."""
-    longest = min(_FIRST_S * 2.0 ** min(attempts - 1, 20), _LONGEST_S)
-    return longest * random.uniform(0.5, 1.0)
+    return min(_FIRST_S * 2.0 ** min(attempts - 1, 20), longest_s) * random.uniform(0.5, 1.0)
 
 
 def _asked(outcome: Outcome) -> float:

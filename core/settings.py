@@ -10,6 +10,7 @@ import os
 import tomllib
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
@@ -184,6 +185,15 @@ class TargetSettings(Section):
     in_flight: int = Field(default=4, ge=1, le=64, description="Calls to this regulator at the same time.")
     give_up_days: float = Field(default=14, gt=0, description="Days of failing after which a delivery is given up.")
 
+    @field_validator("url")
+    @classmethod
+    def _host_and_port_are_possible(cls, url: str) -> str:
+        # `port` raises ValueError beyond 65535.
+        parts = urlsplit(url)
+        if not parts.hostname or parts.port == 0:
+            raise ValueError("the address names no host, or port 0")
+        return url
+
 
 class NotifySettings(Section):
     """Who on a site is told of a violation, and how."""
@@ -203,7 +213,11 @@ class NotifySettings(Section):
 class AlertsSettings(Section):
     """Rules, regulator targets and notifications."""
 
-    rules: list[Path] = Field(default=[], description="Rule files; empty: the built-in pack.")
+    rules: list[Path] = Field(default=[], description="Rule files and folders of them; empty: the built-in packs.")
+    rules_check_s: float = Field(default=2, gt=0, description="Seconds between looks for changed rule files.")
+    snapshot_every_s: float = Field(
+        default=2, gt=0, description="Seconds of readings that a restarted engine reads again at most."
+    )
     targets: list[TargetSettings] = Field(default=[], description="Regulators to which violations are reported.")
     notify: NotifySettings = NotifySettings()
 

@@ -97,7 +97,7 @@ async def exchange(
         ):
             body = await _read(response)
             return Answer(status=response.status_code, headers=response.headers, body=body, request=kept)
-    except (httpx.InvalidURL, httpx.UnsupportedProtocol, httpx.LocalProtocolError) as error:
+    except (httpx.InvalidURL, httpx.UnsupportedProtocol, httpx.LocalProtocolError, UnicodeError) as error:
         return Outcome(kind="config_error", reason=f"the call cannot be made: {error}", request=kept)
     except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError) as error:
         return Outcome(kind="temporary", reason=_unreached(error), request=kept)

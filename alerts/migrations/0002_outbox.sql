@@ -45,12 +45,15 @@ CREATE TABLE notification (
     person_id integer NOT NULL REFERENCES person,
     channel text NOT NULL,                          -- scheme of the contact, no secret
     state text NOT NULL CHECK (state IN ('pending', 'sent', 'withheld', 'failed')),
-    reason text NOT NULL,                           -- why it is sent or withheld: first_raise, cool_down, not_told, ...
+    reason text NOT NULL,                           -- why it is sent or withheld: alerts.notices.Reason
     attempts integer NOT NULL DEFAULT 0,
     next_attempt_at timestamptz NOT NULL,
+    leased_by bigint,                               -- as in delivery
+    leased_until timestamptz,
     created_at timestamptz NOT NULL,
     sent_at timestamptz,
     error text NOT NULL DEFAULT '',
     UNIQUE (alert_id, phase, person_id, channel)
 );
+CREATE INDEX notification_sent ON notification (person_id, sent_at) WHERE state = 'sent';
 CREATE INDEX notification_due ON notification (next_attempt_at) WHERE state = 'pending';
