@@ -21,7 +21,10 @@ class BadSnapshot(SmartsiteError):
 
 
 class Column(msgspec.Struct, frozen=True, array_like=True):
-    """One array: dtype as numpy writes it, shape, bytes in C order."""
+    """One array: dtype as numpy writes it, shape, and its items in C order, or one item that all of them equal.
+
+    Most devices are in no violation most of the time, so most columns are the second.
+    """
 
     dtype: str
     shape: tuple[int, ...]
@@ -29,10 +32,15 @@ class Column(msgspec.Struct, frozen=True, array_like=True):
 
     @classmethod
     def of(cls, array: npt.NDArray[Any]) -> Column:
-        return cls(array.dtype.str, array.shape, array.tobytes())
+        flat = array.reshape(-1)
+        # Compared as bits, so that NaN equals NaN.
+        bits = flat.view(f"u{flat.dtype.itemsize}")
+        shared = len(bits) > 0 and bool((bits == bits[0]).all())
+        return cls(array.dtype.str, array.shape, (flat[:1] if shared else flat).tobytes())
 
     def array(self) -> npt.NDArray[Any]:
-        return np.frombuffer(self.data, dtype=self.dtype).reshape(self.shape)
+        items = np.frombuffer(self.data, dtype=self.dtype)
+        return np.broadcast_to(items, self.shape) if len(items) == 1 else items.reshape(self.shape)
 
 
 class FleetState(msgspec.Struct, frozen=True, kw_only=True):

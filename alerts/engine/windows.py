@@ -43,7 +43,7 @@ class WindowEvaluator(LimitEvaluator):
         shape = (len(fleet), self._ring)
         self.total: Values = np.zeros(shape)
         self.peak: Values = np.full(shape, -np.inf)
-        self.count: npt.NDArray[np.int64] = np.zeros(shape, dtype=np.int64)
+        self.count: npt.NDArray[np.int32] = np.zeros(shape, dtype=np.int32)
         self.due: Times = np.full(len(fleet), NEVER, dtype=np.int64)
         self.late = 0
 
@@ -113,13 +113,13 @@ class WindowEvaluator(LimitEvaluator):
         self.peak[slots, gone] = -np.inf
         return told
 
-    def _values(self, rows: Slots, places: Slots, samples: npt.NDArray[np.int64]) -> Values:
+    def _values(self, rows: Slots, places: Slots, samples: npt.NDArray[np.integer]) -> Values:
         if self._aggregate == "max":
             return np.asarray(self.peak[rows, places].max(axis=1), dtype=np.float64)
         mean = self.total[rows, places].sum(axis=1) / samples
         return np.asarray(10 * np.log10(mean) if self._aggregate == "energy_mean" else mean, dtype=np.float64)
 
-    def _quality(self, slots: Slots, samples: npt.NDArray[np.int64]) -> dict[int, dict[str, Any]]:
+    def _quality(self, slots: Slots, samples: npt.NDArray[np.integer]) -> dict[int, dict[str, Any]]:
         """Readings used, readings expected and their share, by slot."""
         return {
             int(slot): {

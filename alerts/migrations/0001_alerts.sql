@@ -42,7 +42,7 @@ CREATE TABLE alert_event (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     alert_id bigint NOT NULL REFERENCES alert ON DELETE CASCADE,
     at timestamptz NOT NULL,
-    kind text NOT NULL,                             -- raised, cleared, acknowledged, reviewed, commented, ...
+    kind text NOT NULL,                             -- raised, joined, cleared, acknowledged, reviewed, commented
     actor text NOT NULL,                            -- 'engine' or a person's code
     detail jsonb NOT NULL DEFAULT '{}'
 );
@@ -52,7 +52,7 @@ CREATE INDEX alert_event_alert ON alert_event (alert_id, id);
 CREATE TABLE rule_version (
     rule text NOT NULL,
     version integer NOT NULL,
-    definition jsonb NOT NULL,                      -- the rule as alerts.rules.canonical writes it
+    definition jsonb NOT NULL,                      -- what the rule decides, as its definition() says
     sha256 text NOT NULL,                           -- of the definition's canonical JSON
     in_force_at timestamptz NOT NULL,
     PRIMARY KEY (rule, version)

@@ -1,0 +1,314 @@
+"""The engine at work: log entries in, and one transaction for everything that follows from them.
+
+Transitions, deliveries, notices, the position in the log and the engine's snapshot commit together or not at all. After
+anything that failed the engine is built anew from the last snapshot and reads on from the position that was stored
+with it, so a kill at any moment changes nothing in what is raised. One engine runs at a time, by a lock of the
+database; a second one stands by.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import psycopg
+
+from alerts import life, metrics
+from alerts.engine import Engine, Standing, Transition
+from alerts.engine.snapshot import BadSnapshot
+from alerts.listening import Listening
+from alerts.model import AlertRow, load_open
+from alerts.rules.versions import put_in_force
+from alerts.rules.watch import RuleWatch
+from core import log
+from core.clock import Clock, micros
+from core.database import Reconnecting, is_outage
+from core.settings import Settings
+from core.sql import queries
+from sensors import batch as readings
+from sensors import entries as events
+from sensors.batch import BadBatch, ReadingBatch
+from sensors.entries import AlertEntry, BadEntry, EpisodeEntry
+from sensors.registry import Registry, RegistryWatch, load_registry
+
+logger = logging.getLogger(__name__)
+
+READER = "alerts"
+_ENGINE = "alerts"
+_LOCK = 0x5317E0A1
+_BATCH = 256
+_TICK_S = 0.4  # less than the doorbell's back-stop, so that every idle turn looks
+_SQL = queries("alerts")
+
+Item = ReadingBatch | EpisodeEntry
+
+
+class Evaluation:
+    """Keeps one engine in step with the log, the registry and the rules."""
+
+    def __init__(self, settings: Settings, *, watch: RegistryWatch, rules: RuleWatch, clock: Clock) -> None:
+        self._settings = settings
+        self._watch = watch
+        self._rules = rules
+        self._clock = clock
+        self._keeper = Reconnecting(settings.database, application="alerts engine", clock=clock)
+        self._reader = log.Reader(READER, registered=True)
+        self._listening = Listening(clock)
+        self._engine: Engine | None = None
+        self._registry: Registry = watch.current
+        self._versions: Mapping[str, int] = {}
+        self._session: psycopg.AsyncConnection[Any] | None = None  # the one that holds the lock
+        self._stale = False  # rules or registry have moved
+        self._dirty = False  # something was read since the last commit
+        self._snapshot_at = self._rules_at = self._ticked_at = clock.monotonic()
+
+    @property
+    def running(self) -> bool:
+        """Whether this process holds the engine; False: it stands by, or the database is away."""
+        return self._engine is not None
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Work until `stop`, then store what is in hand."""
+        try:
+            async for _ in log.doorbell(self._settings.database, clock=self._clock, stop=stop):
+                try:
+                    async with self._keeper.connection() as connection:
+                        await self._turn(connection, stop)
+                except psycopg.Error as error:
+                    self._engine = None
+                    if not is_outage(error):
+                        raise
+            await self._finish()
+        finally:
+            await self._keeper.close()
+
+    async def _turn(self, connection: psycopg.AsyncConnection[Any], stop: asyncio.Event) -> None:
+        """Catch up with the log, then look at what time alone brings about."""
+        if self._engine is None or connection is not self._session:
+            self._engine = None
+            if not await self._open(connection):
+                return
+        await self._refresh(connection)
+        while not stop.is_set():
+            entries = await self._reader.read(connection, _BATCH)
+            if entries:
+                await self._take(connection, entries)
+            if len(entries) < _BATCH:
+                break
+        await self._tick(connection)
+
+    async def _open(self, connection: psycopg.AsyncConnection[Any]) -> bool:
+        """Take the lock and the stored state; False where another process has the engine."""
+        row = await (await connection.execute(_SQL["engine_lock"], {"key": _LOCK})).fetchone()
+        if row is None or not row[0]:
+            return False
+        self._session = connection
+        self._registry = self._watch.current
+        engine = Engine(self._rules.current.enabled, self._registry)
+        await self._reader.open(connection, at="start")
+        stored = await (await connection.execute(_SQL["snapshot_get"], {"engine": _ENGINE})).fetchone()
+        if stored is not None:
+            try:
+                engine.load(bytes(stored[0]))
+            except BadSnapshot as error:
+                # What is open comes from the alerts' own rows; windows and durations in hand start anew.
+                logger.warning("engine starts without its state", extra={"error": str(error)})
+        for device, seen_at in await (await connection.execute(_SQL["devices_heard"])).fetchall():
+            engine.hear(device, micros(seen_at))
+        await self._put_in_force(connection, engine)
+        self._listening.restart()
+        self._snapshot_at = self._clock.monotonic()
+        self._dirty = False
+        logger.info("engine is running", extra={"rules": len(engine.rules), "snapshot": stored is not None})
+        return True
+
+    async def _refresh(self, connection: psycopg.AsyncConnection[Any]) -> None:
+        """Follow changes of the registry and of the rule files."""
+        if self._watch.current.version > self._registry.version:
+            self._follow(self._watch.current)
+        if self._clock.monotonic() - self._rules_at >= self._settings.alerts.rules_check_s:
+            self._rules_at = self._clock.monotonic()
+            self._stale |= self._rules.poll()
+        if self._stale:
+            await self._rebuild(connection)
+
+    def _follow(self, registry: Registry) -> None:
+        known = self._registry
+        self._registry = registry
+        # People and units come and go without the engine.
+        if (registry.sites, registry.devices, registry.cameras) != (known.sites, known.devices, known.cameras):
+            self._stale = True
+
+    async def _rebuild(self, connection: psycopg.AsyncConnection[Any]) -> None:
+        """A new engine for new rules or devices, with the old one's state."""
+        assert self._engine is not None
+        engine = Engine(self._rules.current.enabled, self._registry)
+        engine.load(self._engine.dump())
+        await self._put_in_force(connection, engine)
+        logger.info("engine follows rules and registry", extra={"rules": len(engine.rules)})
+
+    async def _put_in_force(self, connection: psycopg.AsyncConnection[Any], engine: Engine) -> None:
+        """Number the rules, agree with the database on what is open, and end what no rule looks at any more."""
+        self._engine = None  # until the transaction has held
+        async with connection.transaction():
+            versions = await put_in_force(connection, engine.rules.values(), clock=self._clock)
+            standing = {(alert.rule, alert.subject): alert for alert in await load_open(connection)}
+            orphans = engine.adopt([_standing(alert) for alert in standing.values()], micros(self._clock.now()))
+            for orphan in orphans:
+                await life.withdraw(
+                    connection,
+                    standing[orphan.rule, orphan.subject].id,
+                    "out_of_scope" if orphan.rule in engine.rules else "rule_withdrawn",
+                    registry=self._registry,
+                    settings=self._settings,
+                    clock=self._clock,
+                )
+        self._engine, self._versions, self._stale = engine, versions, False
+        metrics.RULES.set(len(engine.rules))
+
+    async def _take(self, connection: psycopg.AsyncConnection[Any], entries: Sequence[log.Entry]) -> None:
+        """Evaluate entries of the log; commit at once where they change an alert."""
+        items, cleared = _decode(entries)
+        await self._know_devices(connection, items)
+        assert self._engine is not None
+        # Streams have no order among each other: what a person cleared is forgotten before new readings are judged.
+        await self._forget(connection, cleared)
+        told: list[Transition] = []
+        for item in items:
+            if isinstance(item, ReadingBatch):
+                told += self._engine.feed(item)
+                metrics.READINGS.inc(len(item))
+            else:
+                told += self._engine.feed_episode(item)
+        self._dirty = True
+        if told or self._snapshot_is_due():
+            await self._commit(connection, told)
+        if told:
+            metrics.DELAY.observe(max(0.0, (self._clock.now() - entries[-1].written_at).total_seconds()))
+
+    async def _know_devices(self, connection: psycopg.AsyncConnection[Any], items: Sequence[Item]) -> None:
+        """A device's first reading may be here before the notification of its registration."""
+        assert self._engine is not None
+        for item in items:
+            if isinstance(item, ReadingBatch) and self._engine.unknown(item):
+                ids = set(item.device.tolist())
+                if ids - self._registry.devices.keys():
+                    self._follow(await load_registry(connection))
+                    break
+        if self._stale:
+            await self._rebuild(connection)
+
+    async def _forget(self, connection: psycopg.AsyncConnection[Any], cleared: Sequence[int]) -> None:
+        if not cleared:
+            return
+        assert self._engine is not None
+        cursor = await connection.execute(_SQL["alerts_closed"], {"alert_ids": list(cleared)})
+        for rule, subject in await cursor.fetchall():
+            if self._engine.is_open(rule, subject):
+                self._engine.close(rule, subject, micros(self._clock.now()))
+
+    async def _tick(self, connection: psycopg.AsyncConnection[Any]) -> None:
+        """Absence, and a snapshot where one is due. Only ever with the log caught up."""
+        assert self._engine is not None
+        if self._clock.monotonic() - self._ticked_at < _TICK_S:
+            return
+        self._ticked_at = self._clock.monotonic()
+        since = await self._listening.since(connection)
+        now = self._clock.now()
+        # While nothing listens for devices no silence means anything; cameras are judged all the same.
+        told = self._engine.tick(micros(now), listening_since=micros(now) if since is None else since)
+        if told or self._snapshot_is_due():
+            await self._commit(connection, told)
+
+    def _snapshot_is_due(self) -> bool:
+        return self._dirty and self._clock.monotonic() - self._snapshot_at >= self._settings.alerts.snapshot_every_s
+
+    async def _commit(self, connection: psycopg.AsyncConnection[Any], told: Sequence[Transition]) -> None:
+        """One transaction: transitions with all they cause, values, position and snapshot."""
+        engine = self._engine
+        assert engine is not None
+        self._engine = None  # until the transaction has held
+        state = engine.dump()
+        async with connection.transaction():
+            for transition in told:
+                await self._apply(connection, transition)
+            await life.progress(connection, engine.progress(), clock=self._clock)
+            await self._reader.commit(connection)
+            await connection.execute(
+                _SQL["snapshot_put"], {"engine": _ENGINE, "now": self._clock.now(), "state": state}
+            )
+        self._engine = engine
+        self._snapshot_at = self._clock.monotonic()
+        self._dirty = False
+        for transition in told:
+            metrics.TRANSITIONS.labels(transition.rule.id, transition.phase).inc()
+        metrics.SNAPSHOT_BYTES.set(len(state))
+        metrics.LATE.set(engine.late())
+
+    async def _apply(self, connection: psycopg.AsyncConnection[Any], told: Transition) -> None:
+        if told.phase == "raise":
+            alert = await life.raise_(
+                connection,
+                told,
+                self._versions[told.rule.id],
+                registry=self._registry,
+                settings=self._settings,
+                clock=self._clock,
+            )
+            if alert is not None:
+                logger.info("alert raised", extra={"alert": alert.id, "rule": alert.rule, "subject": alert.subject})
+        elif told.phase == "join":
+            await life.join(connection, told, clock=self._clock)
+        else:
+            alert = await life.end(
+                connection, told, registry=self._registry, settings=self._settings, clock=self._clock
+            )
+            if alert is not None:
+                logger.info("alert cleared", extra={"alert": alert.id, "rule": alert.rule, "subject": alert.subject})
+
+    async def _finish(self) -> None:
+        """Store what was read since the last commit; what cannot be stored is read again at the next start."""
+        if self._engine is None or not self._dirty:
+            return
+        try:
+            async with asyncio.timeout(2), self._keeper.connection() as connection:
+                if connection is self._session:
+                    await self._commit(connection, [])
+        except (psycopg.Error, TimeoutError) as error:
+            logger.info("engine stopped without a last snapshot", extra={"error": str(error).strip()})
+
+
+def _decode(entries: Sequence[log.Entry]) -> tuple[list[Item], list[int]]:
+    """What the engine evaluates, in order, and the alerts that someone else has cleared."""
+    items: list[Item] = []
+    cleared: list[int] = []
+    for entry in entries:
+        try:
+            if entry.kind is log.Kind.READINGS:
+                items += readings.decode(entry.payload)
+            elif entry.kind is log.Kind.EPISODE:
+                episode = events.decode(entry.payload)
+                if isinstance(episode, EpisodeEntry):
+                    items.append(episode)
+            elif entry.kind is log.Kind.ALERT and entry.writer != life.ENGINE_WRITER:
+                alert = events.decode(entry.payload)
+                if isinstance(alert, AlertEntry) and alert.event == "cleared":
+                    cleared.append(alert.alert)
+        except (BadBatch, BadEntry) as error:
+            metrics.POISON.inc()
+            place = {"writer": entry.writer, "shard": entry.shard, "sequence": entry.sequence}
+            logger.error("log entry passed over", extra={**place, "error": str(error)})  # noqa: TRY400
+    return items, cleared
+
+
+def _standing(alert: AlertRow) -> Standing:
+    return Standing(
+        rule=alert.rule,
+        subject=alert.subject,
+        started_at=micros(alert.started_at),
+        first=alert.first_value,
+        last=alert.last_value,
+        worst=alert.max_value,
+    )

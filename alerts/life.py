@@ -1,0 +1,339 @@
+"""An alert's life: raised, joined, cleared, acknowledged, reviewed, commented.
+
+Every step happens inside the caller's transaction and leaves the alert's row, a line of its history, what regulators
+and people are to be told, and an entry of the log: all of it or nothing. Clearing by hand is allowed while the value is
+still beyond its limit: the engine then raises a new alert on the next violating reading.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+import psycopg
+from psycopg.types.json import Jsonb
+
+from alerts import notices, outbox
+from alerts.engine import Progress, Transition
+from alerts.model import AlertRow, Verdict, load
+from alerts.rules.model import AnyRule, OfflineRule, ThresholdRule, WindowRule
+from core import log
+from core.clock import Clock, from_micros, micros
+from core.errors import Conflict
+from core.settings import Settings
+from core.sql import queries
+from sensors import entries
+from sensors.entries import AlertEntry
+from sensors.registry import Registry
+
+ENGINE = "engine"
+"""Actor of what no person did."""
+
+ENGINE_WRITER = "alerts-engine"
+DESK_WRITER = "alerts-desk"
+
+_SQL = queries("alerts")
+
+
+async def raise_(
+    connection: psycopg.AsyncConnection[Any],
+    told: Transition,
+    version: int,
+    *,
+    registry: Registry,
+    settings: Settings,
+    clock: Clock,
+) -> AlertRow | None:
+    """Open an alert of version `version` of its rule; None where this violation has its alert already."""
+    limit, metric, unit = _measure(told.rule)
+    sighting = told.sighting
+    cursor = await connection.execute(
+        _SQL["alert_put"],
+        {
+            "rule": told.rule.id,
+            "rule_version": version,
+            "rule_kind": told.rule.kind,
+            "subject": told.subject,
+            "site_id": told.site,
+            "device_id": told.device,
+            "camera_id": told.camera,
+            "metric": metric,
+            "unit": unit,
+            "severity": told.rule.severity,
+            "started_at": from_micros(told.started_at),
+            "now": clock.now(),
+            "first_value": told.first,
+            "last_value": told.last,
+            "max_value": told.worst,
+            "limit_value": limit,
+            "quality": Jsonb(told.quality),
+            "episode_id": sighting.episode if sighting else None,
+            "frame_sha256": sighting.frame_sha256 if sighting else None,
+            "crop_sha256": sighting.crop_sha256 if sighting else None,
+        },
+    )
+    row = await cursor.fetchone()
+    if row is None:
+        return None
+    alert = await load(connection, row[0])
+    await _note(connection, alert, "raised", ENGINE, {"value": told.first, "limit": limit}, clock)
+    await outbox.enqueue(connection, alert, "raise", registry, settings, clock)
+    await notices.plan(connection, alert, "raised", registry, settings, clock)
+    await _announce(connection, alert, "raised", ENGINE_WRITER, clock)
+    return alert
+
+
+async def join(connection: psycopg.AsyncConnection[Any], told: Transition, *, clock: Clock) -> None:
+    """Another episode joins the open alert of its rule and camera: part of its history, no new notice."""
+    alert_id = await _open_alert(connection, told)
+    if alert_id is None or told.sighting is None:
+        return
+    await connection.execute(
+        _SQL["alert_join"], {"alert_id": alert_id, "max_value": told.worst, "last_value": told.last}
+    )
+    alert = await load(connection, alert_id)
+    detail = {
+        "episode": told.sighting.episode,
+        "frame_sha256": told.sighting.frame_sha256,
+        "crop_sha256": told.sighting.crop_sha256,
+    }
+    await _note(connection, alert, "joined", ENGINE, detail, clock)
+    await _announce(connection, alert, "updated", ENGINE_WRITER, clock)
+
+
+async def end(
+    connection: psycopg.AsyncConnection[Any],
+    told: Transition,
+    *,
+    registry: Registry,
+    settings: Settings,
+    clock: Clock,
+) -> AlertRow | None:
+    """Clear the open alert of a violation that is over; None where a person was quicker."""
+    alert_id = await _open_alert(connection, told)
+    if alert_id is None:
+        return None
+    return await _clear(
+        connection,
+        alert_id,
+        "auto",
+        ended_at=None if told.ended_at is None else from_micros(told.ended_at),
+        last=told.last,
+        worst=told.worst,
+        detail={"value": told.last},
+        writer=ENGINE_WRITER,
+        registry=registry,
+        settings=settings,
+        clock=clock,
+    )
+
+
+async def withdraw(
+    connection: psycopg.AsyncConnection[Any],
+    alert_id: int,
+    reason: str,
+    *,
+    registry: Registry,
+    settings: Settings,
+    clock: Clock,
+) -> AlertRow:
+    """Clear an alert that no rule in force looks at any more; `reason` is `rule_withdrawn` or `out_of_scope`."""
+    return await _clear(
+        connection,
+        alert_id,
+        "auto",
+        detail={"reason": reason},
+        writer=ENGINE_WRITER,
+        registry=registry,
+        settings=settings,
+        clock=clock,
+    )
+
+
+async def clear(
+    connection: psycopg.AsyncConnection[Any],
+    alert_id: int,
+    actor: str,
+    clock: Clock,
+    *,
+    registry: Registry,
+    settings: Settings,
+    comment: str = "",
+) -> AlertRow:
+    """Clear by hand. The violation's end is not known then: `ended_at` stays empty.
+
+    Raises:
+        NotFound: there is no such alert.
+        Conflict: it is cleared already.
+    """
+    alert = await load(connection, alert_id, lock=True)
+    if not alert.is_open:
+        raise Conflict(f"alert {alert_id} was cleared by {alert.cleared_by}")
+    return await _clear(
+        connection,
+        alert_id,
+        actor,
+        detail={"comment": comment} if comment else {},
+        writer=DESK_WRITER,
+        registry=registry,
+        settings=settings,
+        clock=clock,
+    )
+
+
+async def progress(connection: psycopg.AsyncConnection[Any], moved: Sequence[Progress], *, clock: Clock) -> None:
+    """Bring last and worst values of open alerts up to date."""
+    if not moved:
+        return
+    cursor = await connection.execute(
+        _SQL["alert_progress"],
+        {
+            "rules": [item.rule for item in moved],
+            "subjects": [item.subject for item in moved],
+            "last": [item.last for item in moved],
+            "worst": [item.worst for item in moved],
+        },
+    )
+    now = micros(clock.now())
+    announced = [
+        log.NewEntry(
+            log.shard_of(site),
+            log.Kind.ALERT,
+            entries.encode(AlertEntry(alert=alert_id, site=site, event="updated", at=now)),
+        )
+        for alert_id, site in await cursor.fetchall()
+    ]
+    await log.append(connection, ENGINE_WRITER, announced)
+
+
+async def acknowledge(
+    connection: psycopg.AsyncConnection[Any], alert_id: int, actor: str, clock: Clock, *, comment: str = ""
+) -> AlertRow:
+    """A person has seen the alert. Once is enough: the first acknowledgement stands, a later one changes nothing.
+
+    Raises:
+        NotFound: there is no such alert.
+    """
+    alert = await load(connection, alert_id, lock=True)
+    if alert.acknowledged_at is not None:
+        return alert
+    await connection.execute(_SQL["alert_acknowledge"], {"alert_id": alert_id, "now": clock.now(), "actor": actor})
+    await _note(connection, alert, "acknowledged", actor, {"comment": comment} if comment else {}, clock)
+    await _announce(connection, alert, "acknowledged", DESK_WRITER, clock)
+    return await load(connection, alert_id)
+
+
+async def review(
+    connection: psycopg.AsyncConnection[Any],
+    alert_id: int,
+    verdict: Verdict,
+    actor: str,
+    reason: str,
+    clock: Clock,
+) -> AlertRow:
+    """A person has judged the alert; what waited for that is sent or withdrawn. The same verdict again does nothing.
+
+    Raises:
+        NotFound: there is no such alert.
+        Conflict: it was judged otherwise before.
+    """
+    alert = await load(connection, alert_id, lock=True)
+    if alert.verdict is not None:
+        if alert.verdict != verdict:
+            raise Conflict(f"alert {alert_id} was reviewed as {alert.verdict} by {alert.reviewed_by}")
+        return alert
+    await connection.execute(
+        _SQL["alert_review"], {"alert_id": alert_id, "verdict": verdict, "now": clock.now(), "actor": actor}
+    )
+    alert = await load(connection, alert_id)
+    await _note(connection, alert, "reviewed", actor, {"verdict": verdict, "reason": reason}, clock)
+    await outbox.release(connection, alert, verdict, clock)
+    await _announce(connection, alert, "reviewed", DESK_WRITER, clock)
+    return alert
+
+
+async def comment(connection: psycopg.AsyncConnection[Any], alert_id: int, text: str, actor: str, clock: Clock) -> None:
+    """Add a remark to the alert's history.
+
+    Raises:
+        NotFound: there is no such alert.
+    """
+    alert = await load(connection, alert_id)
+    await _note(connection, alert, "commented", actor, {"comment": text}, clock)
+    await _announce(connection, alert, "updated", DESK_WRITER, clock)
+
+
+async def _clear(
+    connection: psycopg.AsyncConnection[Any],
+    alert_id: int,
+    actor: str,
+    *,
+    detail: dict[str, Any],
+    writer: str,
+    registry: Registry,
+    settings: Settings,
+    clock: Clock,
+    ended_at: datetime | None = None,
+    last: float | None = None,
+    worst: float | None = None,
+) -> AlertRow:
+    await connection.execute(
+        _SQL["alert_clear"],
+        {
+            "alert_id": alert_id,
+            "now": clock.now(),
+            "actor": actor,
+            "ended_at": ended_at,
+            "last_value": last,
+            "max_value": worst,
+        },
+    )
+    alert = await load(connection, alert_id)
+    await _note(connection, alert, "cleared", ENGINE if actor == "auto" else actor, detail, clock)
+    await outbox.enqueue(connection, alert, "end", registry, settings, clock)
+    await notices.plan(connection, alert, "cleared", registry, settings, clock)
+    await _announce(connection, alert, "cleared", writer, clock)
+    return alert
+
+
+async def _open_alert(connection: psycopg.AsyncConnection[Any], told: Transition) -> int | None:
+    cursor = await connection.execute(_SQL["alert_find_open"], {"rule": told.rule.id, "subject": told.subject})
+    row = await cursor.fetchone()
+    return None if row is None else int(row[0])
+
+
+async def _note(
+    connection: psycopg.AsyncConnection[Any],
+    alert: AlertRow,
+    kind: str,
+    actor: str,
+    detail: dict[str, Any],
+    clock: Clock,
+) -> None:
+    await connection.execute(
+        _SQL["alert_event_put"],
+        {"alert_id": alert.id, "now": clock.now(), "kind": kind, "actor": actor, "detail": Jsonb(detail)},
+    )
+
+
+async def _announce(
+    connection: psycopg.AsyncConnection[Any],
+    alert: AlertRow,
+    event: Any,
+    writer: str,
+    clock: Clock,
+) -> None:
+    entry = AlertEntry(alert=alert.id, site=alert.site_id, event=event, at=micros(clock.now()))
+    await log.append(
+        connection, writer, [log.NewEntry(log.shard_of(alert.site_id), log.Kind.ALERT, entries.encode(entry))]
+    )
+
+
+def _measure(rule: AnyRule) -> tuple[float | None, str, str]:
+    """Limit, metric and unit of a rule's alerts."""
+    if isinstance(rule, ThresholdRule | WindowRule):
+        return rule.raise_level, rule.metric, rule.unit
+    if isinstance(rule, OfflineRule):
+        return rule.after.total_seconds(), "silence", "s"
+    return None, rule.episode, ""

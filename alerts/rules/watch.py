@@ -1,0 +1,59 @@
+"""The rules in force, read again when their files change. A file that became unusable leaves the old rules in force."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+
+from alerts.rules.check import load
+from alerts.rules.files import builtin_packs
+from alerts.rules.model import RuleSet
+from core.errors import ConfigurationError
+from sensors.profiles import Profile
+
+logger = logging.getLogger(__name__)
+
+Stamp = tuple[tuple[str, int, int], ...]
+
+
+class RuleWatch:
+    """Rules of files and folders; no path means the built-in packs.
+
+    Raises:
+        ConfigurationError: the files are not usable at the start, when there are no older rules to go on with.
+    """
+
+    def __init__(self, paths: Sequence[Path], profiles: Mapping[str, Profile], targets: Collection[str]) -> None:
+        self._paths = list(paths) or builtin_packs()
+        self._profiles = profiles
+        self._targets = targets
+        self._stamp = self._look()
+        self.current: RuleSet = load(self._paths, profiles, targets)
+
+    def poll(self) -> bool:
+        """Look at the files; True where `current` has moved."""
+        stamp = self._look()
+        if stamp == self._stamp:
+            return False
+        self._stamp = stamp
+        try:
+            rules = load(self._paths, self._profiles, self._targets)
+        except ConfigurationError as error:
+            logger.error("rules are not usable, the old ones stay in force", extra={"error": str(error)})  # noqa: TRY400
+            return False
+        moved = rules != self.current
+        self.current = rules
+        return moved
+
+    def _look(self) -> Stamp:
+        """Name, size and time of change of every file."""
+        files = [file for path in self._paths for file in (sorted(path.glob("*.toml")) if path.is_dir() else [path])]
+        stamps = []
+        for file in files:
+            try:
+                status = file.stat()
+            except OSError:
+                continue  # `load` says what is wrong with it
+            stamps.append((str(file), status.st_mtime_ns, status.st_size))
+        return tuple(stamps)

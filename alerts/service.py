@@ -1,0 +1,57 @@
+"""The alerts process: the engine, the delivery worker and the notifier, started and ended in order."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Any
+
+from alerts import delivery, notify
+from alerts.evaluation import Evaluation
+from alerts.rules.watch import RuleWatch
+from core.clock import SystemClock
+from core.settings import Settings
+from core.workers import Heartbeat
+from sensors.profiles import load_profiles
+from sensors.registry import RegistryWatch
+
+logger = logging.getLogger(__name__)
+
+NAME = "alerts"
+
+
+async def serve(settings: Settings, stop: asyncio.Event) -> None:
+    """Judge, deliver and notify until `stop`.
+
+    Raises:
+        ConfigurationError: a rule file, a target or a channel is not usable.
+    """
+    clock = SystemClock()
+    targets = {target.name for target in settings.alerts.targets}
+    rules = RuleWatch(settings.alerts.rules, load_profiles(), targets)
+    watch = RegistryWatch(settings.database, application=NAME, clock=clock)
+    await watch.open()
+    evaluation = Evaluation(settings, watch=watch, rules=rules, clock=clock)
+    heart = Heartbeat(NAME, room="alerts", settings=settings.database, clock=clock)
+
+    def detail() -> dict[str, Any]:
+        return {"engine": evaluation.running, "rules": len(rules.current.enabled)}
+
+    ending = asyncio.Event()
+    engine = asyncio.create_task(evaluation.run(stop), name="engine")
+    beside = [
+        asyncio.create_task(watch.run(ending), name="registry"),
+        asyncio.create_task(heart.run(ending, detail), name="heartbeat"),
+        asyncio.create_task(delivery.run(settings, clock, ending), name="delivery"),
+        asyncio.create_task(notify.run(settings, watch, clock, ending), name="notify"),
+    ]
+    logger.info("alerts is ready", extra={"rules": len(rules.current.enabled), "targets": len(targets)})
+    try:
+        done, _ = await asyncio.wait({engine, *beside}, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()  # only the engine ends without an error, when it is told to stop
+    finally:
+        # The engine has ended or must: what it committed last is delivered now or by the next process.
+        engine.cancel()
+        ending.set()
+        await asyncio.gather(engine, *beside, return_exceptions=True)
