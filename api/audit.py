@@ -31,14 +31,22 @@ class Verdict:
     broken_at: int | None
 
 
-def _chained(previous: str, number: int, at: datetime, actor: str, action: str, thing: str, detail: dict[str, Any]) -> str:
+def _chained(
+    previous: str, number: int, at: datetime, actor: str, action: str, thing: str, detail: dict[str, Any]
+) -> str:
     row = [number, micros(at), actor, action, thing, detail]
     canonical = json.dumps(row, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(f"{previous}{canonical}".encode()).hexdigest()
 
 
 async def append(
-    connection: AsyncConnection, *, at: datetime, actor: str, action: str, thing: str, detail: dict[str, Any] | None = None
+    connection: AsyncConnection,
+    *,
+    at: datetime,
+    actor: str,
+    action: str,
+    thing: str,
+    detail: dict[str, Any] | None = None,
 ) -> None:
     """Add one row in the caller's transaction, or in one of its own.
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from datetime import datetime
-from typing import TYPE_CHECKING, Annotated, Any
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Annotated, Any, LiteralString
 
+import httpx
 from fastapi import Depends
 from psycopg import AsyncConnection
 from psycopg.rows import dict_row
@@ -14,13 +16,22 @@ from psycopg_pool import AsyncConnectionPool
 from pydantic import BeforeValidator, Field
 from starlette.requests import HTTPConnection
 
+from alerts.rules.model import AnyRule
 from core.clock import Clock, micros
 from core.evidence import EvidenceStore
 from core.settings import Settings
+from core.workers import BEAT_S
 from sensors.profiles import Profile
 
 if TYPE_CHECKING:
     from api.live import Hub
+    from api.sockets import Sockets
+
+# A process that missed two beats may be slow; after five it is taken for dead.
+SILENT_AFTER = timedelta(seconds=5 * BEAT_S)
+
+# Longer than any turn of work takes, short enough that an outage is told while the person still looks.
+_WAIT_S = 2.0
 
 Row = dict[str, Any]
 Parameters = Mapping[str, Any]
@@ -35,7 +46,14 @@ class Context:
     pool: AsyncConnectionPool
     evidence: EvidenceStore
     profiles: Mapping[str, Profile]
+    rules: tuple[AnyRule, ...]
+    http: httpx.AsyncClient
     hub: Hub
+    sockets: Sockets
+
+    def connection(self) -> AbstractAsyncContextManager[AsyncConnection]:
+        """A connection of the pool for a moment; PoolTimeout, an outage, where none is to be had."""
+        return self.pool.connection(timeout=_WAIT_S)
 
 
 def context_of(connection: HTTPConnection) -> Context:
@@ -49,7 +67,7 @@ Here = Annotated[Context, Depends(context_of)]
 
 
 async def _database(context: Here) -> AsyncIterator[AsyncConnection]:
-    async with context.pool.connection() as connection:
+    async with context.connection() as connection:
         yield connection
 
 
@@ -57,17 +75,17 @@ async def _database(context: Here) -> AsyncIterator[AsyncConnection]:
 Database = Annotated[AsyncConnection, Depends(_database, scope="function")]
 
 
-async def rows(connection: AsyncConnection, statement: str, parameters: Parameters) -> list[Row]:
+async def rows(connection: AsyncConnection, statement: LiteralString, parameters: Parameters) -> list[Row]:
     """All rows as dicts.
 
     Never as a prepared statement: filters that may be NULL need a plan made for the values at hand.
     """
     async with connection.cursor(row_factory=dict_row) as cursor:
-        await cursor.execute(statement.encode(), parameters, prepare=False)
+        await cursor.execute(statement, parameters, prepare=False)
         return await cursor.fetchall()
 
 
-async def row(connection: AsyncConnection, statement: str, parameters: Parameters) -> Row | None:
+async def row(connection: AsyncConnection, statement: LiteralString, parameters: Parameters) -> Row | None:
     """The first row as a dict, or None."""
     found = await rows(connection, statement, parameters)
     return found[0] if found else None

@@ -16,20 +16,24 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from core.database import is_outage
 from core.errors import Forbidden, InvalidInput, NotFound, SmartsiteError, Unauthenticated, Unavailable
 
 logger = logging.getLogger(__name__)
 
-# Application close codes of WebSockets: 4000 + the HTTP status that the same fault has.
-_SOCKET_CODE = 4000
+# Close codes of WebSockets: policy violation where nobody is logged in (any more), else 4000 + the HTTP status.
+SESSION_OVER = 1008
+SOCKET_CODE = 4000
 
 
 class FieldFault(BaseModel):
     """What is wrong with one field of the request."""
 
-    field: str = Field(description="Dotted path, beginning with its place: query, path, body, header.", examples=["body.verdict"])
+    field: str = Field(
+        description="Dotted path, beginning with its place: query, path, body, header.", examples=["body.verdict"]
+    )
     message: str = Field(examples=["Input should be 'confirmed' or 'false_alarm'"])
 
 
@@ -63,7 +67,7 @@ class BadCredentials(Unauthenticated):
 class TooManyAttempts(SmartsiteError):
     """Log-in is locked for a while after repeated failures."""
 
-    code = "too_many_attempts"
+    code = "too_many_requests"
     status = 429
 
     def __init__(self, message: str, *, retry_after_s: int) -> None:
@@ -79,7 +83,7 @@ _EXAMPLES: dict[int, tuple[str, str, str]] = {
     413: ("too_large", "the request is larger than 65536 bytes", "The body is too large."),
     415: ("unsupported_media_type", "send the body as application/json", "The body is not JSON."),
     422: ("invalid_input", "the request does not fit", "A parameter or field does not fit; `fields` names it."),
-    429: ("too_many_attempts", "log-in is locked after repeated failures", "See the Retry-After header."),
+    429: ("too_many_requests", "log-in is locked after repeated failures", "See the Retry-After header."),
     503: ("unavailable", "the database is away", "A part is away for the moment; try again."),
 }
 _CODES = {404: "not_found", 405: "method_not_allowed", 413: "too_large", 415: "unsupported_media_type"}
@@ -101,18 +105,25 @@ def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 def install(app: FastAPI) -> None:
     """Register the handlers on the application."""
-    app.add_exception_handler(SmartsiteError, _smartsite)
-    app.add_exception_handler(RequestValidationError, _validation)
-    app.add_exception_handler(HTTPException, _http)
-    app.add_exception_handler(psycopg.Error, _database)
-    app.add_exception_handler(Exception, _unexpected)
+    # Each serves requests and WebSockets alike, which the registration's type cannot say.
+    handlers: dict[type[Exception], Any] = {
+        SmartsiteError: _smartsite,
+        RequestValidationError: _validation,
+        HTTPException: _http,
+        psycopg.Error: _database,
+    }
+    for kind, handler in handlers.items():
+        app.add_exception_handler(kind, handler)
 
 
-async def _answer(connection: HTTPConnection, error: SmartsiteError, fields: list[FieldFault] | None = None) -> JSONResponse | None:
+async def _answer(
+    connection: HTTPConnection, error: SmartsiteError, fields: list[FieldFault] | None = None
+) -> JSONResponse | None:
     if isinstance(connection, WebSocket):
         # A browser's script sees a close code, but nothing of a refused handshake.
         await connection.accept()
-        await connection.close(_SOCKET_CODE + error.status, error.code)
+        unknown = error.status == HTTPStatus.UNAUTHORIZED
+        await connection.close(SESSION_OVER if unknown else SOCKET_CODE + error.status, error.code)
         return None
     body = ErrorBody(error=ErrorDetail(code=error.code, message=error.message, hint=error.hint, fields=fields or []))
     headers = {"Cache-Control": "no-store"}
@@ -126,14 +137,18 @@ async def _answer(connection: HTTPConnection, error: SmartsiteError, fields: lis
 async def _smartsite(connection: HTTPConnection, error: Exception) -> JSONResponse | None:
     assert isinstance(error, SmartsiteError)
     if error.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        logger.warning("request failed", extra={"path": connection.url.path, "code": error.code, "error": error.message})
+        logger.warning(
+            "request failed", extra={"path": connection.url.path, "code": error.code, "error": error.message}
+        )
     return await _answer(connection, error)
 
 
 async def _validation(connection: HTTPConnection, error: Exception) -> JSONResponse | None:
     assert isinstance(error, RequestValidationError)
     # The input itself is not echoed: it may be a password.
-    faults = [FieldFault(field=".".join(str(part) for part in fault["loc"]), message=fault["msg"]) for fault in error.errors()]
+    faults = [
+        FieldFault(field=".".join(str(part) for part in fault["loc"]), message=fault["msg"]) for fault in error.errors()
+    ]
     return await _answer(connection, InvalidInput("the request does not fit", hint="correct the named fields"), faults)
 
 
@@ -157,3 +172,49 @@ async def _database(connection: HTTPConnection, error: Exception) -> JSONRespons
 async def _unexpected(connection: HTTPConnection, error: Exception) -> JSONResponse | None:
     logger.error("request failed unexpectedly", exc_info=error, extra={"path": connection.url.path})
     return await _answer(connection, SmartsiteError("something went wrong inside", hint="the server's log says what"))
+
+
+class LastResort:
+    """Answers what nothing else has caught in the one shape, and tells the log."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        started = False
+
+        async def watch(message: Message) -> None:
+            nonlocal started
+            started = started or message["type"] == "http.response.start"
+            await send(message)
+
+        try:
+            await self._app(scope, receive, watch)
+        except Exception as error:
+            # Too late for another answer, or a WebSocket: the server ends the connection.
+            if started or scope["type"] != "http":
+                raise
+            response = await _unexpected(Request(scope), error)
+            assert response is not None
+            await response(scope, receive, send)
+
+
+class BodyLimit:
+    """Refuses to read more than `max_bytes` of a request's body."""
+
+    def __init__(self, app: ASGIApp, max_bytes: int) -> None:
+        self._app = app
+        self._max_bytes = max_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        read = 0
+
+        async def limited() -> Message:
+            nonlocal read
+            message = await receive()
+            read += len(message.get("body", b""))
+            if read > self._max_bytes:
+                raise HTTPException(413, f"the request is larger than {self._max_bytes} bytes")
+            return message
+
+        await self._app(scope, limited if scope["type"] == "http" else receive, send)

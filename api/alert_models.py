@@ -1,0 +1,199 @@
+"""Alerts as the API shows them, in lists, singly and in the live push."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Literal
+
+from psycopg import AsyncConnection
+from pydantic import BaseModel, Field
+
+from api.access import SQL
+from api.context import Millis, Row, rows
+from api.states import Severity
+from core.clock import from_micros, micros
+from core.errors import InvalidInput
+
+Verdict = Literal["confirmed", "false_alarm"]
+
+
+class RuleName(BaseModel):
+    """A rule's name in both languages."""
+
+    zh: str = Field(examples=["PM10 超限"])
+    en: str = Field(examples=["PM10 over the limit"])
+
+
+class Subject(BaseModel):
+    """The device or camera that an alert is about."""
+
+    type: Literal["device", "camera"]
+    id: int = Field(examples=[12])
+    code: str = Field(examples=["dust-1"])
+    name: str = Field(examples=["1 号扬尘站"])
+    name_en: str = Field(examples=["Dust station 1"])
+
+
+class DeliveriesSummary(BaseModel):
+    """Deliveries to regulators, by how far they are."""
+
+    accepted: int = Field(description="Taken by the regulator.")
+    pending: int = Field(description="Waiting: for a review, or for their next attempt.")
+    failed: int = Field(description="In need of a person: rejected, configuration error, dead, uncertain.")
+
+
+class Alert(BaseModel):
+    """A violation episode of one rule on one subject. Acknowledged and cleared are independent facts."""
+
+    id: int = Field(examples=[7])
+    rule: str = Field(examples=["pm10-high"])
+    rule_name: RuleName
+    rule_kind: str = Field(description="threshold, window, offline or vision.", examples=["threshold"])
+    severity: Severity
+    site_id: int = Field(examples=[1])
+    site_name: str
+    site_name_en: str
+    subject: Subject
+    metric: str = Field(description="Channel; empty where the rule is on none.", examples=["pm10"])
+    unit: str = Field(examples=["µg/m³"])
+    started_at: Millis = Field(description="Event time of the first violating reading or frame, ms.")
+    raised_at: Millis
+    ended_at: Millis | None = Field(description="Event time of the end of the violation, ms.")
+    cleared_at: Millis | None
+    cleared_by: str | None = Field(description="'auto' or a person's code.")
+    acknowledged_at: Millis | None
+    acknowledged_by: str | None
+    verdict: Verdict | None = Field(description="A reviewer's decision.")
+    reviewed_at: Millis | None
+    reviewed_by: str | None
+    first_value: float | None
+    last_value: float | None
+    max_value: float | None
+    limit_value: float | None
+    quality: dict[str, Any] = Field(description="What the verdict rests on: samples, expected, share.")
+    frame_sha256: str | None = Field(description="Evidence: the whole picture.")
+    crop_sha256: str | None = Field(description="Evidence: the cut-out.")
+    deliveries_summary: DeliveriesSummary
+
+
+class AlertEvent(BaseModel):
+    """A step in an alert's life."""
+
+    id: int
+    at: Millis
+    kind: str = Field(examples=["raised"])
+    actor: str = Field(description="'engine' or a person's code.")
+    actor_name: str | None
+    detail: dict[str, Any]
+
+
+class Delivery(BaseModel):
+    """One report to one regulator."""
+
+    id: int
+    target: str = Field(examples=["bureau"])
+    phase: Literal["raise", "end"]
+    amendment: int
+    state: str = Field(examples=["validated"])
+    reason: str = Field(description="Why it is in this state.")
+    attempts: int
+    receipt: str | None = Field(description="The regulator's number.")
+    created_at: Millis
+    accepted_at: Millis | None
+    validated_at: Millis | None
+
+
+class Notification(BaseModel):
+    """One message to one person on one channel, sent or withheld."""
+
+    id: int
+    person: str = Field(description="The person's code.")
+    person_name: str
+    channel: str = Field(examples=["json"])
+    phase: Literal["raised", "cleared", "reminder", "escalated"]
+    state: Literal["pending", "sent", "withheld", "failed"]
+    reason: str = Field(description="Why it was sent or withheld.", examples=["first_raise"])
+    attempts: int
+    created_at: Millis
+    sent_at: Millis | None
+
+
+class AlertDetail(Alert):
+    """An alert with everything that happened to it."""
+
+    events: list[AlertEvent]
+    deliveries: list[Delivery]
+    notifications: list[Notification]
+
+
+class AlertPage(BaseModel):
+    """Newest first."""
+
+    items: list[Alert]
+    next: str | None = Field(description="Cursor of the next page; null on the last.")
+
+
+def alert_fields(found: Row) -> dict[str, Any]:
+    """The fields of `Alert` from a row of the statement `alerts`."""
+    subject = {
+        "type": "device" if found["device_id"] is not None else "camera",
+        "id": found["device_id"] if found["device_id"] is not None else found["camera_id"],
+        "code": found["subject_code"],
+        "name": found["subject_name"],
+        "name_en": found["subject_name_en"],
+    }
+    return {
+        **found,
+        "rule_name": {"zh": found["rule_name"], "en": found["rule_name_en"]},
+        "subject": subject,
+        "deliveries_summary": {name: found[name] for name in ("accepted", "pending", "failed")},
+    }
+
+
+async def find_alerts(
+    connection: AsyncConnection,
+    scope: list[int] | None,
+    *,
+    limit: int,
+    ids: Sequence[int] | None = None,
+    site_id: int | None = None,
+    severities: Sequence[Severity] | None = None,
+    only_open: bool = False,
+    before: tuple[datetime, int] | None = None,
+) -> list[Row]:
+    """Rows of alerts of the scope, newest first; filters that are None do not filter."""
+    before_at, before_id = before or (None, None)
+    return await rows(
+        connection,
+        SQL["alerts"],
+        {
+            "sites": scope,
+            "ids": list(ids) if ids is not None else None,
+            "site_id": site_id,
+            "severities": list(severities) if severities else None,
+            "open": only_open,
+            "before_at": before_at,
+            "before_id": before_id,
+            "limit": limit,
+        },
+    )
+
+
+def cursor_of(found: Row) -> str:
+    """The cursor behind a row: opaque to clients."""
+    return base64.urlsafe_b64encode(f"{micros(found['raised_at'])}.{found['id']}".encode()).decode().rstrip("=")
+
+
+def position(cursor: str) -> tuple[datetime, int]:
+    """The place that a cursor of ours names; raise InvalidInput for anything else."""
+    try:
+        moment, number = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode("ascii").split(".")
+        place = from_micros(int(moment)), int(number)
+    except (ValueError, binascii.Error, OverflowError) as error:
+        raise InvalidInput("the cursor is none of ours", hint="use `next` of the page before, unchanged") from error
+    if not 0 <= place[1] < 2**63:
+        raise InvalidInput("the cursor is none of ours", hint="use `next` of the page before, unchanged")
+    return place

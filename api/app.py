@@ -1,0 +1,51 @@
+"""The application: routes, error shape, headers and the web page put together."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from fastapi import APIRouter, FastAPI
+from starlette.middleware.gzip import GZipMiddleware
+
+from api import alerts, cameras, devices, docs, errors, evidence, health, live, session, sites, system
+from api.context import Context
+from api.metrics import Measured
+from api.web import SecurityHeaders, WebPage
+
+ROOT = "/api/v1"
+_DESCRIPTION = (
+    "Construction sites with their devices, cameras, alerts and evidence. Log in with POST /api/v1/session: the answer "
+    "sets a cookie and carries `csrf`, which every write sends back as X-CSRF-Token. Times are milliseconds since "
+    "1970-01-01 UTC. Errors have one shape and stable codes. Lists that grow are paged by an opaque cursor. "
+    "WebSockets: /api/v1/live (state and changes) and /api/v1/cameras/{id}/live (pictures); see docs/api.md."
+)
+
+
+def build(context: Context, *, web_dir: Path) -> FastAPI:
+    """The ASGI application of one process; `web_dir` is the built page's folder, which may be missing."""
+    app = FastAPI(
+        title="Smartsite",
+        version=health.VERSION,
+        description=_DESCRIPTION,
+        openapi_url="/api/openapi.json",
+        # Their pages load scripts from a CDN; ours is api/docs.py.
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        generate_unique_id_function=lambda route: f"{route.tags[0] if route.tags else ''}_{route.name}",
+    )
+    app.state.context = context
+    errors.install(app)
+    root = APIRouter(prefix=ROOT)
+    for part in (session, sites, devices, cameras, alerts, evidence, system, live):
+        root.include_router(part.router)
+    app.include_router(root)
+    app.include_router(health.router)
+    app.include_router(docs.router)
+    app.router.default = GZipMiddleware(WebPage(web_dir))
+    # The last added is the outermost.
+    app.add_middleware(errors.BodyLimit, max_bytes=context.settings.api.max_body_kb * 1024)
+    app.add_middleware(errors.LastResort)
+    app.add_middleware(Measured)
+    app.add_middleware(SecurityHeaders)
+    return app

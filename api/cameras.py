@@ -1,0 +1,177 @@
+"""Cameras with their state, a still picture, and the relay of their live stream from the vision room."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from datetime import datetime
+from http import HTTPStatus
+from typing import Annotated
+
+import httpx
+from fastapi import APIRouter, Path, Query, Response, WebSocket
+from psycopg import AsyncConnection
+from pydantic import BaseModel, Field
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, InvalidHandshake
+
+from api.access import SQL, Seen, Viewer
+from api.context import SILENT_AFTER, Context, Database, Here, Millis, Row, rows
+from api.errors import SOCKET_CODE, documented
+from api.states import CameraCondition, camera_condition
+from core.errors import NotFound, Unavailable
+
+logger = logging.getLogger(__name__)
+router = APIRouter(prefix="/cameras", tags=["cameras"])
+
+CameraId = Annotated[int, Path(ge=1, lt=2**31, examples=[3])]
+_ANSWER_S = 5.0
+# Longest message of a stream: a 4K picture as JPEG with its boxes.
+_MESSAGE_BYTES = 16 * 1024 * 1024
+_ANY = ("0.0.0.0", "::")
+
+
+class CameraAway(Unavailable):
+    """No picture can be had of a camera now."""
+
+    code = "camera_away"
+
+
+class Camera(BaseModel):
+    """A camera and how it is now."""
+
+    id: int = Field(examples=[3])
+    site_id: int = Field(examples=[1])
+    code: str = Field(examples=["gate"])
+    name: str = Field(examples=["大门"])
+    name_en: str = Field(examples=["Gate"])
+    zone: str
+    state: CameraCondition
+    reason: str = Field(description="Why it is in this state; empty where it works.")
+    since: Millis | None
+    fps: float | None = Field(description="Frames a second that the camera sends.")
+    frames_analysed: int | None
+
+
+class CameraList(BaseModel):
+    """Cameras of the sites that the person may see."""
+
+    items: list[Camera]
+
+
+async def load_cameras(
+    connection: AsyncConnection,
+    scope: list[int] | None,
+    now: datetime,
+    *,
+    site_id: int | None = None,
+    camera_id: int | None = None,
+) -> list[Row]:
+    """Rows of the scope's cameras, each with `state` and `reason` as of now."""
+    found = await rows(connection, SQL["cameras"], {"sites": scope, "site_id": site_id, "camera_id": camera_id})
+    for one in found:
+        one["state"], one["reason"] = camera_condition(
+            now=now, state=one["state"], reason=one["reason"], updated_at=one["updated_at"]
+        )
+    return found
+
+
+@router.get("", summary="List cameras", responses=documented(401, 404, 422))
+async def page(
+    viewer: Seen,
+    context: Here,
+    database: Database,
+    site_id: Annotated[int | None, Query(ge=1, lt=2**31, description="Only of this site.")] = None,
+) -> CameraList:
+    """Cameras with their state and the reason for it."""
+    if site_id is not None:
+        viewer.must_see(site_id)
+    found = await load_cameras(database, viewer.scope, context.clock.now(), site_id=site_id)
+    return CameraList(items=[Camera(**one) for one in found])
+
+
+@router.get(
+    "/{camera_id}/snapshot.jpg",
+    summary="The camera's newest picture",
+    response_class=Response,
+    responses={200: {"description": "A JPEG.", "content": {"image/jpeg": {}}}, **documented(401, 404, 422)},
+)
+async def snapshot(camera_id: CameraId, viewer: Seen, context: Here) -> Response:
+    """The newest picture, without boxes."""
+    for address in await _workers(context, viewer, camera_id):
+        try:
+            answer = await context.http.get(f"http://{address}/cameras/{camera_id}/snapshot.jpg", timeout=_ANSWER_S)
+        except httpx.TransportError as error:
+            logger.info("vision worker does not answer", extra={"address": address, "error": str(error)})
+            continue
+        if answer.status_code == HTTPStatus.OK:
+            return Response(answer.content, media_type="image/jpeg")
+    raise CameraAway(f"camera {camera_id} shows no picture", hint="see the camera's state and reason")
+
+
+@router.websocket("/{camera_id}/live")
+async def live(socket: WebSocket, camera_id: CameraId, viewer: Seen, context: Here) -> None:
+    """Relay the stream, newest picture first: a slow client sees fewer pictures, not older ones."""
+    addresses = await _workers(context, viewer, camera_id)
+    await socket.accept()
+    await context.sockets.attend(socket, viewer, context, _relay(socket, camera_id, addresses))
+
+
+async def _relay(socket: WebSocket, camera_id: int, addresses: list[str]) -> None:
+    """Forward the stream of the first worker that has the camera; closes the socket when there is none any more."""
+    for address in addresses:
+        try:
+            # JPEG does not shrink any further; a proxy of the environment is none for a neighbour process.
+            async with connect(
+                f"ws://{address}/cameras/{camera_id}/live",
+                open_timeout=_ANSWER_S,
+                compression=None,
+                proxy=None,
+                max_size=_MESSAGE_BYTES,
+            ) as stream:
+                await _forward(stream, socket)
+        except (OSError, TimeoutError, InvalidHandshake, ConnectionClosed) as error:
+            logger.info("camera stream ended", extra={"address": address, "camera": camera_id, "error": str(error)})
+    await socket.close(SOCKET_CODE + CameraAway.status, CameraAway.code)
+
+
+async def _forward(stream: ClientConnection, socket: WebSocket) -> None:
+    """Read as fast as pictures come and send as fast as the client takes them; what is too much in between is lost."""
+    newest: asyncio.Queue[bytes] = asyncio.Queue(1)
+
+    async def read() -> None:
+        while True:
+            picture = await stream.recv(decode=False)
+            if newest.full():
+                newest.get_nowait()
+            newest.put_nowait(picture)
+
+    async def send() -> None:
+        while True:
+            await socket.send_bytes(await newest.get())
+
+    tasks = {asyncio.create_task(read()), asyncio.create_task(send())}
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _workers(context: Context, viewer: Viewer, camera_id: int) -> list[str]:
+    """host:port of the vision workers that are alive; any of them may have the camera."""
+    now = context.clock.now()
+    async with context.connection() as database:
+        if not await load_cameras(database, viewer.scope, now, camera_id=camera_id):
+            raise NotFound(f"there is no camera {camera_id}")
+        found = await rows(database, SQL["vision_workers"], {"since": now - SILENT_AFTER})
+    if not found:
+        raise CameraAway("no vision worker serves live pictures now")
+    # One that listens on every address is reached by the name of its machine.
+    return [
+        f"{worker['host'] if worker['live_host'] in _ANY else worker['live_host']}:{worker['live_port']}"
+        for worker in found
+    ]

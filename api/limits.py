@@ -1,0 +1,39 @@
+"""Limits drawn beside a device's values: the levels of the rules that look at it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from pydantic import BaseModel, Field
+
+from alerts.rules import ThresholdRule, WindowRule
+from alerts.rules.model import AnyRule
+from api.states import Severity
+
+
+class Limit(BaseModel):
+    """A level beyond which a rule raises an alert; one of the two is set."""
+
+    raise_above: float | None = Field(default=None, examples=[150])
+    raise_below: float | None = None
+    severity: Severity
+
+
+def limits_of(rules: Iterable[AnyRule], *, site: str, kind: str, tags: Sequence[str]) -> dict[str, Limit]:
+    """The first limit that each channel of a device meets: the lowest upper one, or else the highest lower one.
+
+    `site` is the site's code.
+    """
+    looking = [
+        rule
+        for rule in rules
+        if isinstance(rule, ThresholdRule | WindowRule)
+        and rule.scope.device_kind == kind
+        and (not rule.scope.sites or site in rule.scope.sites)
+        and (not rule.scope.tags or not set(rule.scope.tags).isdisjoint(tags))
+    ]
+    limits: dict[str, Limit] = {}
+    # Later ones replace earlier ones: lower limits first, then upper ones from the highest down.
+    for rule in sorted(looking, key=lambda rule: (rule.upward, -rule.raise_level if rule.upward else rule.raise_level)):
+        limits[rule.metric] = Limit(raise_above=rule.raise_above, raise_below=rule.raise_below, severity=rule.severity)
+    return limits

@@ -1,0 +1,167 @@
+-- person_by_login --
+-- Sites are those that the log-in may see; people of all sites carry none.
+SELECT p.id, p.code, p.name, p.name_en, p.role, p.language, p.all_sites, p.password_hash,
+       ARRAY(SELECT ps.site_id FROM person_site ps JOIN site s ON s.id = ps.site_id
+             WHERE ps.person_id = p.id AND s.enabled ORDER BY 1) AS sites
+FROM person p WHERE p.login = %(login)s AND p.enabled AND p.password_hash IS NOT NULL
+
+-- session_person --
+SELECT p.id, p.code, p.name, p.name_en, p.role, p.language, p.all_sites, s.csrf, s.expires_at,
+       ARRAY(SELECT ps.site_id FROM person_site ps JOIN site t ON t.id = ps.site_id
+             WHERE ps.person_id = p.id AND t.enabled ORDER BY 1) AS sites
+FROM session s JOIN person p ON p.id = s.person_id
+WHERE s.token_sha256 = %(token_sha256)s AND s.expires_at > %(now)s AND p.enabled
+
+-- session_insert --
+INSERT INTO session (token_sha256, person_id, csrf, created_at, expires_at, client)
+VALUES (%(token_sha256)s, %(person_id)s, %(csrf)s, %(now)s, %(expires_at)s, %(client)s)
+
+-- session_delete --
+DELETE FROM session WHERE token_sha256 = %(token_sha256)s
+
+-- failures --
+-- Of this log-in from this address, of this address in all, and the newest.
+SELECT count(*) FILTER (WHERE login = %(login)s) AS by_pair, count(*) AS by_address, max(at) AS newest
+FROM login_failure WHERE address = %(address)s AND at > %(since)s
+
+-- failure_insert --
+INSERT INTO login_failure (at, login, address) VALUES (%(now)s, %(login)s, %(address)s)
+
+-- failure_forget_old --
+DELETE FROM login_failure WHERE at <= %(since)s
+
+-- failure_forget --
+DELETE FROM login_failure WHERE login = %(login)s AND address = %(address)s
+
+-- audit_head --
+SELECT id, hash FROM audit ORDER BY id DESC LIMIT 1
+
+-- audit_append --
+INSERT INTO audit (id, at, actor, action, object, detail, previous_hash, hash)
+VALUES (%(id)s, %(at)s, %(actor)s, %(action)s, %(object)s, %(detail)s, %(previous_hash)s, %(hash)s)
+
+-- audit_all --
+SELECT id, at, actor, action, object, detail, previous_hash, hash FROM audit ORDER BY id
+
+-- sites --
+-- Every statement below is scoped: %(sites)s holds the site ids that the asking person may see, NULL where all.
+SELECT id, code, name, name_en, address, latitude, longitude, time_zone, stage
+FROM site
+WHERE enabled AND (%(sites)s::int[] IS NULL OR id = ANY (%(sites)s)) AND (%(site_id)s::int IS NULL OR id = %(site_id)s)
+ORDER BY code
+
+-- site_units --
+SELECT su.site_id, su.role, u.name, u.name_en
+FROM site_unit su JOIN unit u ON u.id = su.unit_id
+WHERE (%(sites)s::int[] IS NULL OR su.site_id = ANY (%(sites)s)) AND (%(site_id)s::int IS NULL OR su.site_id = %(site_id)s)
+ORDER BY su.site_id, su.role, u.code
+
+-- site_open_alerts --
+-- A reviewer's "false alarm" takes the colour off a site before the rule lets go.
+SELECT site_id, severity, count(*) AS n
+FROM alert
+WHERE cleared_at IS NULL AND verdict IS DISTINCT FROM 'false_alarm'
+  AND (%(sites)s::int[] IS NULL OR site_id = ANY (%(sites)s)) AND (%(site_id)s::int IS NULL OR site_id = %(site_id)s)
+GROUP BY site_id, severity
+
+-- devices --
+SELECT d.id, d.site_id, t.code AS site, d.code, d.kind, d.name, d.name_en, d.tags, d.interval_s, s.last_time, s.last_seen_at, s.connected,
+       EXISTS (SELECT FROM alert a WHERE a.device_id = d.id AND a.rule_kind = 'offline' AND a.cleared_at IS NULL) AS missed
+FROM device d JOIN site t ON t.id = d.site_id LEFT JOIN device_seen s ON s.device_id = d.id
+WHERE d.enabled AND t.enabled
+  AND (%(sites)s::int[] IS NULL OR d.site_id = ANY (%(sites)s)) AND (%(site_id)s::int IS NULL OR d.site_id = %(site_id)s)
+  AND (%(device_id)s::int IS NULL OR d.id = %(device_id)s)
+ORDER BY t.code, d.code
+
+-- cameras --
+SELECT c.id, c.site_id, c.code, c.name, c.name_en, c.zone, s.state, s.reason, s.since, s.updated_at,
+       (s.detail ->> 'fps')::double precision AS fps, s.frames_analysed
+FROM camera c JOIN site t ON t.id = c.site_id LEFT JOIN camera_state s ON s.camera_id = c.id
+WHERE c.enabled AND t.enabled
+  AND (%(sites)s::int[] IS NULL OR c.site_id = ANY (%(sites)s)) AND (%(site_id)s::int IS NULL OR c.site_id = %(site_id)s)
+  AND (%(camera_id)s::int IS NULL OR c.id = %(camera_id)s)
+ORDER BY t.code, c.code
+
+-- evidence --
+SELECT e.media_type, a.site_id
+FROM evidence e JOIN alert a ON a.frame_sha256 = e.sha256 OR a.crop_sha256 = e.sha256
+WHERE e.sha256 = %(sha256)s AND (%(sites)s::int[] IS NULL OR a.site_id = ANY (%(sites)s))
+LIMIT 1
+
+-- workers --
+-- Unscoped: processes belong to no site.
+SELECT name, room, host, pid, started_at, beat_at FROM worker ORDER BY room, name
+
+-- counts --
+-- Unscoped: for people who see all sites.
+SELECT coalesce(sum(messages), 0)::bigint AS messages, coalesce(sum(stored), 0)::bigint AS stored,
+       coalesce(sum(filled), 0)::bigint AS filled, coalesce(sum(duplicates), 0)::bigint AS duplicates,
+       coalesce(sum(quarantined), 0)::bigint AS quarantined,
+       (SELECT count(*) FROM alert) AS alerts_total,
+       (SELECT count(*) FROM alert WHERE cleared_at IS NULL) AS alerts_open,
+       (SELECT count(*) FROM delivery WHERE state IN ('accepted', 'validated')) AS deliveries_accepted,
+       (SELECT count(*) FROM delivery WHERE state = 'pending') AS deliveries_pending,
+       (SELECT count(*) FROM delivery WHERE state = 'held') AS deliveries_held,
+       (SELECT count(*) FROM delivery WHERE state IN ('rejected', 'config_error', 'dead', 'uncertain')) AS deliveries_failed,
+       (SELECT count(*) FROM notification WHERE state = 'sent') AS notifications_sent,
+       (SELECT count(*) FROM notification WHERE state = 'pending') AS notifications_pending,
+       (SELECT count(*) FROM episode) AS episodes,
+       (SELECT coalesce(sum(frames_analysed), 0)::bigint FROM camera_state) AS frames_analysed
+FROM ingest_count
+
+-- quarantine --
+-- What no device sent belongs to no site and is for people who see all.
+SELECT q.id, q.arrived_at, q.source, q.device_id, q.client, q.topic, q.reason, q.detail, q.payload, q.payload_bytes
+FROM quarantine q LEFT JOIN device d ON d.id = q.device_id
+WHERE (%(sites)s::int[] IS NULL OR d.site_id = ANY (%(sites)s)) AND (%(before)s::bigint IS NULL OR q.id < %(before)s)
+ORDER BY q.id DESC LIMIT %(limit)s
+
+-- log_streams --
+-- Unscoped: streams carry all sites.
+SELECT count(*) AS n FROM log_stream
+
+-- alerts --
+-- Page, single alert and live push alike. deliveries: not accepted yet, accepted by the regulator, in need of a person.
+SELECT a.*, s.name AS site_name, s.name_en AS site_name_en,
+       coalesce(d.code, c.code) AS subject_code, coalesce(d.name, c.name) AS subject_name,
+       coalesce(d.name_en, c.name_en) AS subject_name_en, v.pending, v.accepted, v.failed
+FROM alert_with_rule a
+JOIN site s ON s.id = a.site_id
+LEFT JOIN device d ON d.id = a.device_id
+LEFT JOIN camera c ON c.id = a.camera_id
+CROSS JOIN LATERAL (
+    SELECT count(*) FILTER (WHERE state IN ('held', 'pending')) AS pending,
+           count(*) FILTER (WHERE state IN ('accepted', 'validated')) AS accepted,
+           count(*) FILTER (WHERE state IN ('rejected', 'config_error', 'dead', 'uncertain')) AS failed
+    FROM delivery WHERE alert_id = a.id
+) v
+WHERE (%(sites)s::int[] IS NULL OR a.site_id = ANY (%(sites)s))
+  AND (%(ids)s::bigint[] IS NULL OR a.id = ANY (%(ids)s))
+  AND (%(site_id)s::int IS NULL OR a.site_id = %(site_id)s)
+  AND (%(severities)s::text[] IS NULL OR a.severity = ANY (%(severities)s))
+  AND (NOT %(open)s OR a.cleared_at IS NULL)
+  AND (%(before_at)s::timestamptz IS NULL OR (a.raised_at, a.id) < (%(before_at)s, %(before_id)s::bigint))
+ORDER BY a.raised_at DESC, a.id DESC LIMIT %(limit)s
+
+-- alert_site --
+SELECT site_id FROM alert WHERE id = %(id)s AND (%(sites)s::int[] IS NULL OR site_id = ANY (%(sites)s))
+
+-- alert_events --
+SELECT e.id, e.at, e.kind, e.actor, p.name AS actor_name, e.detail
+FROM alert_event e JOIN alert a ON a.id = e.alert_id LEFT JOIN person p ON p.code = e.actor
+WHERE e.alert_id = %(id)s AND (%(sites)s::int[] IS NULL OR a.site_id = ANY (%(sites)s)) ORDER BY e.id
+
+-- alert_deliveries --
+SELECT v.id, v.target, v.phase, v.amendment, v.state, v.reason, v.attempts, v.receipt, v.created_at, v.accepted_at, v.validated_at
+FROM delivery v JOIN alert a ON a.id = v.alert_id
+WHERE v.alert_id = %(id)s AND (%(sites)s::int[] IS NULL OR a.site_id = ANY (%(sites)s)) ORDER BY v.id
+
+-- alert_notifications --
+SELECT n.id, p.code AS person, p.name AS person_name, n.channel, n.phase, n.state, n.reason, n.attempts, n.created_at, n.sent_at
+FROM notification n JOIN alert a ON a.id = n.alert_id JOIN person p ON p.id = n.person_id
+WHERE n.alert_id = %(id)s AND (%(sites)s::int[] IS NULL OR a.site_id = ANY (%(sites)s)) ORDER BY n.id
+
+-- vision_workers --
+-- Unscoped: the caller has looked the camera up within its scope.
+SELECT host, detail ->> 'live_host' AS live_host, (detail ->> 'live_port')::int AS live_port
+FROM worker WHERE room = 'vision' AND detail ? 'live_port' AND beat_at > %(since)s ORDER BY beat_at DESC

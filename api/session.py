@@ -1,0 +1,162 @@
+"""Log-in, the session, log-out; repeated failures lock a log-in for its address."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from datetime import timedelta
+from functools import cache
+
+from argon2 import PasswordHasher
+from argon2.exceptions import InvalidHashError, VerificationError
+from fastapi import APIRouter, Request, Response
+from psycopg import AsyncConnection
+from pydantic import BaseModel, Field
+
+from api import audit, throttle
+from api.access import COOKIE, SQL, Right, Seen, Viewer, Writer, digest
+from api.context import Database, Here, row
+from api.errors import BadCredentials, documented
+from api.throttle import Attempt
+
+router = APIRouter(prefix="/session", tags=["session"])
+# A guess costs tens of milliseconds and 64 MiB: a flood of them must not take the machine.
+_verifying = asyncio.Semaphore(2)
+
+
+class Credentials(BaseModel):
+    """Log-in name and password."""
+
+    login: str = Field(min_length=1, max_length=200, examples=["operator"])
+    password: str = Field(min_length=1, max_length=1000, examples=["correct horse battery staple"])
+
+
+class Person(BaseModel):
+    """The person logged in."""
+
+    id: int = Field(examples=[3])
+    code: str = Field(examples=["op-li"])
+    name: str = Field(examples=["李操作"])
+    name_en: str = Field(examples=["Li, operator"])
+    role: str = Field(examples=["operator"])
+    language: str = Field(description="Preferred language: zh or en.", examples=["zh"])
+    all_sites: bool = Field(description="True: sees every site, and `sites` is empty.")
+    sites: list[int] = Field(examples=[[1, 2]])
+    rights: list[Right] = Field(description="What the role may do.", examples=[["acknowledge", "review"]])
+
+
+class Session(BaseModel):
+    """A session: its person, and the token that every write must carry as X-CSRF-Token."""
+
+    person: Person
+    csrf: str = Field(examples=["kq3v..."])
+
+
+def _session(viewer: Viewer) -> Session:
+    person = Person(
+        id=viewer.id,
+        code=viewer.code,
+        name=viewer.name,
+        name_en=viewer.name_en,
+        role=viewer.role,
+        language=viewer.language,
+        all_sites=viewer.all_sites,
+        sites=list(viewer.sites),
+        rights=sorted(viewer.rights),
+    )
+    return Session(person=person, csrf=viewer.csrf)
+
+
+@router.post("", summary="Log in", responses=documented(401, 413, 422, 429))
+async def log_in(credentials: Credentials, request: Request, response: Response, context: Here) -> Session:
+    """Check the password, start a session and set its cookie (HttpOnly, SameSite=Strict).
+
+    After repeated failures the log-in is locked for this address for a while, whether it exists or not.
+    """
+    now, settings = context.clock.now(), context.settings.api
+    attempt = Attempt(credentials.login, request.client.host if request.client else "", now)
+    async with context.connection() as database:
+        await throttle.refuse_locked(database, settings, attempt)
+        person = await row(database, SQL["person_by_login"], {"login": attempt.login})
+    # No database connection is held meanwhile. An unknown log-in costs the same time as a wrong password.
+    hashed = person.pop("password_hash") if person else _decoy()
+    async with _verifying:
+        good = await asyncio.to_thread(_matches, hashed, credentials.password)
+    if person is None or not good:
+        async with context.connection() as database:
+            await throttle.remember_failure(database, settings, attempt)
+        raise BadCredentials("log-in or password is wrong")
+
+    token = secrets.token_urlsafe(32)
+    viewer = Viewer(
+        **{**person, "sites": tuple(person["sites"])},
+        csrf=secrets.token_urlsafe(24),
+        token_sha256=digest(token),
+        expires_at=now + timedelta(hours=settings.session_hours),
+    )
+    async with context.connection() as database, database.transaction():
+        await throttle.forget(database, attempt)
+        await _store(database, viewer, attempt)
+    response.set_cookie(
+        COOKIE,
+        token,
+        max_age=round(settings.session_hours * 3600),
+        path="/",
+        httponly=True,
+        samesite="strict",
+        # A plain-http intranet would never send a Secure cookie back.
+        secure=request.url.scheme == "https",
+    )
+    return _session(viewer)
+
+
+@router.get("", summary="Who is logged in", responses=documented(401))
+async def current(viewer: Seen) -> Session:
+    """The person and the CSRF token of the session cookie."""
+    return _session(viewer)
+
+
+@router.delete("", summary="Log out", status_code=204, responses=documented(401, 403, 422))
+async def log_out(viewer: Writer, response: Response, context: Here, database: Database) -> None:
+    """End the session; its live connections are closed."""
+    async with database.transaction():
+        await database.execute(SQL["session_delete"], {"token_sha256": viewer.token_sha256})
+        await audit.append(
+            database, at=context.clock.now(), actor=viewer.code, action="session.log_out", thing=f"person:{viewer.id}"
+        )
+    context.sockets.end_session(viewer.token_sha256)
+    response.delete_cookie(COOKIE, path="/", httponly=True, samesite="strict")
+
+
+async def _store(database: AsyncConnection, viewer: Viewer, attempt: Attempt) -> None:
+    await database.execute(
+        SQL["session_insert"],
+        {
+            "token_sha256": viewer.token_sha256,
+            "person_id": viewer.id,
+            "csrf": viewer.csrf,
+            "now": attempt.at,
+            "expires_at": viewer.expires_at,
+            "client": attempt.address,
+        },
+    )
+    await audit.append(
+        database,
+        at=attempt.at,
+        actor=viewer.code,
+        action="session.log_in",
+        thing=f"person:{viewer.id}",
+        detail={"address": attempt.address},
+    )
+
+
+@cache
+def _decoy() -> str:
+    return PasswordHasher().hash(secrets.token_urlsafe(16))
+
+
+def _matches(hashed: str, password: str) -> bool:
+    try:
+        return PasswordHasher().verify(hashed, password)
+    except (VerificationError, InvalidHashError):
+        return False

@@ -1,0 +1,65 @@
+"""Guessing passwords is made slow: repeated failures lock a log-in for the address they come from.
+
+Failures are rows, so that a lock holds for all processes and outlives a restart.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from psycopg import AsyncConnection
+
+from api import audit
+from api.access import SQL
+from api.context import row
+from api.errors import TooManyAttempts
+from core.settings import ApiSettings
+
+# One address may hold many people (a site office behind one router), hence a wider limit than for one log-in.
+_ADDRESS_FACTOR = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """Somebody tries to log in: under which name, from which address, when."""
+
+    login: str
+    address: str
+    at: datetime
+
+
+async def refuse_locked(database: AsyncConnection, settings: ApiSettings, attempt: Attempt) -> None:
+    """Raise TooManyAttempts while the log-in, or its address as a whole, is locked."""
+    lock = timedelta(minutes=settings.login_lock_minutes)
+    asked = {"login": attempt.login, "address": attempt.address, "since": attempt.at - lock}
+    found = await row(database, SQL["failures"], asked)
+    assert found is not None
+    limit = settings.login_attempts
+    if found["by_pair"] >= limit or found["by_address"] >= limit * _ADDRESS_FACTOR:
+        left = math.ceil((found["newest"] + lock - attempt.at).total_seconds())
+        raise TooManyAttempts("log-in is locked after repeated failures", retry_after_s=max(1, left))
+
+
+async def remember_failure(database: AsyncConnection, settings: ApiSettings, attempt: Attempt) -> None:
+    """Count a failure, and drop those that no longer count."""
+    since = attempt.at - timedelta(minutes=settings.login_lock_minutes)
+    async with database.transaction():
+        await database.execute(SQL["failure_forget_old"], {"since": since})
+        await database.execute(
+            SQL["failure_insert"], {"now": attempt.at, "login": attempt.login, "address": attempt.address}
+        )
+        await audit.append(
+            database,
+            at=attempt.at,
+            actor="",
+            action="session.refused",
+            thing=f"login:{attempt.login}",
+            detail={"address": attempt.address},
+        )
+
+
+async def forget(database: AsyncConnection, attempt: Attempt) -> None:
+    """A log-in that succeeded clears its failures from there."""
+    await database.execute(SQL["failure_forget"], {"login": attempt.login, "address": attempt.address})

@@ -1,0 +1,154 @@
+"""Cameras: their state, the snapshot, and the relay of live pictures from a vision worker's own server."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator
+
+import httpx
+import pytest
+from psycopg.types.json import Jsonb
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed
+
+from tests.api.conftest import CookieOf, LogIn
+from tests.api.world import World
+from tests.support.wait import eventually
+from vision.live import LiveFeed, LiveServer
+
+HEADER = json.dumps({"time": 1, "width": 8, "height": 8, "boxes": []}).encode()
+PICTURE = len(HEADER).to_bytes(4, "little") + HEADER + b"\xff\xd8 a picture"
+
+
+class StillCamera:
+    """A camera of the vision room that shows one picture."""
+
+    def __init__(self) -> None:
+        self.feed = LiveFeed(lambda: None)
+        self.picture: bytes | None = b"\xff\xd8 a still"
+
+    async def snapshot(self) -> bytes | None:
+        return self.picture
+
+
+async def register(world: World, port: int) -> None:
+    """The heartbeat row of a vision worker."""
+    await world.connection.execute(
+        "INSERT INTO worker VALUES ('vision-1', 'vision', 'localhost', 1, %s, %s, %s)",
+        [world.now, world.now, Jsonb({"live_host": "127.0.0.1", "live_port": port, "cameras": 1})],
+    )
+
+
+@contextlib.asynccontextmanager
+async def worker(world: World) -> AsyncIterator[StillCamera]:
+    """A vision worker that has the northern camera."""
+    camera = StillCamera()
+    server = LiveServer({world.ids["cam-north"]: camera})
+    await server.start("127.0.0.1", 0)
+    await register(world, server.port)
+    try:
+        yield camera
+    finally:
+        await server.close()
+
+
+@contextlib.asynccontextmanager
+async def watching(server: str, camera: int, headers: dict[str, str]) -> AsyncIterator[ClientConnection]:
+    url = f"ws://{server}/api/v1/cameras/{camera}/live"
+    async with connect(url, additional_headers=headers, proxy=None) as socket:
+        yield socket
+
+
+async def test_a_list_shows_state_and_reason(log_in: LogIn, world: World) -> None:
+    await world.camera_state("cam-north", "unreachable", reason="timeout")
+    (camera,) = (await (await log_in("officer")).get("/api/v1/cameras")).json()["items"]
+    assert camera == {
+        "id": world.ids["cam-north"],
+        "site_id": world.ids["north"],
+        "code": "cam-north",
+        "name": "摄像机 cam-north",
+        "name_en": "Camera cam-north",
+        "zone": "",
+        "state": "unreachable",
+        "reason": "timeout",
+        "since": int(world.now.timestamp() * 1000) - 1000,
+        "fps": 25,
+        "frames_analysed": 7,
+    }
+
+
+async def test_a_snapshot_comes_from_the_vision_worker(log_in: LogIn, world: World) -> None:
+    client = await log_in("officer")
+    url = f"/api/v1/cameras/{world.ids['cam-north']}/snapshot.jpg"
+    async with worker(world) as camera:
+        answer = await client.get(url)
+        assert (answer.status_code, answer.headers["content-type"]) == (200, "image/jpeg")
+        assert answer.content == b"\xff\xd8 a still"
+        assert answer.headers["cache-control"] == "no-store"
+        camera.picture = None
+        assert (await client.get(url)).json()["error"]["code"] == "camera_away"
+    gone = await client.get(url)
+    assert (gone.status_code, gone.json()["error"]["code"]) == (503, "camera_away")
+
+
+async def test_live_pictures_are_relayed_as_they_are(server: str, cookie_of: CookieOf, current_world: World) -> None:
+    headers = await cookie_of("officer")
+    async with worker(current_world) as camera:
+        async with watching(server, current_world.ids["cam-north"], headers) as socket:
+            await eventually(lambda: camera.feed.watched)
+            camera.feed.publish(PICTURE)
+            assert await asyncio.wait_for(socket.recv(), 10) == PICTURE
+        await eventually(lambda: not camera.feed.watched)
+
+
+async def test_the_relay_ends_with_the_worker(server: str, cookie_of: CookieOf, current_world: World) -> None:
+    headers = await cookie_of("officer")
+    async with contextlib.AsyncExitStack() as vision:
+        camera = await vision.enter_async_context(worker(current_world))
+        async with watching(server, current_world.ids["cam-north"], headers) as socket:
+            await eventually(lambda: camera.feed.watched)
+            await vision.aclose()
+            with pytest.raises(ConnectionClosed):
+                await asyncio.wait_for(socket.recv(), 10)
+    assert (socket.close_code, socket.close_reason) == (4503, "camera_away")
+
+
+@pytest.mark.parametrize(
+    ("login", "camera", "code", "reason"),
+    [
+        ("officer", "cam-south", 4404, "not_found"),
+        ("nobody", "cam-north", 4404, "not_found"),
+        ("officer", "cam-north", 4503, "camera_away"),  # no worker runs
+        (None, "cam-north", 1008, "unauthenticated"),
+    ],
+)
+async def test_who_is_not_let_in_learns_why(
+    server: str, cookie_of: CookieOf, current_world: World, login: str | None, camera: str, code: int, reason: str
+) -> None:
+    headers = await cookie_of(login) if login else {}
+    async with watching(server, current_world.ids[camera], headers) as socket:
+        with pytest.raises(ConnectionClosed):
+            await asyncio.wait_for(socket.recv(), 10)
+    assert (socket.close_code, socket.close_reason) == (code, reason)
+
+
+async def test_a_worker_that_hangs_is_no_reason_to_hang(
+    log_in: LogIn, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("api.cameras._ANSWER_S", 0.2)
+
+    async def silence(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await stop.wait()
+        writer.close()
+
+    stop = asyncio.Event()
+    server = await asyncio.start_server(silence, "127.0.0.1", 0)
+    await register(world, server.sockets[0].getsockname()[1])
+    client = await log_in("officer")
+    answer: httpx.Response = await client.get(f"/api/v1/cameras/{world.ids['cam-north']}/snapshot.jpg")
+    assert (answer.status_code, answer.json()["error"]["code"]) == (503, "camera_away")
+    stop.set()
+    server.close()
+    await server.wait_closed()

@@ -1,0 +1,138 @@
+"""Rows for the API to show: two sites with people, devices, cameras and alerts, written by plain SQL."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+import psycopg
+from argon2 import PasswordHasher
+from psycopg.types.json import Jsonb
+
+PASSWORD = "correct horse battery staple"
+# Cheap on purpose: tests log in a hundred times.
+_HASH = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1).hash(PASSWORD)
+
+
+@dataclass
+class World:
+    """Writes rows and remembers their ids by code."""
+
+    connection: psycopg.AsyncConnection
+    now: datetime
+    ids: dict[str, int] = field(default_factory=dict)
+
+    async def _insert(self, table: str, code_: str, /, **values: Any) -> int:
+        columns, marks = ", ".join(values), ", ".join(f"%({name})s" for name in values)
+        statement = f"INSERT INTO {table} ({columns}) VALUES ({marks}) RETURNING id"
+        row = await (await self.connection.execute(statement.encode(), values)).fetchone()
+        assert row is not None
+        self.ids[code_] = row[0]
+        return int(row[0])
+
+    async def site(self, code: str, **values: Any) -> int:
+        values = {"name": f"工地 {code}", "name_en": f"Site {code}", "latitude": 30.2, "longitude": 120.1} | values
+        return await self._insert("site", code, code=code, **values)
+
+    async def person(self, login: str, role: str, *, sites: list[str] | None, **values: Any) -> int:
+        """`sites` None: all of them."""
+        values = {"name": f"人员 {login}", "name_en": login} | values
+        number = await self._insert(
+            "person",
+            login,
+            code=f"code-{login}",
+            login=login,
+            password_hash=_HASH,
+            role=role,
+            all_sites=sites is None,
+            **values,
+        )
+        for code in sites or []:
+            await self.connection.execute("INSERT INTO person_site VALUES (%s, %s)", [number, self.ids[code]])
+        return number
+
+    async def device(self, code: str, site: str, kind: str = "dust", **values: Any) -> int:
+        values = {"name": f"设备 {code}", "name_en": f"Device {code}", "interval_s": 10} | values
+        return await self._insert("device", code, code=code, site_id=self.ids[site], kind=kind, **values)
+
+    async def camera(self, code: str, site: str, **values: Any) -> int:
+        values = {"name": f"摄像机 {code}", "name_en": f"Camera {code}", "url": "rtsp://user:hidden@10.0.0.9/"} | values
+        return await self._insert("camera", code, code=code, site_id=self.ids[site], **values)
+
+    async def seen(self, device: str, *, ago_s: float = 1, connected: bool | None = None) -> None:
+        at = self.now - timedelta(seconds=ago_s)
+        await self.connection.execute(
+            "INSERT INTO device_seen VALUES (%(id)s, %(at)s, %(at)s, %(connected)s) ON CONFLICT (device_id) DO UPDATE "
+            "SET last_time = excluded.last_time, last_seen_at = excluded.last_seen_at, connected = excluded.connected",
+            {"id": self.ids[device], "at": at, "connected": connected},
+        )
+
+    async def camera_state(self, camera: str, state: str, *, reason: str = "", ago_s: float = 1) -> None:
+        at = self.now - timedelta(seconds=ago_s)
+        await self.connection.execute(
+            "INSERT INTO camera_state (camera_id, state, reason, since, updated_at, frames_analysed, detail) "
+            "VALUES (%s, %s, %s, %s, %s, 7, %s) ON CONFLICT (camera_id) DO UPDATE "
+            "SET state = excluded.state, reason = excluded.reason, since = excluded.since, "
+            "updated_at = excluded.updated_at",
+            [self.ids[camera], state, reason, at, at, Jsonb({"fps": 25})],
+        )
+
+    async def alert(self, code: str, *, device: str = "", camera: str = "", ago_s: float = 10, **values: Any) -> int:
+        """An open alert, `ago_s` old, of the site of its device or camera."""
+        table, subject = ("device", device) if device else ("camera", camera)
+        row = await (
+            await self.connection.execute(f"SELECT site_id FROM {table} WHERE id = %s".encode(), [self.ids[subject]])
+        ).fetchone()
+        assert row is not None
+        at = self.now - timedelta(seconds=ago_s)
+        values = {
+            "rule": f"rule-{code}",
+            "rule_version": 1,
+            "rule_kind": "threshold" if device else "vision",
+            "severity": "major",
+            "started_at": at,
+            "raised_at": at,
+            "metric": "pm10" if device else "",
+            "first_value": 170.5 if device else None,
+            "limit_value": 150.0 if device else None,
+        } | values
+        return await self._insert(
+            "alert",
+            code,
+            subject=f"{table}:{self.ids[subject]}",
+            site_id=row[0],
+            **{f"{table}_id": self.ids[subject]},
+            **values,
+        )
+
+    async def evidence(self, data: bytes, media_type: str = "image/jpeg") -> str:
+        sha256 = hashlib.sha256(data).hexdigest()
+        await self.connection.execute("INSERT INTO evidence VALUES (%s, %s, %s)", [sha256, media_type, len(data)])
+        return sha256
+
+    async def reading(self, device: str, *, ago_s: float = 1, **values: float) -> None:
+        """A row of the dust table."""
+        columns = "".join(f", {name}" for name in values)
+        marks = "".join(f", %({name})s" for name in values)
+        await self.connection.execute(
+            f"INSERT INTO reading_dust (device_id, time, flags{columns}) VALUES (%(id)s, %(at)s, 0{marks})".encode(),
+            {"id": self.ids[device], "at": self.now - timedelta(seconds=ago_s), **values},
+        )
+
+
+async def furnish(world: World) -> World:
+    """Sites `north` and `south` with a station, a crane and a camera each, and people who see one, both or none."""
+    for site in ("north", "south"):
+        await world.site(site)
+        await world.device(f"dust-{site}", site)
+        await world.device(f"crane-{site}", site, "tower_crane")
+        await world.camera(f"cam-{site}", site)
+    await world.person("operator", "operator", sites=None)
+    await world.person("officer", "officer", sites=["north"])
+    await world.person("supervisor", "supervisor", sites=["north"])
+    await world.person("southerner", "inspector", sites=["south"])
+    await world.person("nobody", "officer", sites=[])
+    await world.person("auditor", "auditor", sites=None)
+    return world
