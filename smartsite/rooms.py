@@ -31,7 +31,7 @@ def specs(environment: dict[str, str]) -> list[ProcessSpec]:
     """What the supervisor starts: ``smartsite run ROOM`` each, with ``environment`` added."""
     return [
         ProcessSpec(
-            name=room, command=(sys.executable, "-m", "smartsite", "run", room), environment=environment, grace_s=10
+            name=room, command=(sys.executable, "-m", "smartsite", "run", room), environment=environment, grace_s=15
         )
         for room in SERVICES
     ]
