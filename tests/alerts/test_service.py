@@ -32,11 +32,14 @@ async def test_serves_until_it_is_told_to_stop(settings: Settings, tmp_path: Pat
         async with asyncio.timeout(10):
             await process
         assert await site.rows("SELECT 1 FROM worker WHERE room = 'alerts'") == []
-        open_sessions = await site.rows(
-            """SELECT application_name FROM pg_stat_activity
-               WHERE datname = current_database() AND pid <> pg_backend_pid()"""
-        )
-        assert open_sessions == []
+
+        async def all_sessions_are_closed() -> bool:
+            found = await site.rows(
+                "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )
+            return not found
+
+        await eventually(all_sessions_are_closed)
 
 
 async def test_a_killed_process_is_carried_on_by_the_next(settings: Settings, tmp_path: Path) -> None:
