@@ -10,8 +10,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import secrets
-from collections.abc import AsyncIterator, Iterator
-from typing import Any
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any, TypeVar
 
 import psycopg
 
@@ -21,6 +21,8 @@ from core.settings import DatabaseSettings
 from core.sql import queries
 
 _SQL = queries("alerts")
+Result = TypeVar("Result")
+
 LOCK_SPACE = 0x5AFE_0B0
 """First key of the advisory locks; the second is the worker's number."""
 
@@ -42,27 +44,15 @@ class Hold:
         """Give up every lease."""
         await self._keeper.close()
 
-    def transactions(self) -> Iterator[contextlib.AbstractAsyncContextManager[psycopg.AsyncConnection[Any]]]:
-        """Transactions to try until one holds: the database may go away in any of them.
-
-        `for attempt in hold.transactions(): async with attempt as connection: ...`
-        """
-        done = False
-
-        @contextlib.asynccontextmanager
-        async def attempt() -> AsyncIterator[psycopg.AsyncConnection[Any]]:
-            nonlocal done
+    async def transact(self, work: Callable[[psycopg.AsyncConnection[Any]], Awaitable[Result]]) -> Result:
+        """Do `work` in a transaction, from its start again as often as the database goes away in it."""
+        while True:
             try:
                 async with self._session() as connection, connection.transaction():
-                    yield connection
+                    return await work(connection)
             except psycopg.Error as error:
                 if not is_outage(error):
                     raise
-            else:
-                done = True
-
-        while not done:
-            yield attempt()
 
     @contextlib.asynccontextmanager
     async def _session(self) -> AsyncIterator[psycopg.AsyncConnection[Any]]:

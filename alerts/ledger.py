@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from typing import Any
 
+import psycopg
 from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
 
@@ -43,18 +45,19 @@ class Ledger:
             "keyless": not target.keys,
             "limit": limit,
         }
-        rows = []
-        for attempt in self._hold.transactions():
-            async with attempt as connection:
-                if not target.keys and target.on_uncertain == "ask":
-                    await connection.execute(_SQL["delivery_doubt_orphans"], parameters)
-                async with connection.cursor(row_factory=dict_row) as cursor:
-                    await cursor.execute(_SQL["delivery_claim"], parameters)
-                    rows = await cursor.fetchall()
-                for row in rows:
-                    if row.pop("orphaned"):
-                        await connection.execute(_SQL["delivery_orphan_note"], {"id": row["id"], "now": now})
-        return [Delivery(**row) for row in sorted(rows, key=lambda row: int(row["id"]))]
+
+        async def work(connection: psycopg.AsyncConnection[Any]) -> list[Delivery]:
+            if not target.keys and target.on_uncertain == "ask":
+                await connection.execute(_SQL["delivery_doubt_orphans"], parameters)
+            async with connection.cursor(row_factory=dict_row) as cursor:
+                await cursor.execute(_SQL["delivery_claim"], parameters)
+                rows = await cursor.fetchall()
+            for row in rows:
+                if row.pop("orphaned"):
+                    await connection.execute(_SQL["delivery_orphan_note"], {"id": row["id"], "now": now})
+            return [Delivery(**row) for row in sorted(rows, key=lambda row: int(row["id"]))]
+
+        return await self._hold.transact(work)
 
     async def record(
         self, delivery: Delivery, outcome: Outcome, settlement: Settlement, *, at: datetime, duration_s: float
@@ -88,7 +91,9 @@ class Ledger:
             "in_doubt_since": settlement.in_doubt_since,
             "sent": int(sent),
         }
-        for attempt in self._hold.transactions():
-            async with attempt as connection:
-                await connection.execute(_SQL["delivery_attempt_put"], noted)
-                await connection.execute(_SQL["delivery_settle"], state)
+
+        async def work(connection: psycopg.AsyncConnection[Any]) -> None:
+            await connection.execute(_SQL["delivery_attempt_put"], noted)
+            await connection.execute(_SQL["delivery_settle"], state)
+
+        await self._hold.transact(work)

@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from random import Random
 from typing import Any
 
+import psycopg
 from psycopg.rows import dict_row
 
 from alerts import channels, wording
@@ -116,15 +117,15 @@ class Notifier:
             "space": LOCK_SPACE,
             "limit": limit,
         }
-        rows: list[dict[str, Any]] = []
-        alerts: dict[int, AlertRow] = {}
-        for attempt in self._hold.transactions():
-            async with attempt as connection:
-                async with connection.cursor(row_factory=dict_row) as cursor:
-                    await cursor.execute(_SQL["notification_claim"], parameters)
-                    rows = await cursor.fetchall()
-                alerts = await load_many(connection, [row["alert_id"] for row in rows]) if rows else {}
-        return [Notice(alert=alerts[row.pop("alert_id")], **row) for row in rows]
+
+        async def work(connection: psycopg.AsyncConnection[Any]) -> list[Notice]:
+            async with connection.cursor(row_factory=dict_row) as cursor:
+                await cursor.execute(_SQL["notification_claim"], parameters)
+                rows = await cursor.fetchall()
+            alerts = await load_many(connection, [row["alert_id"] for row in rows]) if rows else {}
+            return [Notice(alert=alerts[row.pop("alert_id")], **row) for row in rows]
+
+        return await self._hold.transact(work)
 
     async def _handle(self, notice: Notice) -> None:
         sent = await self._send(notice)
@@ -132,24 +133,24 @@ class Notifier:
         given_up = not sent.usable or now - notice.created_at >= timedelta(hours=self._settings.give_up_hours)
         state = "sent" if sent.ok else "failed" if given_up else "pending"
         wait_s = backoff_s(notice.attempts + 1, self._random, longest_s=_LONGEST_S)
-        for attempt in self._hold.transactions():
-            async with attempt as connection:
+        settled = {
+            "id": notice.id,
+            "state": state,
+            "error": sent.error,
+            "next_attempt_at": now + timedelta(seconds=wait_s),
+            "sent_at": now if sent.ok else None,
+        }
+
+        async def work(connection: psycopg.AsyncConnection[Any]) -> None:
+            await connection.execute(_SQL["notification_settle"], settled)
+            if state == "failed" and notice.phase == "raised":
+                # Who was not told of the raise is not told of its end.
                 await connection.execute(
-                    _SQL["notification_settle"],
-                    {
-                        "id": notice.id,
-                        "state": state,
-                        "error": sent.error,
-                        "next_attempt_at": now + timedelta(seconds=wait_s),
-                        "sent_at": now if sent.ok else None,
-                    },
+                    _SQL["notification_withhold_end"],
+                    {"alert_id": notice.alert.id, "person_id": notice.person_id, "channel": notice.channel},
                 )
-                if state == "failed" and notice.phase == "raised":
-                    # Who was not told of the raise is not told of its end.
-                    await connection.execute(
-                        _SQL["notification_withhold_end"],
-                        {"alert_id": notice.alert.id, "person_id": notice.person_id, "channel": notice.channel},
-                    )
+
+        await self._hold.transact(work)
         if state == "failed":
             logger.warning(
                 "notification failed",
