@@ -58,6 +58,7 @@ class Evaluation:
         self._listening = Listening(clock)
         self._engine: Engine | None = None
         self._registry: Registry = watch.current
+        self._strangers: set[int] = set()  # devices in the log that the registry does not hold
         self._versions: Mapping[str, int] = {}
         self._session: psycopg.AsyncConnection[Any] | None = None  # the one that holds the lock
         self._stale = False  # rules or registry have moved
@@ -191,12 +192,17 @@ class Evaluation:
     async def _know_devices(self, connection: psycopg.AsyncConnection[Any], items: Sequence[Item]) -> None:
         """A device's first reading may be here before the notification of its registration."""
         assert self._engine is not None
-        for item in items:
-            if isinstance(item, ReadingBatch) and self._engine.unknown(item):
-                ids = set(item.device.tolist())
-                if ids - self._registry.devices.keys():
-                    self._follow(await load_registry(connection))
-                    break
+        strangers = {
+            device
+            for item in items
+            if isinstance(item, ReadingBatch) and self._engine.unknown(item)
+            for device in item.device.tolist()
+            if device not in self._registry.devices
+        }
+        if not strangers <= self._strangers:
+            self._follow(await load_registry(connection))
+            # Those that are still unknown are gone: looking for them once is enough.
+            self._strangers = strangers
         if self._stale:
             await self._rebuild(connection)
 
