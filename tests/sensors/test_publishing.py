@@ -1,0 +1,131 @@
+"""Publishing over real sockets: what the journal says was acknowledged is what the other side has."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from sensors.simulator import Effect, Episode, Schedule, SimulatedDevice, SimulationPlan, Summary, run_simulation
+from sensors.simulator.journal import Written, read_journal
+from tests.sensors.listener import Listener
+from tests.support.wait import eventually
+
+
+def device(code: str, secret: str = "secret") -> SimulatedDevice:
+    return SimulatedDevice(site="a", code=code, kind="dust", secret=secret, interval_s=0.02, time_zone="Asia/Shanghai")
+
+
+@pytest.fixture
+async def listener() -> AsyncIterator[Listener]:
+    listener = Listener({"a/d1": "secret", "a/d2": "secret"})
+    await listener.start()
+    yield listener
+    await listener.kill()
+
+
+class Run:
+    """A simulation on its way; `end()` stops it."""
+
+    def __init__(self, listener: Listener, path: Path, *episodes: Episode, drain_s: float = 10, secret: str = "secret"):
+        self.stop = asyncio.Event()
+        self.path = path / "journal.jsonl"
+        plan = SimulationPlan(
+            host="127.0.0.1",
+            port=listener.port,
+            devices=(device("d1"), device("d2", secret)),
+            schedule=Schedule(episodes),
+            journal=self.path,
+            drain_s=drain_s,
+        )
+        self.task = asyncio.create_task(run_simulation(plan, self.stop))
+
+    async def end(self) -> tuple[Summary, Written]:
+        self.stop.set()
+        return await self.task, read_journal(self.path)
+
+
+def held(listener: Listener) -> set[tuple[str, int]]:
+    return {
+        (topic.removeprefix("smartsite/v1/").removesuffix("/telemetry"), json.loads(payload)["ts"] * 1000)
+        for topic, payload in listener.messages
+        if topic.endswith("/telemetry")
+    }
+
+
+@asynccontextmanager
+async def running(listener: Listener, path: Path, *episodes: Episode, **options: object) -> AsyncIterator[Run]:
+    run = Run(listener, path, *episodes, **options)
+    try:
+        yield run
+    finally:
+        run.stop.set()
+        await run.task
+
+
+async def test_all_that_is_published_is_acknowledged_and_there(listener: Listener, tmp_path: Path) -> None:
+    async with running(listener, tmp_path) as run:
+        await eventually(lambda: len(listener.payloads("telemetry")) > 40)
+        assert listener.connected == {"a/d1", "a/d2"}
+        summary, written = await run.end()
+    assert summary.published == summary.acknowledged == len(written.records)
+    assert {(r.device, r.time) for r in written.records} == held(listener)
+    for record in written.records:
+        assert record.acknowledged is not None
+        assert record.time <= record.published <= record.acknowledged
+    statuses = listener.payloads("status")
+    assert statuses.count(b'{"online":true}') == statuses.count(b'{"online":false}') == 2
+    assert listener.wills == [], "a device that ends says good-bye"
+
+
+async def test_a_killed_server_loses_nothing(listener: Listener, tmp_path: Path) -> None:
+    async with running(listener, tmp_path) as run:
+        await eventually(lambda: len(listener.payloads("telemetry")) > 20)
+        listener.acknowledge = False
+        seen = len(listener.payloads("telemetry"))
+        await eventually(lambda: len(listener.payloads("telemetry")) > seen + 10)
+        await listener.kill()
+        await asyncio.sleep(0.3)
+        listener.acknowledge = True
+        await listener.start()
+        again = len(listener.payloads("telemetry"))
+        await eventually(lambda: len(listener.payloads("telemetry")) > again + 40)
+        summary, written = await run.end()
+    assert summary.unacknowledged == 0
+    assert {(r.device, r.time) for r in written.records} == held(listener)
+    assert len(listener.payloads("telemetry")) > len(written.records), "what was not acknowledged came again"
+
+
+async def test_a_power_cut_leaves_the_last_will_and_ends(listener: Listener, tmp_path: Path) -> None:
+    dark = Episode(device="a/d1", effect=Effect.SILENCE, start=0.5, end=1.2)
+    async with running(listener, tmp_path, dark) as run:
+        await eventually(lambda: listener.wills == ["a/d1"])
+        await eventually(lambda: "a/d1" in listener.connected)
+        _, written = await run.end()
+    begun = written.beginnings[0].started_at
+    times = [record.published - begun for record in written.records if record.device == "a/d1"]
+    assert not [time for time in times if 500_000 <= time < 1_200_000]
+    assert any(time > 1_200_000 for time in times)
+
+
+async def test_the_drain_has_an_end(listener: Listener, tmp_path: Path) -> None:
+    listener.acknowledge = False
+    async with running(listener, tmp_path, drain_s=0.2) as run:
+        await eventually(lambda: len(listener.payloads("telemetry")) > 10)
+        summary, written = await run.end()
+    assert summary.unacknowledged == summary.published == len(written.records)
+    assert all(record.acknowledged is None for record in written.records)
+
+
+async def test_a_refused_device_is_named_and_the_other_goes_on(
+    listener: Listener, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with running(listener, tmp_path, secret="wrong", drain_s=0.2) as run:
+        await eventually(lambda: len(listener.payloads("telemetry")) > 10)
+        await eventually(lambda: [r for r in caplog.records if getattr(r, "device", "") == "a/d2"])
+        await run.end()
+    assert {name for name, _ in held(listener)} == {"a/d1"}

@@ -1,0 +1,235 @@
+"""The generator is decided by seed and clock, looks like a building site, and its schedule does what it says."""
+
+from __future__ import annotations
+
+import itertools
+import statistics
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+import smartsite
+from core.errors import ConfigurationError
+from sensors.codec_json import TelemetryDecoder
+from sensors.profiles import load_profiles
+from sensors.simulator import (
+    Effect,
+    Episode,
+    Instrument,
+    Reading,
+    Schedule,
+    SimulatedDevice,
+    demo_schedule,
+    read_devices,
+)
+from sensors.simulator.journal import Beginning, Journal, read_journal
+
+MIDNIGHT = datetime(2026, 7, 31, 16, tzinfo=UTC)  # 00:00 in Shanghai
+REGISTRY = Path(smartsite.__file__).parent / "demo" / "registry.toml"
+
+
+def device(kind: str = "dust", code: str = "d1", site: str = "a") -> SimulatedDevice:
+    return SimulatedDevice(site=site, code=code, kind=kind, secret="secret", interval_s=1, time_zone="Asia/Shanghai")
+
+
+def readings(
+    kind: str = "dust",
+    *,
+    seed: int = 1,
+    code: str = "d1",
+    start: datetime = MIDNIGHT,
+    seconds: int = 600,
+    step: float = 1,
+    episodes: tuple[Episode, ...] = (),
+) -> list[Reading | None]:
+    instrument = Instrument(device(kind, code), seed=seed)
+    schedule = Schedule(episodes)
+    found = []
+    for n in range(int(seconds / step)):
+        elapsed = n * step
+        found.append(instrument.read(start + timedelta(seconds=elapsed), elapsed, schedule.at(f"a/{code}", elapsed)))
+    return found
+
+
+def column(found: list[Reading | None], channel: str) -> list[float]:
+    return [float(r.values[channel]) for r in found if r is not None and r.values[channel] is not None]
+
+
+def correlation(values: list[float], lag: int) -> float:
+    return statistics.correlation(values[:-lag], values[lag:])
+
+
+@pytest.mark.parametrize("kind", ["dust", "tower_crane", "hoist"])
+def test_the_same_seed_gives_the_same_readings(kind: str) -> None:
+    assert readings(kind) == readings(kind)
+    assert readings(kind) != readings(kind, seed=2)
+    assert readings(kind) != readings(kind, code="d2")
+
+
+@pytest.mark.parametrize("kind", ["dust", "tower_crane", "hoist"])
+def test_a_day_is_plausible_and_complete(kind: str) -> None:
+    profile = load_profiles()[kind]
+    decoder = TelemetryDecoder(profile)
+    import msgspec
+
+    letters: Counter[str] = Counter()
+    for reading in readings(kind, seconds=86_400, step=20):
+        if reading is None:
+            continue
+        assert list(reading.values) == [channel.name for channel in profile.channels]
+        decoded = decoder.decode(msgspec.json.encode(reading))
+        assert not decoded.rejects
+        letters.update(map(chr, decoded.messages[0].quality))
+    assert "T" not in letters, "nothing is out of range by chance"
+    assert set(letters) <= {"N", "B"}
+    assert letters["N"] > 1000 * letters["B"]
+
+
+def test_a_site_sleeps_at_night() -> None:
+    found = readings(seconds=86_400, step=20)
+    noise = column(found, "laeq")
+    hour = len(noise) // 24
+    night, day = noise[2 * hour : 4 * hour], noise[9 * hour : 11 * hour]
+    assert statistics.mean(day) > statistics.mean(night) + 8
+    warmth = column(found, "temperature")
+    assert statistics.mean(warmth[13 * hour : 16 * hour]) > statistics.mean(warmth[3 * hour : 5 * hour]) + 2
+    crane = [r.values["status"] for r in readings("tower_crane", seconds=86_400, step=20) if r is not None]
+    assert crane[3 * hour : 4 * hour].count("working") == 0
+    assert crane[9 * hour : 11 * hour].count("working") > hour
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_calm_weather_keeps_below_the_limits_of_the_demo(seed: int) -> None:
+    found = readings(seed=seed, seconds=86_400, step=7)
+    assert max(column(found, "pm10")) < 200
+    assert max(column(found, "laeq")) < 80
+    assert max(column(readings("tower_crane", seed=seed, seconds=86_400, step=7), "moment_ratio")) < 95
+
+
+def test_noise_is_correlated_and_loses_its_memory() -> None:
+    found = readings(start=MIDNIGHT + timedelta(hours=2), seconds=3000)
+    dust = column(found, "pm10")
+    assert correlation(dust, 1) > 0.9
+    assert correlation(dust, 1) > correlation(dust, 30)
+    wind = column(found, "wind_speed")
+    assert 0.5 < correlation(wind, 1) < 0.99
+    assert statistics.stdev(wind) / statistics.mean(wind) > 0.1, "wind has gusts"
+
+
+def test_stations_of_a_site_share_its_weather() -> None:
+    one = column(readings(seconds=86_400, step=300), "temperature")
+    two = column(readings(seconds=86_400, step=300, code="d2"), "temperature")
+    assert max(abs(a - b) for a, b in zip(one, two, strict=False)) < 1.5
+
+
+def test_cranes_move_without_jumps() -> None:
+    found = [r for r in readings("tower_crane", start=MIDNIGHT + timedelta(hours=9), seconds=3600) if r is not None]
+    for before, after in itertools.pairwise(found):
+        if after.ts - before.ts != 1000 or "B" in (before.flags | after.flags).values():
+            continue
+        turn = abs(float(after.values["slewing"]) - float(before.values["slewing"]))
+        assert min(turn, 360 - turn) < 13
+        assert abs(float(after.values["radius"]) - float(before.values["radius"])) < 4
+        assert abs(float(after.values["height"]) - float(before.values["height"])) < 6
+    assert {"working", "idle"} == {str(r.values["status"]) for r in found}
+    assert max(column(list(found), "load")) > 1
+
+
+def test_hoists_stop_with_open_doors() -> None:
+    found = [r for r in readings("hoist", start=MIDNIGHT + timedelta(hours=9), seconds=3600) if r is not None]
+    for reading in found:
+        if "B" not in reading.flags.values() and reading.values["door"] == "open":
+            assert reading.values["speed"] == 0
+    assert len({r.values["floor"] for r in found}) > 3
+
+
+def effect(kind: Effect, level: float = 0, channel: str = "", code: str = "d1") -> tuple[Episode, ...]:
+    return (Episode(device=f"a/{code}", effect=kind, start=10, end=40, level=level, channel=channel),)
+
+
+def test_episodes_raise_and_end() -> None:
+    storm = readings(seconds=60, episodes=effect(Effect.SANDSTORM, 460))
+    assert max(column(storm[:10], "pm10")) < 200
+    assert min(column(storm[15:36], "pm10")) > 400
+    assert max(column(storm[42:], "pm10")) < 200
+    noise = readings(seconds=60, episodes=effect(Effect.NOISE, 96))
+    assert min(column(noise[10:40], "laeq")) > 90
+    assert max(column(noise[:10] + noise[40:], "laeq")) < 80
+    load = readings("tower_crane", seconds=60, episodes=effect(Effect.OVERLOAD, 108))
+    assert min(column(load[10:40], "moment_ratio")) > 104
+    gust = readings("tower_crane", seconds=60, episodes=effect(Effect.GUST, 14))
+    assert min(column(gust[10:40], "wind_speed")) > 12
+
+
+def test_faults_are_flagged_and_gaps_are_empty() -> None:
+    faulty = readings(seconds=60, episodes=effect(Effect.FAULT, channel="tsp"))[10:40]
+    assert {r.flags.get("tsp") for r in faulty if r is not None} == {"D"}
+    assert len({r.values["tsp"] for r in faulty if r is not None}) == 1
+    for kind in (Effect.GAP, Effect.SILENCE):
+        silent = readings(seconds=60, episodes=effect(kind))
+        assert silent[10:40] == [None] * 30
+        assert any(silent[40:])
+
+
+def test_the_demo_schedule_keeps_its_promise() -> None:
+    devices = {item.name: item.kind for item in read_devices(REGISTRY)}
+    schedule = demo_schedule(devices, seed=1)
+    assert schedule.episodes == demo_schedule(devices, seed=1).episodes
+    assert schedule.episodes != demo_schedule(devices, seed=2).episodes
+    for site in ("binjiang-hub", "qianjiang-metro"):
+        opening = [e for e in schedule.episodes if e.start < 80 and e.device.startswith(f"{site}/")]
+        assert all(episode.end < 75 for episode in opening)
+        effects = {episode.effect: episode for episode in opening}
+        assert set(effects) == {Effect.NOISE, Effect.SANDSTORM, Effect.SILENCE, Effect.OVERLOAD, Effect.FAULT}
+        assert effects[Effect.SANDSTORM].end - effects[Effect.SANDSTORM].start >= 30, "a window of 20 s is filled"
+        assert effects[Effect.SILENCE].end - effects[Effect.SILENCE].start >= 25, "longer than the offline rule waits"
+    assert not [e for e in schedule.episodes if 80 < e.start < 150], "a run of two minutes ends calm"
+    assert {e.effect for e in schedule.episodes} == set(Effect)
+
+
+def test_a_site_with_one_station_has_one_trouble_at_a_time() -> None:
+    schedule = demo_schedule({"a/d1": "dust"}, seed=1, horizon_s=100)
+    assert [e.effect for e in schedule.episodes] == [Effect.NOISE, Effect.SANDSTORM, Effect.SILENCE]
+
+
+def test_overlapping_episodes_are_a_mistake() -> None:
+    with pytest.raises(ValueError, match="overlaps"):
+        Schedule([*effect(Effect.GAP), *effect(Effect.NOISE)])
+
+
+def test_the_registry_must_hold_secrets(tmp_path: Path) -> None:
+    text = '[[sites]]\ncode = "a"\nname = "A"\n[[devices]]\nsite = "a"\ncode = "d"\nkind = "dust"\nname = "D"\n'
+    path = tmp_path / "registry.toml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(ConfigurationError, match="secret: is missing"):
+        read_devices(path)
+
+
+def test_a_journal_comes_back(tmp_path: Path) -> None:
+    path = tmp_path / "run" / "journal.jsonl"
+    first, second = Reading(1000, {"pm10": 1.5, "status": "idle"}), Reading(2000, {"pm10": None}, {"pm10": "B"})
+    with Journal(path) as journal:
+        journal.begin(Beginning(5, 1, {"a/d1": "dust"}, effect(Effect.NOISE, 90)))
+        journal.published("a/d1", first, 10)
+        journal.published("a/d1", second, 20)
+        journal.acknowledged("a/d1", first, 30)
+    with path.open("ab") as file:
+        file.write(b'["p","a/d1",3000,')
+    written = read_journal(path)
+    assert written.kinds == {"a/d1": "dust"}
+    assert written.beginnings[0].episodes == effect(Effect.NOISE, 90)
+    assert [(r.time, r.published, r.acknowledged) for r in written.records] == [
+        (1_000_000, 10, 30),
+        (2_000_000, 20, None),
+    ]
+    assert written.records[1].flags == {"pm10": "B"}
+
+    with Journal(path) as journal:
+        journal.begin(Beginning(7, 1, {"a/d1": "dust"}, ()))
+    assert len(read_journal(path).beginnings) == 2
+
+    path.write_bytes(b"[]\n" + path.read_bytes())
+    with pytest.raises(ConfigurationError, match="line 1 is damaged"):
+        read_journal(path)
