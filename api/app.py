@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from fastapi import APIRouter, FastAPI
 from starlette.middleware.gzip import GZipMiddleware
 
 from api import alerts, cameras, devices, docs, errors, evidence, health, live, session, sites, system
+from api.access import COOKIE
 from api.context import Context
 from api.metrics import Measured
 from api.web import SecurityHeaders, WebPage
@@ -35,6 +38,7 @@ def build(context: Context, *, web_dir: Path) -> FastAPI:
         generate_unique_id_function=lambda route: f"{route.tags[0] if route.tags else ''}_{route.name}",
     )
     app.state.context = context
+    app.openapi = partial(_described, app)  # type: ignore[method-assign]
     errors.install(app)
     root = APIRouter(prefix=ROOT)
     for part in (session, sites, devices, cameras, alerts, evidence, system, live):
@@ -49,3 +53,17 @@ def build(context: Context, *, web_dir: Path) -> FastAPI:
     app.add_middleware(Measured)
     app.add_middleware(SecurityHeaders)
     return app
+
+
+def _described(app: FastAPI) -> dict[str, Any]:
+    """The OpenAPI description, with what FastAPI cannot know: which operations need the session's cookie."""
+    if app.openapi_schema is None:
+        schema = FastAPI.openapi(app)
+        cookie = {"type": "apiKey", "in": "cookie", "name": COOKIE, "description": "Set by POST /api/v1/session."}
+        schema["components"]["securitySchemes"] = {"session": cookie}
+        for path, operations in schema["paths"].items():
+            for method, operation in operations.items():
+                if path.startswith(f"{ROOT}/") and (method, path) != ("post", f"{ROOT}/session"):
+                    operation["security"] = [{"session": []}]
+        app.openapi_schema = schema
+    return app.openapi_schema

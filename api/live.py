@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections import defaultdict
 from collections.abc import Iterable
 from typing import Any
@@ -25,6 +26,7 @@ from api.picture import Item, Picture
 from core import log
 from core.clock import Clock
 from core.database import Reconnecting, is_outage
+from core.errors import SmartsiteError
 from core.settings import DatabaseSettings
 from sensors import batch, entries
 
@@ -98,8 +100,8 @@ def _values(columns: batch.ReadingBatch, place: int) -> dict[str, Item]:
         letter = int(columns.quality[channel][place])
         if letter:
             value = float(column[place])
-            # NaN is no JSON; a channel may carry a quality letter and no value.
-            values[channel] = {"value": None if value != value else value, "quality": chr(letter)}
+            # A channel may carry a quality letter and no value, which is NaN here and null in JSON.
+            values[channel] = {"value": None if math.isnan(value) else value, "quality": chr(letter)}
     return values
 
 
@@ -151,55 +153,63 @@ class Hub:
         if not self._clients and not self._joining:
             # Nobody looks: only stay at the end, so that the next to come misses nothing.
             await self._reader.open(connection, at="end")
+            self._alerts.clear()
             self._picture = None
             return
-        await self._read(connection)
         joining = list(self._joining)
-        moved = await self._look(connection, at_once=bool(joining))
-        alerts = await self._changed_alerts(connection)
-        changed = {"readings": self._readings.drain(), "alerts": alerts, **moved}
+        await self._read(connection)
+        ids = list(self._alerts)[:_ALERTS]
+        alerts = await find_alerts(connection, None, ids=ids, limit=_ALERTS) if ids else []
+        new = await self._look(connection, at_once=bool(joining))
+
+        # Nothing below waits: what was found is told, or is still pending where the database went away above.
+        old, self._picture = self._picture or new, new
+        for number in ids:
+            del self._alerts[number]
+        changed = {
+            "readings": self._readings.drain(),
+            "alerts": [Alert(**alert_fields(one)).model_dump(mode="json") for one in alerts],
+            **picture.changes(old, new),
+        }
         if any(changed.values()):
             LIVE_BATCHES.inc()
             self._send(self._clients, "batch", changed)
-        if joining:
-            assert self._picture is not None
-            state = {name: list(getattr(self._picture, name).values()) for name in ("sites", "devices", "cameras")}
-            self._send(joining, "hello", state)
-            self._clients.update(client for client in joining if client in self._joining)
-            self._joining.difference_update(joining)
+        self._send(joining, "hello", picture.whole(new))
+        self._clients.update(client for client in joining if client in self._joining)
+        self._joining.difference_update(joining)
 
     async def _read(self, connection: psycopg.AsyncConnection) -> None:
         more = True
         while more:
             found = await self._reader.read(connection, _READ)
             for entry in found:
-                if entry.kind is log.Kind.READINGS:
-                    self._readings.add(entry.payload)
-                elif entry.kind in (log.Kind.ALERT, log.Kind.DEVICE):
-                    self._stale = True
-                    change = entries.decode(entry.payload)
-                    if isinstance(change, entries.AlertEntry):
-                        self._alerts[change.alert] = None
+                try:
+                    self._take_in(entry)
+                except SmartsiteError as error:
+                    # Of another version of the program, say: the rest of the log goes on.
+                    logger.warning(
+                        "log entry left out of the live push",
+                        extra={"writer": entry.writer, "sequence": entry.sequence, "error": error.message},
+                    )
             more = len(found) == _READ
 
-    async def _look(self, connection: psycopg.AsyncConnection, *, at_once: bool) -> dict[str, list[Item]]:
-        """What changed in the picture, looked at after relevant entries and every two seconds."""
+    def _take_in(self, entry: log.Entry) -> None:
+        if entry.kind is log.Kind.READINGS:
+            self._readings.add(entry.payload)
+        elif entry.kind in (log.Kind.ALERT, log.Kind.DEVICE):
+            self._stale = True
+            change = entries.decode(entry.payload)
+            if isinstance(change, entries.AlertEntry):
+                self._alerts[change.alert] = None
+
+    async def _look(self, connection: psycopg.AsyncConnection, *, at_once: bool) -> Picture:
+        """The picture: taken anew after entries that bear on it and every two seconds."""
         due = self._clock.monotonic() - self._looked_at >= _LOOK_S
         if self._picture is not None and not (due or self._stale or at_once):
-            return picture.changes(self._picture, self._picture)
+            return self._picture
         new = await picture.take(connection, self._clock.now())
-        moved = picture.changes(self._picture or new, new)
-        self._picture, self._looked_at, self._stale = new, self._clock.monotonic(), False
-        return moved
-
-    async def _changed_alerts(self, connection: psycopg.AsyncConnection) -> list[Item]:
-        ids = list(self._alerts)[:_ALERTS]
-        if not ids:
-            return []
-        found = await find_alerts(connection, None, ids=ids, limit=_ALERTS)
-        for number in ids:
-            del self._alerts[number]
-        return [Alert(**alert_fields(one)).model_dump(mode="json") for one in found]
+        self._looked_at, self._stale = self._clock.monotonic(), False
+        return new
 
     def _send(self, clients: Iterable[Client], kind: str, lists: dict[str, list[Item]]) -> None:
         """Cut to each scope, encode once a scope, and queue; leave out a batch with nothing of the scope in it."""

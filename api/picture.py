@@ -14,6 +14,7 @@ from api.devices import load_devices
 from api.sites import load_sites
 
 Item = dict[str, Any]
+_LISTS = ("sites", "devices", "cameras")
 _SITE_FIELDS = {"id", "state", "reason", "devices", "cameras", "open_alerts"}
 
 
@@ -42,9 +43,16 @@ async def take(connection: AsyncConnection, now: datetime) -> Picture:
     )
 
 
+def whole(picture: Picture) -> dict[str, list[Item]]:
+    """All items of a picture, by list."""
+    return {name: list(getattr(picture, name).values()) for name in _LISTS}
+
+
 def changes(old: Picture, new: Picture) -> dict[str, list[Item]]:
     """Items of `new` that `old` lacks or has otherwise, by list."""
+    if old is new:
+        return {name: [] for name in _LISTS}
     return {
         name: [item for number, item in getattr(new, name).items() if getattr(old, name).get(number) != item]
-        for name in ("sites", "devices", "cameras")
+        for name in _LISTS
     }

@@ -125,6 +125,7 @@ def _server(settings: Settings, context: Context) -> _Server:
         build(context, web_dir=web_folder(settings)),
         lifespan="off",
         log_config=None,
+        log_level="warning",
         access_log=False,
         server_header=False,
         proxy_headers=bool(settings.api.proxies),

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import httpx
 from fastapi import FastAPI
 
+from core.errors import SmartsiteError
 from tests.api.conftest import LogIn
 from tests.api.world import World
+
+OURS = {"core.errors", "api.errors", "api.cameras"}
 
 
 def described(app: FastAPI) -> list[tuple[str, dict[str, Any]]]:
@@ -48,6 +52,12 @@ def test_errors_are_documented_in_the_one_shape(app: FastAPI) -> None:
                 assert answer["content"]["application/json"]["schema"]["$ref"].endswith("/ErrorBody"), (name, status)
 
 
+def test_operations_say_that_they_need_the_session(app: FastAPI) -> None:
+    open_to_all = {name for name, operation in described(app) if not operation.get("security")}
+    assert open_to_all == {"POST /api/v1/session", "GET /healthz", "GET /metrics"}
+    assert app.openapi()["components"]["securitySchemes"]["session"]["name"] == "smartsite_session"
+
+
 def test_operation_ids_are_unique_and_readable(app: FastAPI) -> None:
     ids = [operation["operationId"] for _, operation in described(app)]
     assert len(set(ids)) == len(ids)
@@ -83,3 +93,13 @@ async def test_kinds_are_those_of_the_profiles(log_in: LogIn, world: World) -> N
         "maximum": 5000,
         "symbols": [],
     }
+
+
+def test_the_docs_name_every_code() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "api.md").read_text(encoding="utf-8")
+
+    def codes(error: type[SmartsiteError]) -> set[str]:
+        return {error.code}.union(*(codes(kind) for kind in error.__subclasses__() if kind.__module__ in OURS))
+
+    missing = {code for code in codes(SmartsiteError) if f"`{code}`" not in text}
+    assert not missing
