@@ -22,6 +22,7 @@ from vision.detectors import Detector
 from vision.episodes import Change, EpisodeWriter, Pictures
 from vision.frame import LIVE_QUALITY, Frame, Image, crop, jpeg
 from vision.live import LiveFeed, live_message
+from vision.options import order_of
 from vision.states import CameraStatus
 from vision.tracker import Tracker
 
@@ -59,7 +60,8 @@ class CameraWorker:
         self._tracker = Tracker(forget_s=max(_FORGET_S, _FORGET_LOOKS / options.fps))
         self.decider = Decider(options, zone=camera.zone, classes=detector.classes)
         self.feed = LiveFeed(self._set_pace)
-        self._client = CaptureClient(status.name, self._order(), clock=clock)
+        order = order_of(camera.url, options, wire.Pace(options.fps))
+        self._client = CaptureClient(status.name, order, clock=clock)
         self._frame: Frame | None = None
         self._detections = Detections.empty()
         self._tracks = np.zeros(0, np.int32)
@@ -92,19 +94,6 @@ class CameraWorker:
         if frame is None:
             return None
         return await self._compute(lambda: jpeg(frame.bgr(), LIVE_QUALITY))
-
-    def _order(self) -> wire.Order:
-        options = self._options
-        return wire.Order(
-            url=self._camera.url,
-            transport=options.transport,
-            loop=options.loop,
-            open_timeout_s=options.open_timeout_s,
-            read_timeout_s=options.read_timeout_s,
-            gate_share=options.gate_share,
-            gate_look_s=options.gate_look_s,
-            pace=wire.Pace(options.fps),
-        )
 
     def _set_pace(self) -> None:
         close_look = self.feed.watched or self.decider.attentive(micros(self._clock.now()))

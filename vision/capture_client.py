@@ -13,7 +13,7 @@ from vision import wire
 
 logger = logging.getLogger(__name__)
 
-_BUFFER = 8 << 20  # a 1080p picture is 3 MB
+_BUFFER = 512 << 10  # small, so that pictures wait in the process, where newer ones replace them
 _PATIENCE_S = 10.0  # beyond the time-outs that the process keeps by itself
 _FIRST_DELAY, _LAST_DELAY = 1.0, 15.0
 _HEALTHY_S = 60.0
@@ -94,7 +94,8 @@ class CaptureClient:
             self._process = None
             with contextlib.suppress(ProcessLookupError):
                 process.kill()
-            await process.wait()
+            # Reads what is left as well: asyncio sees the end of a process only behind the end of its output.
+            await process.communicate()
 
     def _send(self, line: bytes) -> None:
         if self._process is not None and self._process.stdin is not None:

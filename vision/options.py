@@ -8,6 +8,7 @@ from pydantic import ValidationError
 
 from core.errors import InvalidInput
 from core.settings import CameraSettings
+from vision.wire import Order, Pace
 
 
 def camera_settings(defaults: CameraSettings, options: Mapping[str, object]) -> CameraSettings:
@@ -20,3 +21,17 @@ def camera_settings(defaults: CameraSettings, options: Mapping[str, object]) -> 
             for fault in error.errors(include_input=False)
         )
         raise InvalidInput(f"the camera's options are not usable: {faults}", hint="correct its options") from error
+
+
+def order_of(url: str, options: CameraSettings, pace: Pace) -> Order:
+    """What the capture process is told of a camera."""
+    return Order(
+        url=url,
+        transport=options.transport,
+        loop=options.loop,
+        open_timeout_s=options.open_timeout_s,
+        read_timeout_s=options.read_timeout_s,
+        gate_share=options.gate_share,
+        gate_look_s=options.gate_look_s,
+        pace=pace,
+    )

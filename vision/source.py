@@ -108,10 +108,14 @@ class Source:
         self._sampler = sampler
         self._counts = counts
         self.is_file = False
+        began = time.monotonic()
         try:
             self._container = self._open()
         except av.error.FFmpegError as error:
-            raise _as_source_error(error, opened=False) from error
+            # An interrupted call may come back as anything, so the clock tells what it was.
+            if time.monotonic() - began >= order.open_timeout_s:
+                raise SourceError("unreachable", "time_out", "no answer within the time-out") from error
+            raise _opening_failed(error) from error
         streams = self._container.streams.video
         if not streams:
             self._container.close()
@@ -142,7 +146,7 @@ class Source:
     def samples(self) -> Iterator[Sample]:
         """Pictures at the sampler's pace. A file is played at its own speed and ends the iterator."""
         started, first_pts = time.monotonic(), None
-        heard = time.monotonic()
+        heard = shown = time.monotonic()
         context, keys_only = self._stream.codec_context, False
         try:
             for packet in self._container.demux(self._stream):
@@ -151,7 +155,7 @@ class Source:
                 if self.is_file and packet.dts is not None:
                     first_pts = packet.dts if first_pts is None else first_pts
                     _wait_until(started + float((packet.dts - first_pts) * packet.time_base))
-                now = time.monotonic()
+                heard = now = time.monotonic()
                 self._counts.frames_in += 1
                 self._sampler.saw(_stream_time(packet, now), is_key=packet.is_keyframe)
                 if packet.is_keyframe and keys_only != self._sampler.keys_suffice:
@@ -159,15 +163,18 @@ class Source:
                     keys_only = not keys_only
                     context.skip_frame = "NONKEY" if keys_only else "DEFAULT"
                 for frame in self._decode(packet):
-                    heard = now
+                    shown = now
                     if self._sampler.takes(now):
                         yield _sample(frame, packet, now)
-                if now - heard > self._order.read_timeout_s + self._sampler.key_interval_s * keys_only:
+                if now - shown > self._order.read_timeout_s + self._sampler.key_interval_s * keys_only:
                     raise SourceError("broken", "not_decodable", "data arrives, but no picture can be decoded from it")
         except av.error.EOFError:
             return
         except av.error.FFmpegError as error:
-            raise _as_source_error(error, opened=True) from error
+            if time.monotonic() - heard >= self._order.read_timeout_s:
+                raise SourceError("stalled", "no_data", "connected, but no data arrives") from error
+            text = error.strerror or str(error)
+            raise SourceError("stalled", "connection_lost", f"the connection was lost: {text}") from error
 
     def _decode(self, packet: av.Packet[Any]) -> list[av.VideoFrame]:
         try:
@@ -199,7 +206,7 @@ def _wait_until(moment: float) -> None:
     time.sleep(max(0.0, moment - time.monotonic()))
 
 
-def _as_source_error(error: av.error.FFmpegError, *, opened: bool) -> SourceError:
+def _opening_failed(error: av.error.FFmpegError) -> SourceError:
     """State and reason of what ffmpeg reports."""
     kinds: list[tuple[type[Exception], State, str]] = [
         (av.error.HTTPUnauthorizedError, "unreachable", "wrong_password"),
@@ -211,13 +218,7 @@ def _as_source_error(error: av.error.FFmpegError, *, opened: bool) -> SourceErro
         (av.error.ProtocolNotFoundError, "broken", "unknown_protocol"),
     ]
     text = error.strerror or str(error)
-    if opened:
-        if isinstance(error, av.error.ExitError | av.error.TimeoutError):
-            return SourceError("stalled", "no_data", "connected, but no data arrives")
-        return SourceError("stalled", "connection_lost", f"the connection was lost: {text}")
     for kind, state, reason in kinds:
         if isinstance(error, kind):
             return SourceError(state, reason, text)
-    if isinstance(error, av.error.ExitError | av.error.TimeoutError):
-        return SourceError("unreachable", "time_out", "no answer within the time-out")
     return SourceError("unreachable", "cannot_connect", text)

@@ -8,8 +8,13 @@ from smartsite.demo.rtsp import Clip, RtspServer, Stream
 
 
 async def run_camera_server(host: str, port: int, clips: dict[str, Clip], stop: asyncio.Event) -> None:
-    """Serve `clips` by path (`rtsp://host:port/path`) until `stop`."""
-    server = RtspServer({path: Stream(clip) for path, clip in clips.items()})
+    """Serve `clips` by path (`rtsp://host:port/path`) until `stop`, each begun a little further on than the one before,
+    so that the cameras do not all see the same at once."""
+    streams = {
+        path: Stream(clip.turned(number * clip.duration_s / len(clips)))
+        for number, (path, clip) in enumerate(clips.items())
+    }
+    server = RtspServer(streams)
     await server.start(host, port)
     try:
         await stop.wait()

@@ -37,6 +37,11 @@ class Clip:
         """From pictures in Annex B form, as encoders give them."""
         return cls(fps, tuple(tuple(_units(picture)) for picture in pictures))
 
+    @property
+    def duration_s(self) -> float:
+        """Seconds of one showing."""
+        return len(self.pictures) / self.fps
+
     def turned(self, seconds: float) -> Clip:
         """The same round begun elsewhere: at the first key frame at or behind `seconds`."""
         start = round(seconds * self.fps) % len(self.pictures)

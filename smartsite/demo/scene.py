@@ -259,7 +259,12 @@ def encode(pictures: list[Image], *, fps: int, key_interval_s: float = 1.0) -> C
     encoder.width, encoder.height, encoder.pix_fmt = width, height, "yuv420p"
     encoder.framerate = fps  # type: ignore[assignment]
     encoder.gop_size = max(1, round(fps * key_interval_s))
-    encoder.options = {"preset": "veryfast", "tune": "zerolatency", "crf": "26", "x264-params": "repeat-headers=1:scenecut=0"}
+    encoder.options = {
+        "preset": "veryfast",
+        "tune": "zerolatency",
+        "crf": "26",
+        "x264-params": "repeat-headers=1:scenecut=0",
+    }
     packets = []
     for picture in pictures:
         packets += encoder.encode(av.VideoFrame.from_ndarray(picture, format="bgr24"))
