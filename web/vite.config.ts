@@ -3,7 +3,7 @@ import vue from '@vitejs/plugin-vue'
 import { defineConfig } from 'vitest/config'
 
 // The development server hands the API and both WebSockets on to a running `smartsite up`.
-const api = process.env.SMARTSITE_API ?? 'http://127.0.0.1:8080'
+const api = process.env.SMARTSITE_API ?? 'http://127.0.0.1:8000'
 
 export default defineConfig({
   plugins: [vue()],

@@ -22,8 +22,7 @@ export function createAppRouter(): Router {
       try {
         await session.restore()
       } catch {
-        // The server cannot be asked: the log-in says so itself when it is tried.
-        session.forget()
+        // The server cannot be asked now: the log-in says so itself when it is tried, the next move asks again.
       }
     }
     if (!session.loggedIn && !to.meta.open) {

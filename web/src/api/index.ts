@@ -4,6 +4,7 @@ import type {
   Alert,
   AlertDetail,
   Camera,
+  Device,
   Kind,
   Page,
   QuarantineRow,
@@ -23,7 +24,8 @@ export const api = {
   sites: () => get<{ items: Site[] }>('/sites'),
   site: (id: number) => get<SiteDetail>(`/sites/${id}`),
   kinds: () => get<{ items: Kind[] }>('/kinds'),
-  cameras: (siteId?: number) => get<{ items: Camera[] }>('/cameras', { site_id: siteId }),
+  devices: () => get<{ items: Device[] }>('/devices'),
+  cameras: () => get<{ items: Camera[] }>('/cameras'),
 
   series: (
     device: number,

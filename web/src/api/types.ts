@@ -10,6 +10,9 @@ export interface Named {
   name_en: string
 }
 
+/** What a role may do beyond reading. */
+export type Right = 'acknowledge' | 'review' | 'system'
+
 export interface Person extends Named {
   id: number
   code: string
@@ -17,6 +20,7 @@ export interface Person extends Named {
   language: Language
   all_sites: boolean
   sites: number[]
+  rights: Right[]
 }
 
 export interface Session {
@@ -48,7 +52,7 @@ export interface Site extends Named {
   time_zone: string
   stage: string
   state: SiteState
-  reason: Reason | null
+  reason: Reason
   devices: Availability
   cameras: Availability
   open_alerts: Record<Severity, number>
@@ -83,9 +87,10 @@ export interface Kind extends Named {
   channels: Channel[]
 }
 
+/** A value and its HJ 212 quality letter: N is normal. */
 export interface Reading {
   value: number | null
-  quality?: string
+  quality: string
 }
 
 export interface Limit {
@@ -126,6 +131,7 @@ export interface Alert {
   severity: Severity
   site_id: number
   site_name: string
+  site_name_en: string
   subject: { type: 'device' | 'camera'; id: number; code: string } & Named
   metric: string
   unit: string
@@ -150,15 +156,16 @@ export interface Alert {
 }
 
 export interface AlertEvent {
-  id?: number
+  id: number
   at: number
   kind: string
   actor: string
+  actor_name: string | null
   detail: Record<string, unknown>
 }
 
 export interface Delivery {
-  id?: number
+  id: number
   target: string
   phase: string
   state: string
@@ -170,8 +177,9 @@ export interface Delivery {
 }
 
 export interface Notification {
-  id?: number
-  person: string | ({ code?: string } & Partial<Named>)
+  id: number
+  person: string
+  person_name: string
   channel: string
   phase: string
   state: string
@@ -226,26 +234,22 @@ export interface QuarantineRow {
   arrived_at: number
   source: string
   device_id: number | null
-  client?: string
-  topic?: string
+  client: string
+  topic: string
   reason: string
   detail: string
-  payload_bytes?: number
+  payload: string
+  payload_bytes: number
 }
 
-/** One message of the live WebSocket: only what changed since the message before. */
-export interface LiveBatch {
-  type: 'batch'
-  readings?: { device_id: number; site_id: number; time: number; values: Record<string, number | Reading | null> }[]
+/** One message of the live WebSocket: `hello` with the present state, then only what changed since the one before. */
+export interface LiveMessage {
+  type: 'hello' | 'batch'
+  /** The server's clock. */
+  time: number
+  readings?: { device_id: number; site_id: number; time: number; values: Record<string, Reading> }[]
   alerts?: Alert[]
   sites?: (Partial<Site> & { id: number })[]
   devices?: (Partial<Device> & { id: number })[]
   cameras?: (Partial<Camera> & { id: number })[]
 }
-
-export interface LiveHello {
-  type: 'hello'
-  time?: number
-}
-
-export type LiveMessage = LiveBatch | LiveHello

@@ -34,7 +34,7 @@ export function chartOption(input: ChartInput): EChartsCoreOption {
   const range = valueRange(input.points, input.limits.map((limit) => limit.value))
   return {
     animation: false,
-    grid: { left: size * 4.2, right: size * 1.6, top: size * 2.2, bottom: size * 2.4 },
+    grid: { left: size * 4.2, right: size * 1.6, top: size * 1.6, bottom: size * 2.4 },
     tooltip: {
       trigger: 'axis',
       backgroundColor: colour('--panel-raised'),
@@ -54,8 +54,6 @@ export function chartOption(input: ChartInput): EChartsCoreOption {
       type: 'value',
       min: range?.[0] ?? 0,
       max: range?.[1] ?? 1,
-      name: input.unit,
-      nameTextStyle: { color: faint, fontSize: size, align: 'right' },
       axisLabel: { color: faint, fontSize: size, showMinLabel: false, showMaxLabel: false, formatter: input.number },
       splitLine: { lineStyle: { color: colour('--line') } },
     },

@@ -2,20 +2,16 @@ import { createI18n } from 'vue-i18n'
 import type { Language } from '@/api/types'
 import en from '@/i18n/en'
 import zh from '@/i18n/zh'
+import { keep as keepInBrowser, recall } from '@/storage'
 
-const KEY = 'smartsite.language'
+const NAME = 'language'
 
-const isLanguage = (value: string | null): value is Language => value === 'zh' || value === 'en'
+const isLanguage = (value: string | null | undefined): value is Language => value === 'zh' || value === 'en'
 
-/** The choice kept in this browser, or nothing: a storage that is shut off is no reason to fail. */
+/** The language chosen in this browser before, if any. */
 function kept(): Language | null {
-  try {
-    const value = localStorage.getItem(KEY)
-    return isLanguage(value) ? value : null
-  } catch (error) {
-    if (error instanceof DOMException) return null
-    throw error
-  }
+  const value = recall(NAME)
+  return isLanguage(value) ? value : null
 }
 
 export const i18n = createI18n({
@@ -35,10 +31,5 @@ export function currentLanguage(): Language {
 export function setLanguage(language: Language, keep: boolean): void {
   i18n.global.locale.value = language
   document.documentElement.lang = language === 'zh' ? 'zh-CN' : 'en'
-  if (!keep) return
-  try {
-    localStorage.setItem(KEY, language)
-  } catch (error) {
-    if (!(error instanceof DOMException)) throw error
-  }
+  if (keep) keepInBrowser(NAME, language)
 }

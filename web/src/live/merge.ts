@@ -1,6 +1,6 @@
 // Pure merging of live messages into what the page holds. Entries are replaced, never changed in place, so that only
 // the components that show a changed entry are drawn again.
-import type { Alert, Camera, Device, LiveBatch, Reading, Site } from '@/api/types'
+import type { Alert, Camera, Device, LiveMessage, Site } from '@/api/types'
 
 export interface World {
   sites: Map<number, Site>
@@ -10,11 +10,8 @@ export interface World {
   alerts: Map<number, Alert>
 }
 
-const asReading = (value: number | Reading | null): Reading =>
-  typeof value === 'object' && value !== null ? value : { value }
-
-/** Takes over one batch; what belongs to entries that this page has not loaded is left out. */
-export function mergeBatch(world: World, batch: LiveBatch): void {
+/** Takes over one message; what belongs to entries that this page has not loaded is left out. */
+export function merge(world: World, batch: LiveMessage): void {
   for (const change of batch.sites ?? []) patch(world.sites, change)
   for (const change of batch.devices ?? []) patch(world.devices, change)
   for (const change of batch.cameras ?? []) patch(world.cameras, change)
@@ -23,8 +20,7 @@ export function mergeBatch(world: World, batch: LiveBatch): void {
     const device = world.devices.get(device_id)
     // A late reading (back-fill) is history: it must not take the place of a newer value on the screen.
     if (!device || (device.last_time !== null && time < device.last_time)) continue
-    const fresh = Object.fromEntries(Object.entries(values).map(([channel, value]) => [channel, asReading(value)]))
-    world.devices.set(device_id, { ...device, last_time: time, values: { ...device.values, ...fresh } })
+    world.devices.set(device_id, { ...device, last_time: time, values: { ...device.values, ...values } })
   }
 }
 
@@ -42,13 +38,8 @@ export function replaceAll<T extends { id: number }>(entries: Map<number, T>, it
 
 export const isOpen = (alert: Alert): boolean => alert.cleared_at === null
 
-const WEIGHT = { critical: 3, major: 2, warning: 1, info: 0 } as const
-
 /** Newest first. */
 export const byNewest = (a: Alert, b: Alert): number => b.raised_at - a.raised_at || b.id - a.id
-
-/** Gravest first, then newest: the order of a queue of work. */
-export const byWeight = (a: Alert, b: Alert): number => WEIGHT[b.severity] - WEIGHT[a.severity] || byNewest(a, b)
 
 const STATE_WEIGHT = { red: 3, yellow: 2, grey: 1, green: 0 } as const
 

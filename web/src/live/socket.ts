@@ -9,9 +9,11 @@ export interface SocketOptions {
   /** `first` tells a first connection from a return, after which what was missed must be read again. */
   onOpen?: (first: boolean) => void
   onState?: (state: Connection) => void
+  /** Every end of a connection, with its close code. */
+  onClose?: (code: number) => void
   /** Close codes after which trying again is useless, as when the session is over. */
   isFinal?: (code: number) => boolean
-  onFinal?: (code: number, reason: string) => void
+  onFinal?: (code: number) => void
 }
 
 const FIRST_DELAY = 500
@@ -66,9 +68,10 @@ export class ReturningSocket {
     socket.onclose = (event) => {
       if (socket !== this.socket || this.stopped) return
       this.socket = null
+      this.options.onClose?.(event.code)
       if (this.options.isFinal?.(event.code)) {
         this.options.onState?.('closed')
-        this.options.onFinal?.(event.code, event.reason)
+        this.options.onFinal?.(event.code)
         return
       }
       this.options.onState?.('waiting')

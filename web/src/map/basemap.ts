@@ -1,5 +1,6 @@
 // The page's own base map: country, neighbours, provinces and, when zoomed in, districts. No tile host is asked.
 import L from 'leaflet'
+import { addGraticule } from '@/map/graticule'
 
 interface Shape {
   name: string
@@ -18,6 +19,8 @@ const DISTRICT_ZOOM = 7
 /** From this zoom on districts carry their names, and provinces no longer do. */
 const DISTRICT_NAMES = 9
 const PROVINCE_NAMES = 4
+/** Neighbouring districts differ a little, so that they read as areas. */
+const GROUND = ['#15242f', '#182a38', '#132029']
 
 async function read<T>(file: string): Promise<T> {
   const response = await fetch(`/map/${file}`)
@@ -52,20 +55,23 @@ export async function addBaseMap(map: L.Map): Promise<void> {
   for (const shape of land.neighbours) {
     L.polygon(turned(shape), { ...style, stroke: false, fillColor: '#0e161f', fillOpacity: 1 }).addTo(map)
   }
-  L.polygon(turned(land.country), { ...style, color: '#3f627f', weight: 1.2, fillColor: '#16232f', fillOpacity: 1 }).addTo(map)
+  L.polygon(turned(land.country), { ...style, color: '#4a7394', weight: 1.4, fillColor: '#13202c', fillOpacity: 1 }).addTo(map)
   for (const shape of provinces) {
-    L.polygon(turned(shape), { ...style, color: '#34526b', weight: 1, fillColor: '#16232f', fillOpacity: 1 }).addTo(map)
+    L.polygon(turned(shape), { ...style, color: '#3d617e', weight: 1.2, fillColor: '#14222e', fillOpacity: 1 }).addTo(map)
   }
 
-  const provinceNames = L.layerGroup(provinces.map((shape) => label(shape, 'place province')).filter(drop))
+  addGraticule(map)
+
+  const provinceNames = L.layerGroup(provinces.map((shape) => label(shape, 'map-place province')).filter(drop))
   const districtLines = L.layerGroup()
   const districtNames = L.layerGroup()
   const asked = new Set<string>()
 
   async function addDistricts(file: string): Promise<void> {
-    for (const shape of await read<Shape[]>(`districts/${file}`)) {
-      L.polygon(turned(shape), { ...style, color: '#2b4257', weight: 0.8, fill: false }).addTo(districtLines)
-      label(shape, 'place district')?.addTo(districtNames)
+    for (const [index, shape] of (await read<Shape[]>(`districts/${file}`)).entries()) {
+      const fillColor = GROUND[index % GROUND.length]
+      L.polygon(turned(shape), { ...style, color: '#375873', weight: 1, fillColor, fillOpacity: 1 }).addTo(districtLines)
+      label(shape, 'map-place district')?.addTo(districtNames)
     }
   }
 

@@ -9,6 +9,9 @@ const SHAPE: Record<SiteState, string> = {
   grey: '<rect class="hollow" x="7.5" y="7.5" width="17" height="17" rx="2.5"/><path class="line" d="M12 16h8"/>',
 }
 
+/** Until it is dressed: Leaflet's own icon would be fetched for nothing. */
+const BARE = L.divIcon({ className: 'site-icon' })
+
 export interface MarkerWords {
   name: string
   state: string
@@ -67,7 +70,7 @@ export class SiteMarkers {
   }
 
   private add(site: Site): L.Marker {
-    const marker = L.marker([site.latitude ?? 0, site.longitude ?? 0], { keyboard: true, riseOnHover: true })
+    const marker = L.marker([site.latitude ?? 0, site.longitude ?? 0], { icon: BARE, keyboard: true, riseOnHover: true })
     marker.on('click', () => this.open(site.id))
     // Leaflet makes the element a button for the keyboard but answers only to clicks.
     marker.on('keypress', (event) => {

@@ -4,14 +4,16 @@ import { computed, ref, shallowReactive } from 'vue'
 import { api } from '@/api'
 import { socketAddress } from '@/api/client'
 import type { Alert, Camera, Device, LiveMessage, Site, SiteDetail } from '@/api/types'
-import { byNewest, byState, isOpen, mergeBatch, replaceAll } from '@/live/merge'
+import { sum, totalsOf } from '@/live/counts'
+import { byNewest, byState, isOpen, merge, replaceAll } from '@/live/merge'
 import { ReturningSocket, type Connection } from '@/live/socket'
 import { useClock } from '@/stores/clock'
 
-/** How many alerts the ticker reads at first; older ones are on the alerts page. */
-const TICKER = 50
-/** The server closes with this code where the session is over. */
-const POLICY_VIOLATION = 1008
+/** How many alerts are read at first; more are on the alerts page, and the sites carry the exact counts. */
+const OPEN = 200
+const RECENT = 30
+/** The server closes with this code (policy violation) where the session is over. */
+const SESSION_OVER = 1008
 
 export const useLive = defineStore('live', () => {
   const sites = shallowReactive(new Map<number, Site>())
@@ -29,18 +31,25 @@ export const useLive = defineStore('live', () => {
   const siteList = computed(() => [...sites.values()].sort(byState))
   const newestAlerts = computed(() => [...alerts.values()].sort(byNewest))
   const openAlerts = computed(() => newestAlerts.value.filter(isOpen))
+  const openCount = computed(() => sum(totalsOf(sites.values()).alerts))
 
   async function load(): Promise<void> {
-    const [everySite, everyCamera, recent] = await Promise.all([
+    const [everySite, everyCamera, open, recent] = await Promise.all([
       api.sites(),
       api.cameras(),
-      api.alerts({ state: 'open', limit: TICKER }),
+      api.alerts({ state: 'open', limit: OPEN }),
+      api.alerts({ state: 'all', limit: RECENT }),
     ])
     replaceAll(sites, everySite.items)
     replaceAll(cameras, everyCamera.items)
-    replaceAll(alerts, recent.items)
+    replaceAll(alerts, [...open.items, ...recent.items])
     loaded.value = true
     failure.value = null
+  }
+
+  /** Reads the devices of all sites, for views that compare them. */
+  async function loadDevices(): Promise<void> {
+    replaceAll(devices, (await api.devices()).items)
   }
 
   /** Reads one site with its devices; live readings flow into them from then on. */
@@ -53,14 +62,14 @@ export const useLive = defineStore('live', () => {
   function receive(data: string | ArrayBuffer): void {
     if (typeof data !== 'string') return
     const message = JSON.parse(data) as LiveMessage
-    if (message.type === 'batch') mergeBatch({ sites, devices, cameras, alerts }, message)
-    else if (message.type === 'hello' && message.time) useClock().fromHello(message.time)
+    if (message.type === 'hello') useClock().fromHello(message.time)
+    merge({ sites, devices, cameras, alerts }, message)
   }
 
-  async function resync(): Promise<void> {
+  async function resync(first = false): Promise<void> {
     try {
       await load()
-      resyncs.value += 1
+      if (!first) resyncs.value += 1
     } catch (error) {
       failure.value = error
     }
@@ -73,9 +82,9 @@ export const useLive = defineStore('live', () => {
     socket = new ReturningSocket({
       address: () => socketAddress('/live'),
       onMessage: receive,
-      onOpen: () => void resync(),
+      onOpen: (first) => void resync(first),
       onState: (state) => (connection.value = state),
-      isFinal: (code) => code === POLICY_VIOLATION,
+      isFinal: (code) => code === SESSION_OVER,
       onFinal: onSessionOver,
     })
     socket.start()
@@ -89,7 +98,7 @@ export const useLive = defineStore('live', () => {
   }
 
   return {
-    sites, devices, cameras, alerts, siteList, newestAlerts, openAlerts,
-    connection, resyncs, loaded, failure, loadSite, resync, start, stop,
+    sites, devices, cameras, alerts, siteList, newestAlerts, openAlerts, openCount,
+    connection, resyncs, loaded, failure, loadDevices, loadSite, resync, start, stop,
   }
 })

@@ -3,7 +3,11 @@ import { defineStore } from 'pinia'
 import { computed, ref } from 'vue'
 import { api } from '@/api'
 import { ApiError, setCsrf } from '@/api/client'
-import type { Person, Session } from '@/api/types'
+import type { Person, Right, Session } from '@/api/types'
+import { drop, keep, recall } from '@/storage'
+
+/** Kept while logged in: whether asking the server for the session is worth it, which is all a script can know of it. */
+const MARK = 'session'
 
 export const useSession = defineStore('session', () => {
   const person = ref<Person | null>(null)
@@ -13,14 +17,18 @@ export const useSession = defineStore('session', () => {
   function take(session: Session): void {
     person.value = session.person
     setCsrf(session.csrf)
+    keep(MARK, '1')
   }
 
   /** Asks the server; a 401 is an answer, everything else is the caller's to show. */
   async function restore(): Promise<void> {
-    try {
-      take(await api.session())
-    } catch (error) {
-      if (!(error instanceof ApiError && error.status === 401)) throw error
+    if (recall(MARK) !== null) {
+      try {
+        take(await api.session())
+      } catch (error) {
+        if (!(error instanceof ApiError && error.status === 401)) throw error
+        forget()
+      }
     }
     asked.value = true
   }
@@ -38,7 +46,10 @@ export const useSession = defineStore('session', () => {
   function forget(): void {
     person.value = null
     setCsrf('')
+    drop(MARK)
   }
 
-  return { person, asked, loggedIn: computed(() => person.value !== null), restore, logIn, logOut, forget }
+  const may = (right: Right): boolean => person.value?.rights.includes(right) ?? false
+
+  return { person, asked, may, loggedIn: computed(() => person.value !== null), restore, logIn, logOut, forget }
 })

@@ -1,0 +1,23 @@
+import { expect, it } from 'vitest'
+import { formatTime, splitDuration } from '@/format/time'
+
+const AT = Date.UTC(2026, 7, 1, 16, 5, 9)
+
+it("shows a moment in the site's zone, whatever the browser's is", () => {
+  expect(formatTime(AT, 'time', 'Asia/Shanghai', 'zh')).toBe('00:05:09')
+  expect(formatTime(AT, 'time', 'Asia/Urumqi', 'zh')).toBe('22:05:09')
+  expect(formatTime(AT, 'full', 'Asia/Shanghai', 'en')).toContain('02/08/2026')
+})
+
+it('shows a dash for no moment and a zone it does not know as Beijing time', () => {
+  expect(formatTime(null, 'time', 'Asia/Shanghai', 'zh')).toBe('–')
+  expect(formatTime(AT, 'minute', 'Mars/Olympus', 'zh')).toBe('00:05')
+})
+
+it('splits a duration into its two largest units', () => {
+  expect(splitDuration(-5)).toEqual({ unit: 'second', count: 0, rest: 0 })
+  expect(splitDuration(59_999)).toEqual({ unit: 'second', count: 59, rest: 0 })
+  expect(splitDuration(125_000)).toEqual({ unit: 'minute', count: 2, rest: 5 })
+  expect(splitDuration(7_380_000)).toEqual({ unit: 'hour', count: 2, rest: 3 })
+  expect(splitDuration(90_000_000)).toEqual({ unit: 'day', count: 1, rest: 1 })
+})
