@@ -76,7 +76,10 @@ def create_app(
 ) -> FastAPI:
     """The regulator over a store; `clients` maps the ids of registered senders to the bytes of their secrets."""
     regulator = Regulator(store=store, clients=clients, clock=clock, random=random, skew_s=skew_s)
-    app = FastAPI(title="Smartsite reference regulator", version="1", description=_DESCRIPTION, docs_url="/docs")
+    # FastAPI's own documentation pages load their scripts from the internet; /openapi.json needs nothing.
+    app = FastAPI(
+        title="Smartsite reference regulator", version="1", description=_DESCRIPTION, docs_url=None, redoc_url=None
+    )
     app.state.regulator = regulator
     _add_error_shapes(app)
 

@@ -46,12 +46,13 @@ async def get_received(
 
 @router.get("/sandbox/overview", summary="The newest acceptances, refusals and messages, for the page")
 async def get_overview(request: Request) -> dict[str, Any]:
-    """`{newest, refusals, totals, now_ms}`."""
+    """`{newest, refusals, messages, totals, now_ms}`."""
     regulator = request.app.state.regulator
     now_ms = regulator.now_ms()
     return {
         "newest": regulator.store.newest(limit=50, now_ms=now_ms),
         "refusals": regulator.store.refusals(),
+        "messages": regulator.store.newest_messages(),
         "totals": regulator.store.totals(),
         "now_ms": now_ms,
     }

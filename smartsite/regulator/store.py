@@ -191,6 +191,10 @@ class Store:
         rows = self._db.execute("SELECT * FROM message WHERE id > ? ORDER BY id LIMIT ?", (after, limit))
         return [dict(row) for row in rows]
 
+    def newest_messages(self) -> list[dict[str, Any]]:
+        """The newest messages, newest first."""
+        return [dict(row) for row in self._db.execute("SELECT * FROM message ORDER BY id DESC LIMIT 30")]
+
     @property
     def behaviour(self) -> Behaviour:
         """How the sandbox is told to behave."""

@@ -6,6 +6,7 @@ import asyncio
 import base64
 import hashlib
 import json
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -13,6 +14,8 @@ import httpx
 import jsonschema
 import pytest
 
+from smartsite.regulator.app import create_app
+from smartsite.regulator.schema import Behaviour, Violation
 from tests.support.clock import FakeClock
 from tests.support.regulator import Sandbox, report, sandbox, signed, violation
 
@@ -240,3 +243,19 @@ async def test_page_is_served_in_both_languages(client: httpx.AsyncClient) -> No
     page = (await client.get("/")).text
     assert "监管平台沙箱" in page
     assert "Sandbox regulator" in page
+
+
+async def test_the_api_page_names_every_path_field_switch_and_error(client: httpx.AsyncClient) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "regulator-api.md").read_text(encoding="utf-8")
+    package = Path(create_app.__code__.co_filename).parent
+    codes = set(
+        re.findall(r'code="([a-z_]+)"|SignatureError\(\s*"([a-z_]+)"', "".join(map(_text, package.glob("*.py"))))
+    )
+    paths = (await client.get("/openapi.json")).json()["paths"]
+    names = {*paths, *Behaviour.model_fields, *Violation.model_fields, *(code or other for code, other in codes)}
+    assert {"clock_skew", "key_reused", "drop_reply"} <= names
+    assert [name for name in sorted(names) if name not in page] == []
+
+
+def _text(path: Path) -> str:
+    return path.read_text(encoding="utf-8")
