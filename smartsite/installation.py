@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from types import TracebackType
 
 from prometheus_client.multiprocess import mark_process_dead
@@ -22,10 +23,12 @@ class Installation:
     """An asynchronous context manager: inside, the database answers and is migrated; on leaving, all parts are stopped.
 
     ``settings`` are those in force inside: with the address of the embedded database where none is configured.
+    ``environment`` is what the rooms find in theirs, beside what we found in ours.
     """
 
-    def __init__(self, settings: Settings, *, clock: Clock) -> None:
+    def __init__(self, settings: Settings, *, clock: Clock, environment: Mapping[str, str] | None = None) -> None:
         self.settings = settings
+        self._environment = environment or {}
         self._clock = clock
         self.directory = DataDirectory(settings.data_dir)
         self.supervisor = Supervisor(clock=clock, board=self.directory.run / "parts.json", buried=self._forget_figures)
@@ -57,9 +60,10 @@ class Installation:
         self.directory.__exit__(kind, error, trace)
 
     def environment(self) -> dict[str, str]:
-        """What a process of this installation finds in its environment, beside what we found in ours."""
+        """What a process of this installation finds in its environment."""
         assert self.settings.database.url is not None
         return {
+            **self._environment,
             "SMARTSITE_DATA_DIR": str(self.directory.root),
             "SMARTSITE_DATABASE__URL": self.settings.database.url.get_secret_value(),
             "PROMETHEUS_MULTIPROC_DIR": str(self.directory.metrics),

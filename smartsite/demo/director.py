@@ -51,7 +51,7 @@ async def perform(scene: Stage, plan: Plan, *, stop: asyncio.Event, clock: Clock
     passwords = {person["login"]: person["password"] for person in registry["people"] if "login" in person}
 
     say("starting the database")
-    async with Installation(scene.settings, clock=clock) as installation:
+    async with Installation(scene.settings, clock=clock, environment=scene.environment) as installation:
         settings = installation.settings
         await _provision(settings, scene.registry)
         if scene.with_broker:

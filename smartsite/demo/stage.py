@@ -61,13 +61,16 @@ def prepare(data_dir: Path, *, with_broker: bool, http_port: int | None, log_lev
         ),
         encoding="utf-8",
     )
+    # The account is of one run: a simulator that is restarted within it appends.
+    journal = folder / "journal.jsonl"
+    journal.unlink(missing_ok=True)
     return Stage(
         data_dir=data_dir,
         ports=ports,
         with_broker=with_broker,
         configuration=settings_file,
         registry=registry,
-        journal=folder / "journal",
+        journal=journal,
         settings=load_settings(settings_file),
         environment={"SMARTSITE_CONFIG": str(settings_file), SECRET_VARIABLE: regulator_secret},
     )
@@ -85,7 +88,7 @@ def cameras(stage: Stage) -> ProcessSpec:
 
 
 def simulator(stage: Stage) -> ProcessSpec:
-    """The simulated devices; their journal is begun anew."""
+    """The simulated devices."""
     port = str(stage.ports.mqtt)
     return _command(
         stage, "simulator", "simulate", str(stage.registry), "--port", port, "--journal", str(stage.journal)
