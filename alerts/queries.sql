@@ -84,6 +84,14 @@ WITH newest AS (
 )
 SELECT version FROM added UNION ALL SELECT version FROM newest WHERE sha256 = %(sha256)s
 
+-- rules_in_force_put --
+WITH gone AS (DELETE FROM rule_in_force WHERE rule <> ALL (%(rules)s::text[]))
+INSERT INTO rule_in_force (rule, version) SELECT * FROM unnest(%(rules)s::text[], %(versions)s::integer[])
+ON CONFLICT (rule) DO UPDATE SET version = excluded.version
+
+-- rules_in_force --
+SELECT v.definition FROM rule_in_force f JOIN rule_version v USING (rule, version) ORDER BY f.rule
+
 -- evidence_media_types --
 SELECT sha256, media_type FROM evidence WHERE sha256 = ANY (%(digests)s)
 

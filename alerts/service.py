@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Collection
 from typing import Any
 
 from alerts import delivery, notify
 from alerts.evaluation import Evaluation
+from alerts.rules.versions import in_force
 from alerts.rules.watch import RuleWatch
-from core.clock import SystemClock
+from core.clock import Clock, SystemClock
+from core.database import Reconnecting
 from core.settings import Settings
 from core.workers import Heartbeat
 from sensors.profiles import load_profiles
@@ -24,11 +27,11 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
     """Judge, deliver and notify until `stop`.
 
     Raises:
-        ConfigurationError: a rule file, a target or a channel is not usable.
+        ConfigurationError: the rule files (with no rules in force before), a target or a channel is not usable.
     """
     clock = SystemClock()
     targets = {target.name for target in settings.alerts.targets}
-    rules = RuleWatch(settings.alerts.rules, load_profiles(), targets)
+    rules = await _rules(settings, targets, clock)
     watch = RegistryWatch(settings.database, application=NAME, clock=clock)
     await watch.open()
     evaluation = Evaluation(settings, watch=watch, rules=rules, clock=clock)
@@ -55,3 +58,14 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
         engine.cancel()
         ending.set()
         await asyncio.gather(engine, *beside, return_exceptions=True)
+
+
+async def _rules(settings: Settings, targets: Collection[str], clock: Clock) -> RuleWatch:
+    """The rules of the files, or those that were in force last where the files are not usable."""
+    keeper = Reconnecting(settings.database, application=NAME, clock=clock)
+    try:
+        async with keeper.connection() as connection:
+            stored = await in_force(connection)
+    finally:
+        await keeper.close()
+    return RuleWatch(settings.alerts.rules, load_profiles(), targets, stored=stored)

@@ -58,6 +58,13 @@ CREATE TABLE rule_version (
     PRIMARY KEY (rule, version)
 );
 
+-- The rules that are in force now: what a process goes on with whose rule files have become unusable.
+CREATE TABLE rule_in_force (
+    rule text PRIMARY KEY,
+    version integer NOT NULL,
+    FOREIGN KEY (rule, version) REFERENCES rule_version
+);
+
 -- An alert with what its rule said when it was raised.
 CREATE VIEW alert_with_rule AS
 SELECT a.id, a.rule, a.rule_version, a.rule_kind,

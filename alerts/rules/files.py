@@ -25,11 +25,10 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 
-from alerts.rules.model import AnyRule, Rule
+from alerts.rules.model import RULE, AnyRule
 
-_RULE: TypeAdapter[AnyRule] = TypeAdapter(Rule)
 _HEADER = re.compile(r"^\s*\[\[\s*rules\s*\]\]")
 _TABLE = re.compile(r"^\s*\[")
 _TOML_LINE = re.compile(r"at line (\d+)")
@@ -120,7 +119,7 @@ def _read_rule(
 ) -> None:
     name = str(table.get("id", ""))
     try:
-        rules.append((_RULE.validate_python(table), block))
+        rules.append((RULE.validate_python(table), block))
     except ValidationError as error:
         for fault in error.errors(include_url=False):
             # The first part of a location is the kind that chose the class; without it none could be chosen.

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, model_validator
 
 from alerts.model import Severity
 
@@ -196,6 +196,20 @@ class VisionRule(_Common):
 LimitRule = ThresholdRule | WindowRule
 Rule = Annotated[ThresholdRule | WindowRule | OfflineRule | VisionRule, Field(discriminator="kind")]
 AnyRule = ThresholdRule | WindowRule | OfflineRule | VisionRule
+
+
+RULE: TypeAdapter[AnyRule] = TypeAdapter(Rule)
+"""Makes a rule of the values of its table."""
+
+
+def from_definition(definition: dict[str, Any]) -> AnyRule:
+    """The rule, switched on, that has this `definition()`."""
+    return RULE.validate_python(
+        {
+            name.removesuffix("_s"): timedelta(seconds=value) if name.endswith("_s") and value is not None else value
+            for name, value in definition.items()
+        }
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Rules in force: every version of every rule that ever was, so that an alert can say by what it was judged."""
+"""Rules in force, and every version of every rule that ever was, so that an alert can say by what it was judged."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import psycopg
 from psycopg.types.json import Jsonb
 
-from alerts.rules.model import AnyRule
+from alerts.rules.model import AnyRule, RuleSet, from_definition
 from core.clock import Clock
 from core.sql import queries
 
@@ -18,9 +18,10 @@ _SQL = queries("alerts")
 async def put_in_force(
     connection: psycopg.AsyncConnection[Any], rules: Iterable[AnyRule], *, clock: Clock
 ) -> dict[str, int]:
-    """Record rules whose definition differs from their newest version; return the version of each rule by id.
+    """Put exactly these rules in force; return the version of each by id.
 
-    Runs in the caller's transaction. Only one engine runs at a time, so two callers never number the same version.
+    A rule whose definition differs from its newest version gets the next number. Runs in the caller's transaction. Only
+    one engine runs at a time, so two callers never number the same version.
     """
     versions: dict[str, int] = {}
     for rule in rules:
@@ -31,4 +32,11 @@ async def put_in_force(
         row = await cursor.fetchone()
         assert row is not None
         versions[rule.id] = row[0]
+    await connection.execute(_SQL["rules_in_force_put"], {"rules": list(versions), "versions": list(versions.values())})
     return versions
+
+
+async def in_force(connection: psycopg.AsyncConnection[Any]) -> RuleSet:
+    """The rules that were put in force last."""
+    cursor = await connection.execute(_SQL["rules_in_force"])
+    return RuleSet(tuple(from_definition(definition) for (definition,) in await cursor.fetchall()))

@@ -14,22 +14,32 @@ from sensors.profiles import Profile
 
 logger = logging.getLogger(__name__)
 
+NO_RULES = RuleSet(())
 Stamp = tuple[tuple[str, int, int], ...]
 
 
 class RuleWatch:
     """Rules of files and folders; no path means the built-in packs.
 
+    `stored` are the rules that were in force last: a process that starts on unusable files goes on with them.
+
     Raises:
-        ConfigurationError: the files are not usable at the start, when there are no older rules to go on with.
+        ConfigurationError: the files are not usable and there is nothing stored to go on with.
     """
 
-    def __init__(self, paths: Sequence[Path], profiles: Mapping[str, Profile], targets: Collection[str]) -> None:
+    def __init__(
+        self,
+        paths: Sequence[Path],
+        profiles: Mapping[str, Profile],
+        targets: Collection[str],
+        *,
+        stored: RuleSet = NO_RULES,
+    ) -> None:
         self._paths = list(paths) or builtin_packs()
         self._profiles = profiles
         self._targets = targets
         self._stamp = self._look()
-        self.current: RuleSet = load(self._paths, profiles, targets)
+        self.current = self._load(stored)
 
     def poll(self) -> bool:
         """Look at the files; True where `current` has moved."""
@@ -37,14 +47,19 @@ class RuleWatch:
         if stamp == self._stamp:
             return False
         self._stamp = stamp
-        try:
-            rules = load(self._paths, self._profiles, self._targets)
-        except ConfigurationError as error:
-            logger.error("rules are not usable, the old ones stay in force", extra={"error": str(error)})  # noqa: TRY400
-            return False
+        rules = self._load(self.current)
         moved = rules != self.current
         self.current = rules
         return moved
+
+    def _load(self, old: RuleSet) -> RuleSet:
+        try:
+            return load(self._paths, self._profiles, self._targets)
+        except ConfigurationError as error:
+            if not old.rules:
+                raise
+            logger.error("rules are not usable, the old ones stay in force", extra={"error": str(error)})  # noqa: TRY400
+            return old
 
     def _look(self) -> Stamp:
         """Name, size and time of change of every file."""

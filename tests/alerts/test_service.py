@@ -7,12 +7,18 @@ from pathlib import Path
 
 import pytest
 
+from alerts.rules.model import AnyRule
+from alerts.rules.versions import in_force
+from alerts.rules.watch import RuleWatch
 from alerts.service import serve
 from core.clock import SystemClock
 from core.errors import ConfigurationError
 from core.settings import Settings
 from tests.alerts.database import world
-from tests.alerts.world import PM10, batch
+from tests.alerts.test_offline import OFFLINE
+from tests.alerts.test_sightings import HELMET
+from tests.alerts.test_windows import MEAN
+from tests.alerts.world import PM10, PROFILES, batch
 from tests.support.wait import eventually
 
 
@@ -56,3 +62,21 @@ async def test_rules_that_are_not_usable_stop_the_start(settings: Settings, tmp_
     async with world(settings, SystemClock(), tmp_path, PM10.replace("µg/m³", "mg/m³")) as site:
         with pytest.raises(ConfigurationError, match="unit 'mg/m³' is not the channel's"):
             await serve(site.settings, asyncio.Event())
+
+
+async def test_a_start_with_broken_rules_goes_on_with_those_in_force(settings: Settings, tmp_path: Path) -> None:
+    text = PM10 + MEAN + OFFLINE + HELMET
+    async with world(settings, SystemClock(), tmp_path, text) as site:
+        before = RuleWatch([site.rules], PROFILES, []).current
+        async with site.engine():
+            await eventually(lambda: site.rows("SELECT 1 FROM rule_in_force"))
+        assert sorted(await in_force(site.connection), key=_by_id) == sorted(before, key=_by_id)
+        site.rules.write_text(text.replace("µg/m³", "mg/m³"), encoding="utf-8")
+        process = asyncio.create_task(serve(site.settings, asyncio.Event()))
+        await site.publish(batch([(1, 0, {"pm10": 200.0})], arrived=0))
+        await site.until(1)
+        await site.kill(process)
+
+
+def _by_id(rule: AnyRule) -> str:
+    return rule.id
