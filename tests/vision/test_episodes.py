@@ -1,0 +1,162 @@
+"""What the writer promises: once, in order, through outages of the database and of the disk."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import LiteralString
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from core.clock import SystemClock
+from core.database import connect
+from core.evidence import EvidenceStore
+from core.log import Reader
+from core.settings import Settings
+from sensors import entries
+from tests.conftest import Server
+from tests.support.wait import eventually
+from vision.decide import Episode, Transition, Vote
+from vision.episodes import Change, EpisodeWriter, Pictures
+
+START = 1_790_000_000_000_000
+
+
+class ImpatientClock(SystemClock):
+    """Retries at once."""
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(min(seconds, 0.05))
+
+
+@pytest.fixture
+async def database(settings: Settings) -> AsyncIterator[psycopg.AsyncConnection]:
+    async with await connect(settings.database, application="test") as connection:
+        yield connection
+
+
+@pytest.fixture
+async def camera(database: psycopg.AsyncConnection) -> int:
+    await database.execute("INSERT INTO site (code, name) VALUES ('alpha', '甲')")
+    row = await (
+        await database.execute(
+            "INSERT INTO camera (site_id, code, name, url) SELECT id, 'gate', '大门', 'x' FROM site RETURNING id"
+        )
+    ).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+@pytest.fixture
+async def writer(settings: Settings) -> AsyncIterator[EpisodeWriter]:
+    writer = EpisodeWriter(
+        settings.database, EvidenceStore(settings.evidence_dir), writer="vision-test", clock=ImpatientClock()
+    )
+    task = asyncio.create_task(writer.run())
+    yield writer
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    await writer.close(within_s=1)
+
+
+def episode(track: int) -> Episode:
+    vote = Vote(START, 0.8, bare=True)
+    return Episode(
+        track=track, zone="gate", started_at=START, last_seen_at=START, peak_score=0.8, box=(1, 2, 3, 4), votes=(vote,)
+    )
+
+
+def started(camera: int, visit: Episode) -> Change:
+    pictures = Pictures(frame=b"frame %d" % visit.track, crop=b"crop %d" % visit.track, model="m@1")
+    return Change(camera, 1, Transition("started", visit), pictures)
+
+
+def ended(camera: int, visit: Episode) -> Change:
+    visit.last_seen_at = visit.ended_at = START + 5_000_000
+    return Change(camera, 1, Transition("ended", visit))
+
+
+async def told(database: psycopg.AsyncConnection) -> list[tuple[int, str]]:
+    """(episode id, phase) of every log entry."""
+    reader = Reader("test", registered=False)
+    await reader.open(database)
+    found = [entries.decode(entry.payload) for entry in await reader.read(database)]
+    return [(entry.episode, entry.phase) for entry in found if isinstance(entry, entries.EpisodeEntry)]
+
+
+async def count(database: psycopg.AsyncConnection, where: LiteralString = "true") -> int:
+    row = await (await database.execute("SELECT count(*) FROM episode WHERE " + where)).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+@contextlib.asynccontextmanager
+async def outage(settings: Settings, postgres_url: str) -> AsyncIterator[None]:
+    """The database throws everybody out and lets nobody in."""
+    assert settings.database.url is not None
+    name = settings.database.url.get_secret_value().rsplit("/", 1)[1]
+    async with await psycopg.AsyncConnection.connect(postgres_url, autocommit=True) as admin:
+        gate = sql.SQL("ALTER DATABASE {} WITH ALLOW_CONNECTIONS {}")
+        await admin.execute(gate.format(sql.Identifier(name), sql.SQL("false")))
+        await admin.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", (name,))
+        try:
+            yield
+        finally:
+            await admin.execute(gate.format(sql.Identifier(name), sql.SQL("true")))
+
+
+async def test_start_and_end_are_told_once_and_in_order(
+    writer: EpisodeWriter, database: psycopg.AsyncConnection, camera: int
+) -> None:
+    visit = episode(1)
+    for change in (started(camera, visit), started(camera, visit), ended(camera, visit), ended(camera, visit)):
+        writer.submit(change)
+    await eventually(lambda: count(database, "ended_at = last_seen_at"))
+    [(first, _), _] = await told(database)
+    assert await told(database) == [(first, "started"), (first, "ended")]
+    assert await count(database) == 1
+
+
+async def test_episodes_wait_for_the_database(
+    writer: EpisodeWriter, settings: Settings, postgres: Server, camera: int
+) -> None:
+    async with outage(settings, postgres.url):
+        for track in range(1, 6):
+            visit = episode(track)
+            writer.submit(started(camera, visit))
+            writer.submit(ended(camera, visit))
+        await asyncio.sleep(0.2)
+    async with await connect(settings.database, application="test") as database:
+
+        async def all_ended() -> bool:
+            return await count(database, "ended_at IS NOT NULL") == 5
+
+        await eventually(all_ended)
+        assert len(await told(database)) == 10
+
+
+async def test_an_episode_that_can_never_be_written_does_not_stop_the_next(
+    writer: EpisodeWriter, database: psycopg.AsyncConnection, camera: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    writer.submit(started(camera + 1000, episode(1)))
+    writer.submit(started(camera, episode(2)))
+    await eventually(lambda: count(database, "track = 2"))
+    assert await count(database) == 1
+    assert "an episode cannot be written" in caplog.text
+
+
+async def test_episodes_wait_for_the_evidence_folder(
+    writer: EpisodeWriter, settings: Settings, database: psycopg.AsyncConnection, camera: int
+) -> None:
+    blocked = Path(settings.evidence_dir)
+    blocked.parent.mkdir(parents=True, exist_ok=True)
+    blocked.write_text("a file where the folder should be")
+    writer.submit(started(camera, episode(1)))
+    await asyncio.sleep(0.2)
+    assert await count(database) == 0
+    blocked.unlink()
+    await eventually(lambda: count(database))
