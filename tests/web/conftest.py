@@ -1,0 +1,126 @@
+"""The built page served by the real API over a real database, and Chromium to look at it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from urllib.parse import urlsplit
+
+import psycopg
+import pytest
+from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, Request, async_playwright
+
+from api.service import serve
+from core.database import connect
+from core.evidence import EvidenceStore
+from core.settings import ApiSettings, Settings
+from tests.api.world import PASSWORD, World
+from tests.support.wait import eventually
+from tests.web.city import furnish_city
+from tests.web.live import vision_worker
+
+CHROMIUM = "/usr/bin/chromium"
+# As root, without a screen and without asking anybody on the network for anything.
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+@pytest.fixture
+def settings(settings: Settings) -> Settings:
+    return settings.model_copy(update={"api": ApiSettings(port=0)})
+
+
+@pytest.fixture
+async def connection(settings: Settings) -> AsyncIterator[psycopg.AsyncConnection]:
+    async with await connect(settings.database, application="tests") as opened:
+        yield opened
+
+
+@pytest.fixture
+async def city(connection: psycopg.AsyncConnection, settings: Settings) -> World:
+    """The rows that the page shows; they are as old as the system's clock says."""
+    return await furnish_city(World(connection, datetime.now(UTC)), EvidenceStore(settings.evidence_dir))
+
+
+@pytest.fixture
+async def address(settings: Settings, city: World, connection: psycopg.AsyncConnection) -> AsyncIterator[str]:
+    """Origin of the running service, which relays the cameras of a vision worker of the test."""
+    stop = asyncio.Event()
+    async with vision_worker(connection):
+        running = asyncio.create_task(serve(settings, stop))
+
+        async def origin() -> str:
+            if running.done():
+                running.result()
+            row = await (await connection.execute("SELECT detail FROM worker WHERE room = 'api'")).fetchone()
+            return f"http://{row[0]['host']}:{row[0]['port']}" if row else ""
+
+        yield await eventually(origin)
+        stop.set()
+        await running
+
+
+@pytest.fixture
+async def browser() -> AsyncIterator[Browser]:
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        yield browser
+        await browser.close()
+
+
+@dataclass
+class Visit:
+    """A browser window at the page, and everything that went wrong in it."""
+
+    context: BrowserContext
+    page: Page
+    origin: str
+    faults: list[str] = field(default_factory=list)
+
+    def watch(self) -> None:
+        """Take down errors of the console and of scripts, and requests that leave the origin."""
+
+        def console(message: ConsoleMessage) -> None:
+            if message.type in ("error", "warning"):
+                self.faults.append(f"console {message.type}: {message.text}")
+
+        def request(request: Request) -> None:
+            if urlsplit(request.url).netloc != urlsplit(self.origin).netloc:
+                self.faults.append(f"request elsewhere: {request.url}")
+
+        self.page.on("console", console)
+        self.page.on("pageerror", lambda error: self.faults.append(f"script: {error}"))
+        self.page.on("request", request)
+
+    async def log_in(self, login: str = "operator", *, at: str = "/") -> None:
+        await self.page.goto(self.origin + at)
+        await self.page.fill("input[name=login]", login)
+        await self.page.fill("input[name=password]", PASSWORD)
+        await self.page.click("button[type=submit]")
+        await self.page.wait_for_selector("[data-test=log-out]")
+
+    async def text(self, selector: str) -> str:
+        return (await self.page.locator(selector).first.inner_text()).strip()
+
+
+@pytest.fixture
+async def visit(browser: Browser, address: str) -> AsyncIterator[Visit]:
+    """A fresh window far from the sites' time zone; the test fails where the page did anything that it should not."""
+    context = await browser.new_context(
+        viewport={"width": 1920, "height": 1080}, locale="zh-CN", timezone_id="America/New_York"
+    )
+    context.set_default_timeout(15_000)
+    visit = Visit(context, await context.new_page(), address)
+    visit.watch()
+    yield visit
+    await context.close()
+    assert visit.faults == []
