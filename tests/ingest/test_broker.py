@@ -1,0 +1,167 @@
+"""The broker source on a real Mosquitto: a kept session, acknowledgement after commit, poison that never sticks."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import aiomqtt
+import psycopg
+import pytest
+
+from core.settings import Settings
+from tests.ingest.broker import Mosquitto
+from tests.ingest.load import Publisher
+from tests.ingest.plant import Plant, furnish, running, with_ingest
+from tests.support.wait import eventually
+
+pytestmark = pytest.mark.needs("broker")
+
+
+@pytest.fixture
+async def broker(tmp_path: Path) -> AsyncIterator[Mosquitto]:
+    broker = Mosquitto(tmp_path)
+    await broker.start()
+    yield broker
+    await broker.stop()
+
+
+def through(settings: Settings, broker: Mosquitto, **fields: object) -> Settings:
+    """Settings of an ingest that reads from the broker."""
+    return with_ingest(settings, sources=["broker"], broker_url=broker.url, **fields)
+
+
+async def subscribed(plant: Plant) -> None:
+    """Wait until the source has its session."""
+    await eventually(
+        lambda: plant.value("SELECT (detail->>'broker_connected')::boolean FROM worker WHERE room = 'ingest'")
+    )
+
+
+async def publish(broker: Mosquitto, *messages: tuple[str, bytes]) -> None:
+    """Publish with QoS 1 and wait until the broker has it all."""
+    async with aiomqtt.Client("127.0.0.1", broker.port) as client:
+        for level, payload in messages:
+            await client.publish(f"smartsite/v1/{level}", payload, qos=1)
+
+
+def reading(number: int) -> bytes:
+    return json.dumps({"ts": time.time_ns() // 1_000_000 - 60_000 + number, "values": {"pm10": number}}).encode()
+
+
+async def test_messages_of_the_broker_are_stored_and_acknowledged(
+    settings: Settings, database_url: str, broker: Mosquitto
+) -> None:
+    await furnish(database_url)
+    async with running(through(settings, broker)) as plant:
+        await subscribed(plant)
+        await publish(broker, *[("A/d1/telemetry", reading(n)) for n in range(500)])
+        await eventually(lambda: plant.value("SELECT count(*) = 500 FROM reading_dust"))
+        await publish(broker, ("A/d1/status", b'{"online": true}'), ("A/d1/event", b'{"code": "door"}'))
+        await eventually(lambda: plant.value("SELECT connected FROM device_seen WHERE device_id = 1"))
+        assert await plant.counts() == {
+            "messages": 500,
+            "stored": 500,
+            "filled": 0,
+            "duplicates": 0,
+            "quarantined": 0,
+        }
+
+
+async def test_what_came_while_ingest_was_away_comes_to_the_next_one(
+    settings: Settings, database_url: str, broker: Mosquitto
+) -> None:
+    await furnish(database_url)
+    chosen = through(settings, broker)
+    async with running(chosen) as plant:
+        await subscribed(plant)
+    await publish(broker, *[("A/d1/telemetry", reading(n)) for n in range(2000)])
+    async with running(chosen) as plant:
+        await eventually(lambda: plant.value("SELECT count(*) = 2000 FROM reading_dust"))
+        assert (await plant.counts())["duplicates"] == 0
+    async with running(chosen) as plant:
+        # All was acknowledged: nothing comes a second time.
+        await subscribed(plant)
+        await publish(broker, ("A/d2/telemetry", reading(1)))
+        await eventually(lambda: plant.value("SELECT count(*) = 2001 FROM reading_dust"))
+        assert (await plant.counts())["duplicates"] == 0
+
+
+async def test_more_poison_than_the_window_is_set_aside_and_acknowledged(
+    settings: Settings, database_url: str, broker: Mosquitto
+) -> None:
+    await furnish(database_url)
+    async with running(through(settings, broker, in_flight=20)) as plant:
+        await subscribed(plant)
+        poison = [("A/d1/telemetry", b"poison"), ("A/nobody/telemetry", b"{}"), ("A/d1/reply", b"{}")] * 40
+        await publish(broker, *poison, ("A/d1/telemetry", reading(1)))
+        await eventually(lambda: plant.value("SELECT count(*) = 1 FROM reading_dust"))
+        rows = await plant.rows("SELECT reason, count FROM quarantine_count ORDER BY reason")
+        assert rows == [("malformed", 40), ("no_command", 40), ("unknown_device", 40)]
+        assert await plant.value("SELECT count(*) FROM quarantine WHERE source = 'broker'") == 120
+
+
+async def test_a_device_of_the_registry_is_known_at_once(
+    settings: Settings, database_url: str, broker: Mosquitto
+) -> None:
+    await furnish(database_url)
+    async with running(through(settings, broker)) as plant:
+        await subscribed(plant)
+        await publish(broker, ("A/new/telemetry", reading(1)))
+        await eventually(plant.reasons)
+        await plant.connection.execute(
+            "INSERT INTO device (site_id, code, kind, name) VALUES (1, 'new', 'dust', 'new')"
+        )
+
+        async def stored() -> bool:
+            await publish(broker, ("A/new/telemetry", reading(2)))
+            return bool(await plant.value("SELECT count(*) FROM reading_dust"))
+
+        await eventually(stored)
+
+
+async def test_a_broker_killed_in_mid_stream(settings: Settings, database_url: str, broker: Mosquitto) -> None:
+    await furnish(database_url)
+    async with running(through(settings, broker)) as plant:
+        await subscribed(plant)
+        publisher = Publisher("A/d1", broker.port).start()
+        for _ in range(2):
+            before = len(publisher.acknowledged)
+            await eventually(lambda: len(publisher.acknowledged) > before + 300, timeout=30)  # noqa: B023
+            await asyncio.sleep(1.1)  # its autosave interval: what it has acknowledged since is the broker's to lose
+            await broker.stop(kill=True)
+            await broker.start()
+        before = len(publisher.acknowledged)
+        await eventually(lambda: len(publisher.acknowledged) > before + 300, timeout=30)
+        await asyncio.to_thread(publisher.finish)
+        stored: set[int] = set()
+
+        async def complete() -> bool:
+            rows = await plant.rows("SELECT (extract(epoch FROM time) * 1000)::bigint FROM reading_dust")
+            stored.update(ts for (ts,) in rows)
+            return publisher.acknowledged <= stored
+
+        await eventually(complete)
+        assert await plant.value("SELECT stored FROM ingest_count") == len(stored)
+
+
+async def test_the_database_away_keeps_messages_at_the_broker(
+    settings: Settings, database_url: str, broker: Mosquitto
+) -> None:
+    await furnish(database_url)
+    chosen = through(settings, broker, in_flight=50)
+    async with running(chosen) as plant:
+        await subscribed(plant)
+        async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as locker:
+            await locker.execute("BEGIN; LOCK TABLE reading_dust IN ACCESS EXCLUSIVE MODE")
+            await publish(broker, *[("A/d1/telemetry", reading(n)) for n in range(500)])
+            await locker.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE datname = current_database() AND application_name = 'smartsite ingest-1'"
+            )
+            await locker.execute("ROLLBACK")
+        await eventually(lambda: plant.value("SELECT count(*) = 500 FROM reading_dust"))
+        assert (await plant.counts())["stored"] == 500
