@@ -18,7 +18,7 @@ from core.clock import micros
 from core.sql import queries
 
 SQL = queries("api")
-_LOCK = 0x5317E0A1
+_LOCK = 0x5317E0A2
 _GENESIS = "0" * 64
 
 

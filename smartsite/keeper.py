@@ -20,7 +20,7 @@ from core.workers import Heartbeat
 logger = logging.getLogger(__name__)
 
 _SQL = queries("smartsite")
-_LOCK = 0x5317E002
+_LOCK = 0x5317E0C1
 _QUARANTINE = timedelta(days=30)
 _SILENT = timedelta(hours=1)
 
