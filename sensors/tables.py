@@ -47,7 +47,7 @@ _ORDER = {
     '"char"': 3,
 }
 
-_LOCK = 0x5317E002
+_LOCK = 0x5317E004
 _LOCK_TIMEOUT = "2s"
 _ATTEMPTS = 5
 

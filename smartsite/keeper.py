@@ -39,7 +39,8 @@ class Housekeeping:
         from sensors import tables
         from sensors.profiles import load_profiles
 
-        await tables.maintain(connection, load_profiles(), self._clock.now())
+        retention = timedelta(days=self._settings.database.retention_days)
+        await tables.maintain(connection, load_profiles(), self._clock.now(), retention)
 
     async def log(self, connection: psycopg.AsyncConnection) -> None:
         """Drops entries of the log that every registered reader has read."""
