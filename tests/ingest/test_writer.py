@@ -1,0 +1,210 @@
+"""The writer between a queue and a database that fails: nothing is lost, nothing is acknowledged too early."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from datetime import timedelta
+
+import psycopg
+import pytest
+
+from core.clock import SystemClock
+from core.database import Reconnecting, connect
+from core.settings import Settings
+from ingest.intake import Intake
+from ingest.message import Message
+from ingest.prepare import Prepared, Preparer
+from ingest.store import Outcome, Seen, Store
+from ingest.writer import Writer
+from tests.ingest.messages import NOW, PROFILES, device, message
+from tests.ingest.plant import furnish
+from tests.support.wait import eventually
+
+MS = NOW // 1000
+
+
+class Waiting:
+    """Who waits for acknowledgements, and what is in the table when they come."""
+
+    def __init__(self) -> None:
+        self.acknowledged: list[int] = []
+
+    def acknowledge(self, messages: Sequence[Message]) -> None:
+        self.acknowledged += [message.packet_id for message in messages]
+
+
+class LosesReplies(Store):
+    """A store whose first COMMIT is done, but its reply never comes."""
+
+    async def write(
+        self, connection: psycopg.AsyncConnection, prepared: Prepared, *, number: int, seen: Seen, merge: bool
+    ) -> Outcome:
+        outcome = await super().write(connection, prepared, number=number, seen=seen, merge=merge)
+        if number == 1:
+            raise psycopg.OperationalError("server closed the connection unexpectedly")
+        return outcome
+
+
+class Rig:
+    """A writer on its own, fed by hand."""
+
+    def __init__(self, settings: Settings, store: type[Store] = Store) -> None:
+        clock = SystemClock()
+        self.intake = Intake(high=1000, high_bytes=1 << 20)
+        self.holder = Waiting()
+        self.keeper = Reconnecting(settings.database, application="writer", clock=clock)
+        self.writer = Writer(
+            intake=self.intake,
+            preparer=Preparer(PROFILES, max_age=timedelta(days=30), max_ahead=timedelta(minutes=5)),
+            store=store(worker="1", quarantine_rows=1000),
+            keeper=self.keeper,
+            clock=clock,
+            batch=100,
+        )
+
+    def put(self, *payloads: object) -> None:
+        """Queue messages, their packet identifiers counting up from 1."""
+        start = self.number
+        for place, payload in enumerate(payloads):
+            new = message(payload, of=device())
+            new.holder, new.packet_id = self.holder, start + place + 1
+            self.intake.put([new])
+        self.number += len(payloads)
+
+    number = 0
+
+    async def finish(self) -> None:
+        self.writer.stop()
+        await self.task
+        await self.keeper.close()
+
+    async def start(self) -> Rig:
+        self.task = asyncio.create_task(self.writer.run())
+        return self
+
+
+def reading(number: int, value: float = 1) -> dict[str, object]:
+    return {"ts": MS + number, "values": {"pm10": value}}
+
+
+@pytest.fixture
+async def database(settings: Settings, database_url: str) -> AsyncIterator[psycopg.AsyncConnection]:
+    from core.clock import from_micros
+    from sensors.tables import maintain
+
+    await furnish(database_url)
+    async with await connect(settings.database, application="test") as connection:
+        await maintain(connection, PROFILES, from_micros(NOW))
+        yield connection
+
+
+async def one(connection: psycopg.AsyncConnection, query: str) -> object:
+    row = await (await connection.execute(query)).fetchone()  # type: ignore[arg-type]
+    return row if row is None or len(row) > 1 else row[0]
+
+
+async def test_batches_grow_with_what_has_queued_up(settings: Settings, database: psycopg.AsyncConnection) -> None:
+    rig = Rig(settings)
+    rig.put(*[reading(n) for n in range(250)])
+    await rig.start()
+    await rig.finish()
+    assert rig.holder.acknowledged == list(range(1, 251))
+    # At most 100 messages a transaction: 250 in three.
+    assert await one(database, "SELECT stored, batch FROM ingest_count") == (250, 3)
+
+
+async def test_a_commit_whose_reply_was_lost_is_not_done_twice(
+    settings: Settings, database: psycopg.AsyncConnection
+) -> None:
+    rig = Rig(settings, LosesReplies)
+    rig.put(reading(1), reading(2))
+    await rig.start()
+    await rig.finish()
+    assert rig.holder.acknowledged == [1, 2]
+    assert await one(database, "SELECT messages, stored, duplicates FROM ingest_count") == (2, 2, 0)
+    assert await one(database, "SELECT count(*) FROM log_entry") == 1
+
+
+async def test_poison_that_only_the_database_finds_is_set_aside_alone(
+    settings: Settings, database: psycopg.AsyncConnection
+) -> None:
+    await database.execute("ALTER TABLE reading_dust ADD CHECK (pm10 <> 666)")
+    rig = Rig(settings)
+    rig.put(*[reading(n, 666 if n == 37 else n) for n in range(100)])
+    await rig.start()
+    await rig.finish()
+    assert sorted(rig.holder.acknowledged) == list(range(1, 101))
+    assert await one(database, "SELECT stored, quarantined FROM ingest_count") == (99, 1)
+    assert await one(database, "SELECT reason, convert_from(payload, 'UTF8') LIKE '%666%' FROM quarantine") == (
+        "unstorable",
+        True,
+    )
+
+
+async def test_a_database_that_refuses_is_waited_for(settings: Settings, database: psycopg.AsyncConnection) -> None:
+    await database.execute("ALTER TABLE reading_dust RENAME TO hidden")
+    rig = Rig(settings)
+    rig.put(reading(1))
+    await rig.start()
+    await asyncio.sleep(0.5)
+    assert rig.holder.acknowledged == []
+    await database.execute("ALTER TABLE hidden RENAME TO reading_dust")
+    await eventually(lambda: rig.holder.acknowledged == [1])
+    await rig.finish()
+
+
+async def test_a_session_that_is_ended_by_the_server_is_opened_again(
+    settings: Settings, database: psycopg.AsyncConnection
+) -> None:
+    rig = Rig(settings)
+    await rig.start()
+    for number in range(1, 6):
+        rig.put(reading(number))
+        await eventually(lambda: len(rig.holder.acknowledged) == number)  # noqa: B023
+        await database.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND application_name = 'smartsite writer'"
+        )
+    await rig.finish()
+    assert await one(database, "SELECT stored, duplicates FROM ingest_count") == (5, 0)
+
+
+async def test_last_seen_is_stored_soon_and_at_the_end(settings: Settings, database: psycopg.AsyncConnection) -> None:
+    rig = Rig(settings)
+    await rig.start()
+    rig.put(reading(1))
+    query = "SELECT (extract(epoch FROM last_time) * 1000)::bigint FROM device_seen"
+
+    async def seen() -> object:
+        return await one(database, query)
+
+    assert await eventually(seen, timeout=5) == MS + 1
+    rig.put(reading(2))
+    await rig.finish()
+    assert await one(database, query) == MS + 2
+
+
+def test_pressure_comes_and_goes() -> None:
+    intake = Intake(high=10, high_bytes=1000)
+    told: list[bool] = []
+    intake.on_pressure(told.append)
+    intake.put([message({}) for _ in range(11)])
+    assert told == [True]
+    intake.take(5, 1000)
+    assert told == [True]
+    intake.take(5, 1000)
+    assert told == [True, False]
+    intake.put([message(b"x" * 1001)])
+    assert told == [True, False, True]
+    assert [len(item.payload) for item in intake.take(10, 100)] == [2]
+    # One that is larger than a batch may be still goes, alone.
+    assert [len(item.payload) for item in intake.take(10, 100)] == [1001]
+    assert told == [True, False, True, False]
+
+
+async def test_waiting_for_messages_ends_with_the_first_or_with_time() -> None:
+    intake = Intake(high=10, high_bytes=1000)
+    assert not await intake.wait(0.01)
+    asyncio.get_running_loop().call_later(0.01, intake.put, [message({})])
+    assert await intake.wait(5)
