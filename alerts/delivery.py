@@ -12,7 +12,7 @@ from random import Random
 
 import httpx
 
-from alerts import adapters
+from alerts import adapters, metrics
 from alerts.adapters.base import Adapter, Delivery, Outcome
 from alerts.ledger import Ledger
 from alerts.outbox import CHANNEL
@@ -109,6 +109,11 @@ class Lane:
         started_at, start = self._clock.now(), self._clock.monotonic()
         outcome = await self._call(delivery)
         settlement = self._settle(delivery, outcome, started_at)
+        kind = "poll" if delivery.state == "accepted" else "send"
+        metrics.DELIVERY_CALLS.labels(self.target.name, kind, outcome.kind).inc()
+        if settlement.accepted_at is not None:
+            waited = settlement.accepted_at - delivery.pending_since
+            metrics.ACCEPTED_AFTER.labels(self.target.name).observe(waited.total_seconds())
         await self._ledger.record(
             delivery, outcome, settlement, at=started_at, duration_s=self._clock.monotonic() - start
         )

@@ -16,7 +16,7 @@ from typing import Any
 import psycopg
 from psycopg.rows import dict_row
 
-from alerts import channels, wording
+from alerts import channels, metrics, wording
 from alerts.channels import Sent
 from alerts.contacts import by_channel
 from alerts.hold import LEASE_MARGIN_S, LOCK_SPACE, Hold
@@ -151,6 +151,8 @@ class Notifier:
                 )
 
         await self._hold.transact(work)
+        if state != "pending":
+            metrics.MESSAGES.labels(notice.channel, state).inc()
         if state == "failed":
             logger.warning(
                 "notification failed",

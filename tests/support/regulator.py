@@ -62,6 +62,11 @@ class Sandbox:
             self._task = None
             self.store.close()
 
+    @property
+    def waiting(self) -> bool:
+        """Whether it holds a call that it has not answered."""
+        return bool(self._server.server_state.tasks)
+
     def behave(self, **switches: Any) -> None:
         """Set these switches, the others to their defaults."""
         self.store.behaviour = self.store.behaviour.model_validate(switches)
