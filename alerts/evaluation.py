@@ -11,11 +11,11 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypedDict
 
 import psycopg
 
-from alerts import life, metrics
+from alerts import life, logbook, metrics
 from alerts.engine import Engine, Standing, Transition
 from alerts.engine.snapshot import BadSnapshot
 from alerts.listening import Listening
@@ -27,10 +27,7 @@ from core.clock import Clock, micros
 from core.database import Reconnecting, is_outage
 from core.settings import Settings
 from core.sql import queries
-from sensors import batch as readings
-from sensors import entries as events
-from sensors.batch import BadBatch, ReadingBatch
-from sensors.entries import AlertEntry, BadEntry, EpisodeEntry
+from sensors.batch import ReadingBatch
 from sensors.registry import Registry, RegistryWatch, load_registry
 
 logger = logging.getLogger(__name__)
@@ -42,7 +39,13 @@ _BATCH = 256
 _TICK_S = 0.4  # less than the doorbell's back-stop, so that every idle turn looks
 _SQL = queries("alerts")
 
-Item = ReadingBatch | EpisodeEntry
+
+class _Common(TypedDict):
+    """What every step of an alert's life is given."""
+
+    registry: Registry
+    settings: Settings
+    clock: Clock
 
 
 class Evaluation:
@@ -68,7 +71,7 @@ class Evaluation:
     @property
     def running(self) -> bool:
         """Whether this process holds the engine; False: it stands by, or the database is away."""
-        return self._engine is not None
+        return self._session is not None
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop`, then store what is in hand."""
@@ -78,7 +81,7 @@ class Evaluation:
                     async with self._keeper.connection() as connection:
                         await self._turn(connection, stop)
                 except psycopg.Error as error:
-                    self._engine = None
+                    self._engine = self._session = None
                     if not is_outage(error):
                         raise
             await self._finish()
@@ -88,13 +91,15 @@ class Evaluation:
     async def _turn(self, connection: psycopg.AsyncConnection[Any], stop: asyncio.Event) -> None:
         """Catch up with the log, then look at what time alone brings about."""
         if self._engine is None or connection is not self._session:
-            self._engine = None
+            self._engine = self._session = None
             if not await self._open(connection):
                 return
         await self._refresh(connection)
         while not stop.is_set():
+            before = dict(self._reader.position)
             entries = await self._reader.read(connection, _BATCH)
             if entries:
+                logbook.warn_of_gaps(before, entries)
                 await self._take(connection, entries)
             if len(entries) < _BATCH:
                 break
@@ -105,7 +110,6 @@ class Evaluation:
         row = await (await connection.execute(_SQL["engine_lock"], {"key": _LOCK})).fetchone()
         if row is None or not row[0]:
             return False
-        self._session = connection
         self._registry = self._watch.current
         engine = Engine(self._rules.current.enabled, self._registry)
         await self._reader.open(connection, at="start")
@@ -119,6 +123,7 @@ class Evaluation:
         for device, seen_at in await (await connection.execute(_SQL["devices_heard"])).fetchall():
             engine.hear(device, micros(seen_at))
         await self._put_in_force(connection, engine)
+        self._session = connection
         self._listening.restart()
         self._snapshot_at = self._clock.monotonic()
         self._dirty = False
@@ -171,7 +176,7 @@ class Evaluation:
 
     async def _take(self, connection: psycopg.AsyncConnection[Any], entries: Sequence[log.Entry]) -> None:
         """Evaluate entries of the log; commit at once where they change an alert."""
-        items, cleared = _decode(entries)
+        items, cleared = logbook.decode(entries)
         await self._know_devices(connection, items)
         assert self._engine is not None
         # Streams have no order among each other: what a person cleared is forgotten before new readings are judged.
@@ -189,7 +194,7 @@ class Evaluation:
         if told:
             metrics.DELAY.observe(max(0.0, (self._clock.now() - entries[-1].written_at).total_seconds()))
 
-    async def _know_devices(self, connection: psycopg.AsyncConnection[Any], items: Sequence[Item]) -> None:
+    async def _know_devices(self, connection: psycopg.AsyncConnection[Any], items: Sequence[logbook.Item]) -> None:
         """A device's first reading may be here before the notification of its registration."""
         assert self._engine is not None
         strangers = {
@@ -238,13 +243,14 @@ class Evaluation:
         self._engine = None  # until the transaction has held
         state = engine.dump()
         async with connection.transaction():
-            for transition in told:
-                await self._apply(connection, transition)
+            refused = [transition for transition in told if not await self._apply(connection, transition)]
             await life.progress(connection, engine.progress(), clock=self._clock)
             await self._reader.commit(connection)
             await connection.execute(
                 _SQL["snapshot_put"], {"engine": _ENGINE, "now": self._clock.now(), "state": state}
             )
+        for transition in refused:
+            engine.close(transition.rule.id, transition.subject, micros(self._clock.now()))
         self._engine = engine
         self._snapshot_at = self._clock.monotonic()
         self._dirty = False
@@ -253,26 +259,22 @@ class Evaluation:
         metrics.SNAPSHOT_BYTES.set(len(state))
         metrics.LATE.set(engine.late())
 
-    async def _apply(self, connection: psycopg.AsyncConnection[Any], told: Transition) -> None:
+    async def _apply(self, connection: psycopg.AsyncConnection[Any], told: Transition) -> bool:
+        """Write one transition; False where the database holds this very violation as told and cleared already."""
+        common: _Common = {"registry": self._registry, "settings": self._settings, "clock": self._clock}
+        alert = None
         if told.phase == "raise":
-            alert = await life.raise_(
-                connection,
-                told,
-                self._versions[told.rule.id],
-                registry=self._registry,
-                settings=self._settings,
-                clock=self._clock,
-            )
-            if alert is not None:
-                logger.info("alert raised", extra={"alert": alert.id, "rule": alert.rule, "subject": alert.subject})
-        elif told.phase == "join":
-            await life.join(connection, told, clock=self._clock)
+            alert = await life.raise_(connection, told, self._versions[told.rule.id], **common)
+            if alert is None:
+                return await life.find_open(connection, told) is not None
+        elif told.phase == "clear":
+            alert = await life.end(connection, told, **common)
         else:
-            alert = await life.end(
-                connection, told, registry=self._registry, settings=self._settings, clock=self._clock
-            )
-            if alert is not None:
-                logger.info("alert cleared", extra={"alert": alert.id, "rule": alert.rule, "subject": alert.subject})
+            await life.join(connection, told, clock=self._clock)
+        if alert is not None:
+            what = "alert raised" if told.phase == "raise" else "alert cleared"
+            logger.info(what, extra={"alert": alert.id, "rule": alert.rule, "subject": alert.subject})
+        return True
 
     async def _finish(self) -> None:
         """Store what was read since the last commit; what cannot be stored is read again at the next start."""
@@ -284,29 +286,6 @@ class Evaluation:
                     await self._commit(connection, [])
         except (psycopg.Error, TimeoutError) as error:
             logger.info("engine stopped without a last snapshot", extra={"error": str(error).strip()})
-
-
-def _decode(entries: Sequence[log.Entry]) -> tuple[list[Item], list[int]]:
-    """What the engine evaluates, in order, and the alerts that someone else has cleared."""
-    items: list[Item] = []
-    cleared: list[int] = []
-    for entry in entries:
-        try:
-            if entry.kind is log.Kind.READINGS:
-                items += readings.decode(entry.payload)
-            elif entry.kind is log.Kind.EPISODE:
-                episode = events.decode(entry.payload)
-                if isinstance(episode, EpisodeEntry):
-                    items.append(episode)
-            elif entry.kind is log.Kind.ALERT and entry.writer != life.ENGINE_WRITER:
-                alert = events.decode(entry.payload)
-                if isinstance(alert, AlertEntry) and alert.event == "cleared":
-                    cleared.append(alert.alert)
-        except (BadBatch, BadEntry) as error:
-            metrics.POISON.inc()
-            place = {"writer": entry.writer, "shard": entry.shard, "sequence": entry.sequence}
-            logger.error("log entry passed over", extra={**place, "error": str(error)})  # noqa: TRY400
-    return items, cleared
 
 
 def _standing(alert: AlertRow) -> Standing:

@@ -86,7 +86,7 @@ async def raise_(
 
 async def join(connection: psycopg.AsyncConnection[Any], told: Transition, *, clock: Clock) -> None:
     """Another episode joins the open alert of its rule and camera: part of its history, no new notice."""
-    alert_id = await _open_alert(connection, told)
+    alert_id = await find_open(connection, told)
     if alert_id is None or told.sighting is None:
         return
     await connection.execute(
@@ -111,7 +111,7 @@ async def end(
     clock: Clock,
 ) -> AlertRow | None:
     """Clear the open alert of a violation that is over; None where a person was quicker."""
-    alert_id = await _open_alert(connection, told)
+    alert_id = await find_open(connection, told)
     if alert_id is None:
         return None
     return await _clear(
@@ -297,7 +297,8 @@ async def _clear(
     return alert
 
 
-async def _open_alert(connection: psycopg.AsyncConnection[Any], told: Transition) -> int | None:
+async def find_open(connection: psycopg.AsyncConnection[Any], told: Transition) -> int | None:
+    """The open alert of a transition's rule and subject, its row locked; None where there is none."""
     cursor = await connection.execute(_SQL["alert_find_open"], {"rule": told.rule.id, "subject": told.subject})
     row = await cursor.fetchone()
     return None if row is None else int(row[0])

@@ -35,8 +35,8 @@ CREATE UNIQUE INDEX alert_one_open ON alert (rule, subject) WHERE cleared_at IS 
 CREATE INDEX alert_site_raised ON alert (site_id, raised_at DESC);
 CREATE INDEX alert_raised ON alert (raised_at DESC, id DESC);
 CREATE UNIQUE INDEX alert_episode ON alert (rule, episode_id) WHERE episode_id IS NOT NULL;
--- A violation is one violation: what replays the log after a crash finds that it has told this one already.
-CREATE UNIQUE INDEX alert_identity ON alert (rule, subject, started_at);
+-- A violation is one violation, whatever reads its readings again; two people may be seen from the same moment on.
+CREATE UNIQUE INDEX alert_identity ON alert (rule, subject, started_at) WHERE episode_id IS NULL;
 
 CREATE TABLE alert_event (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,

@@ -215,6 +215,33 @@ async def test_poison_is_passed_over(site: World) -> None:
         await site.until(1)
 
 
+async def test_entries_that_the_log_dropped_are_told(site: World, caplog: pytest.LogCaptureFixture) -> None:
+    async with site.engine():
+        await site.publish(batch([(1, 0, {"pm10": 200.0})], arrived=0))
+        await site.until(1)
+    await site.publish(*(batch([(2, second, {"pm10": 200.0})], arrived=second) for second in range(3)))
+    await site.connection.execute("DELETE FROM log_entry WHERE writer = 'ingest-1' AND sequence IN (2, 3)")
+    async with site.engine():
+        await site.until(2)
+    (told,) = [record for record in caplog.records if "were dropped" in record.message]
+    assert (told.levelname, vars(told)["entries"]) == ("ERROR", 2)
+
+
+async def test_a_violation_that_was_told_and_cleared_already_hides_no_later_one(site: World) -> None:
+    async with site.engine():
+        await site.publish(batch([(1, 0, {"pm10": 200.0}), (1, 1, {"pm10": 0.0}), (1, 6, {"pm10": 0.0})], arrived=6))
+        await site.until(1, "cleared_at IS NOT NULL")
+    # The state is lost and the reading comes once more, as after a restored backup.
+    await site.connection.execute("DELETE FROM engine_snapshot")
+    async with site.engine():
+        await site.publish(batch([(1, 0, {"pm10": 200.0})], arrived=7))
+        await site.caught_up()
+        await site.publish(batch([(1, 8, {"pm10": 210.0})], arrived=8))
+        first, second = await site.until(2)
+        assert (first["first_value"], second["first_value"]) == (200, 210)
+        assert micros(second["started_at"]) == at(8)
+
+
 async def test_one_engine_runs_and_another_takes_over(site: World) -> None:
     first, watching, stop = await site.start()
     await site.publish(batch([(1, 0, {"pm10": 200.0})], arrived=0))
