@@ -122,9 +122,11 @@ class Process:
     async def _forward(self, descriptor: int) -> None:
         """Copies its output line by line; a line without end is cut at 64 KiB."""
         stream = asyncio.StreamReader()
-        with os.fdopen(descriptor, "rb", 0) as pipe:
-            await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(stream), pipe)
-            rest = b""
+        transport, _ = await asyncio.get_running_loop().connect_read_pipe(
+            lambda: asyncio.StreamReaderProtocol(stream), os.fdopen(descriptor, "rb", 0)
+        )
+        rest = b""
+        try:
             while chunk := await stream.read(_CHUNK):
                 *lines, rest = (rest + chunk).split(b"\n")
                 for line in lines:
@@ -132,5 +134,7 @@ class Process:
                 if len(rest) > _CHUNK:
                     self._sink(self.name, rest.decode(errors="replace"))
                     rest = b""
-            if rest:
-                self._sink(self.name, rest.decode(errors="replace"))
+        finally:
+            transport.close()  # and the pipe with it
+        if rest:
+            self._sink(self.name, rest.decode(errors="replace"))
