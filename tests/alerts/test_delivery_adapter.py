@@ -56,30 +56,36 @@ def delivery(**changes: object) -> Delivery:
 async def server(answer: Answering, tls: ssl.SSLContext | None = None) -> AsyncIterator[str]:
     """A raw TCP server that reads one request and answers as it likes."""
 
+    serving: set[asyncio.Task[None]] = set()
+    handling: set[asyncio.Task[None] | None] = set()
+
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
             head = await reader.readuntil(b"\r\n\r\n")
-            length = next(
-                (
-                    int(line.split(b":")[1])
-                    for line in head.split(b"\r\n")
-                    if line.lower().startswith(b"content-length")
-                ),
-                0,
-            )
-            await answer(head + await reader.readexactly(length), writer)
+            lengths = [line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")]
+            body = await reader.readexactly(int(lengths[0].split(b":")[1]) if lengths else 0)
+            await answer(head + body, writer)
             await writer.drain()
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        handling.add(asyncio.current_task())
+        task = asyncio.create_task(serve(reader, writer))
+        serving.add(task)
+        await asyncio.wait({task})
         writer.close()
         with contextlib.suppress(ConnectionError):
             await writer.wait_closed()
 
-    listening = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=tls)
+    listening = await asyncio.start_server(handle, "127.0.0.1", 0, ssl=tls)
     port = listening.sockets[0].getsockname()[1]
     try:
         yield f"{'https' if tls else 'http'}://127.0.0.1:{port}"
     finally:
         listening.close()
-        await listening.wait_closed()
+        for task in serving:
+            task.cancel()
+        # They close what they opened.
+        await asyncio.gather(*(task for task in handling if task is not None))
 
 
 async def send(url: str, tmp_path: Path, **changes: object) -> Outcome:
