@@ -124,6 +124,7 @@ class CameraSettings(Section):
     cool_down_s: float = Field(
         default=300,
         ge=0,
+        le=86_400,
         description="Seconds after an episode was last seen in which its camera and zone start no other.",
     )
 

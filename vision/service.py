@@ -12,6 +12,7 @@ import psycopg
 
 from core.clock import Clock, SystemClock
 from core.database import Reconnecting, is_outage
+from core.errors import ConfigurationError
 from core.evidence import EvidenceStore
 from core.settings import CameraSettings, Settings
 from core.workers import Heartbeat
@@ -57,7 +58,14 @@ class VisionService:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Serve until `stop`, then end in order: cameras first, then what they left to be written."""
-        await self._live.start(self._settings.vision.live_host, self._settings.vision.live_port)
+        vision = self._settings.vision
+        try:
+            await self._live.start(vision.live_host, vision.live_port)
+        except OSError as error:
+            raise ConfigurationError(
+                f"live pictures cannot be served on {vision.live_host}:{vision.live_port}: {error.strerror}",
+                hint="set vision.live_port to a free port, or 0",
+            ) from error
         logger.info("vision started", extra={"model": self._detector.name, "live_port": self._live.port})
         heartbeat = Heartbeat(self._name, room="vision", settings=self._settings.database, clock=self._clock)
         try:
@@ -86,7 +94,7 @@ class VisionService:
         try:
             await asyncio.wait({*writing, halt}, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            for task in (*writing[:3], halt):
+            for task in (*writing, halt):
                 task.cancel()
             results = await asyncio.gather(*writing, return_exceptions=True)
             await self._fleet.close()

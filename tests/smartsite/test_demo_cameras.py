@@ -1,0 +1,109 @@
+"""The demo's scene and its RTSP server, looked at with the eyes of the platform and of a plain client."""
+
+from __future__ import annotations
+
+import asyncio
+from itertools import pairwise
+
+import pytest
+
+from core.settings import VisionSettings
+from smartsite.demo import scene
+from smartsite.demo.cameras import run_camera_server
+from smartsite.demo.rtsp import Clip, RtspServer, Stream
+from tests.support.wait import eventually
+from vision.detectors import Detector, load_detector
+
+
+@pytest.fixture(scope="module")
+def detector() -> Detector:
+    return load_detector(VisionSettings())
+
+
+@pytest.fixture(scope="module")
+def clip() -> Clip:
+    site = scene.panorama()
+    return scene.encode([scene.view(site, number / 20)[:180, :320] for number in range(20)], fps=10)
+
+
+def test_the_detector_sees_the_surveyor_where_the_camera_shows_him_and_nobody_elsewhere(detector: Detector) -> None:
+    site = scene.panorama()
+    for second in (1.0, 5.0, 9.0):
+        assert len(detector.detect(scene.view(site, scene.position(second)))) == 0
+    for second in (13.0, 17.0, 21.0):
+        found = detector.detect(scene.view(site, scene.position(second)))
+        assert [detector.classes[kind] for kind in found.class_id] == ["head"]
+        assert found.score[0] > 0.8
+
+
+def test_without_the_surveyor_nobody_is_seen(detector: Detector) -> None:
+    site = scene.panorama(with_person=False)
+    assert len(detector.detect(scene.view(site, 1.0))) == 0
+
+
+def test_the_patrol_returns_to_where_it_began() -> None:
+    places = [scene.position(second / 10) for second in range(round(scene.ROUND_S * 10) + 1)]
+    assert places[0] == places[-1] == 0
+    assert max(abs(later - earlier) for earlier, later in pairwise(places)) < 0.15
+    assert sum(place == 1 for place in places) == sum(place == 0 for place in places) - 1
+
+
+def test_a_turned_clip_begins_with_a_key_frame_and_loses_nothing(clip: Clip) -> None:
+    turned = clip.turned(0.6)
+    assert turned.pictures[0] == clip.pictures[10]
+    assert sorted(turned.pictures) == sorted(clip.pictures)
+    assert turned.turned(1.0).pictures == clip.pictures
+
+
+async def ask(port: int, *lines: str) -> str:
+    """The head of the answer to one RTSP request."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(("\r\n".join((*lines, "CSeq: 7")) + "\r\n\r\n").encode())
+    answer = await reader.readuntil(b"\r\n\r\n")
+    writer.close()
+    return answer.decode()
+
+
+async def test_requests_get_the_answers_of_the_standard(clip: Clip) -> None:
+    server = RtspServer({"gate": Stream(clip), "locked": Stream(clip, login=("admin", "secret"))})
+    await server.start("127.0.0.1", 0)
+    base = f"rtsp://127.0.0.1:{server.port}"
+    try:
+        described = await ask(server.port, f"DESCRIBE {base}/gate RTSP/1.0")
+        assert described.startswith("RTSP/1.0 200 OK\r\nCSeq: 7\r\n")
+        assert (await ask(server.port, f"DESCRIBE {base}/nothing RTSP/1.0")).startswith("RTSP/1.0 404")
+        assert 'Basic realm="camera"' in await ask(server.port, f"DESCRIBE {base}/locked RTSP/1.0")
+        udp = await ask(server.port, f"SETUP {base}/gate/track RTSP/1.0", "Transport: RTP/AVP;unicast;client_port=4-5")
+        assert udp.startswith("RTSP/1.0 461")
+        assert (await ask(server.port, f"RECORD {base}/gate RTSP/1.0")).startswith("RTSP/1.0 405")
+    finally:
+        await server.close()
+
+
+async def test_noise_on_the_port_hurts_nobody(clip: Clip) -> None:
+    server = RtspServer({"gate": Stream(clip)})
+    await server.start("127.0.0.1", 0)
+    try:
+        _, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        writer.write(b"\x00\xff\r\n\r\nnonsense\r\n\r\n")
+        await writer.drain()
+        assert (await ask(server.port, "OPTIONS * RTSP/1.0")).startswith("RTSP/1.0 200")
+        writer.close()
+    finally:
+        await server.close()
+
+
+async def test_the_camera_server_runs_until_it_is_told_to_stop(clip: Clip, unused_tcp_port: int) -> None:
+    async def described(path: str) -> bool:
+        try:
+            answer = await ask(unused_tcp_port, f"DESCRIBE rtsp://127.0.0.1:{unused_tcp_port}/{path} RTSP/1.0")
+        except ConnectionRefusedError:
+            return False
+        return answer.startswith("RTSP/1.0 200")
+
+    stop = asyncio.Event()
+    task = asyncio.create_task(run_camera_server("127.0.0.1", unused_tcp_port, {"a": clip, "b": clip}, stop))
+    await eventually(lambda: described("b"))
+    stop.set()
+    await asyncio.wait_for(task, 5)
+    assert not await described("a")
