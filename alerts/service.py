@@ -68,4 +68,4 @@ async def _rules(settings: Settings, targets: Collection[str], clock: Clock) -> 
             stored = await in_force(connection)
     finally:
         await keeper.close()
-    return RuleWatch(settings.alerts.rules, load_profiles(), targets, stored=stored)
+    return RuleWatch(settings.alerts.rules, load_profiles(settings.kinds_dir), targets, stored=stored)

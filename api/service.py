@@ -62,7 +62,7 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
 @contextlib.asynccontextmanager
 async def opened(settings: Settings, clock: Clock) -> AsyncIterator[Context]:
     """What requests need of their process; the pool is closed at the end."""
-    profiles = load_profiles()
+    profiles = load_profiles(settings.kinds_dir)
     pool = await open_pool(settings.database, application="api")
     # Asks neighbour processes only, which no proxy of the environment lies between.
     http = httpx.AsyncClient(trust_env=False)

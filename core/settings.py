@@ -275,6 +275,10 @@ class Settings(BaseSettings):
     data_dir: Path = Field(
         default=Path("var"), description="Folder of everything that is kept: database, evidence, spool."
     )
+    kinds_dir: Path | None = Field(
+        default=None,
+        description="Folder of device kinds (*.toml) besides the built-in ones; of the same kind, the folder's counts.",
+    )
     database: DatabaseSettings = DatabaseSettings()
     ingest: IngestSettings = IngestSettings()
     vision: VisionSettings = VisionSettings()

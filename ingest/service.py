@@ -41,7 +41,7 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
     writer = Writer(
         intake=intake,
         preparer=Preparer(
-            load_profiles(),
+            load_profiles(settings.kinds_dir),
             max_age=timedelta(days=settings.ingest.max_age_days),
             max_ahead=timedelta(seconds=settings.ingest.max_ahead_s),
         ),

@@ -40,7 +40,7 @@ class Housekeeping:
         from sensors.profiles import load_profiles
 
         retention = timedelta(days=self._settings.database.retention_days)
-        await tables.maintain(connection, load_profiles(), self._clock.now(), retention)
+        await tables.maintain(connection, load_profiles(self._settings.kinds_dir), self._clock.now(), retention)
 
     async def log(self, connection: psycopg.AsyncConnection) -> None:
         """Drops entries of the log that every registered reader has read."""

@@ -17,7 +17,7 @@ async def bring_up_to_date(settings: Settings, *, clock: Clock) -> list[str]:
     """
     async with await connect(settings.database, application="migrate") as connection:
         applied = await migrate(connection)
-        profiles = load_profiles()
+        profiles = load_profiles(settings.kinds_dir)
         await tables.reconcile(connection, profiles)
         await tables.maintain(connection, profiles, clock.now())
     return [f"{migration.room}/{migration.name}" for migration in applied]

@@ -31,10 +31,11 @@ def run(options: argparse.Namespace, settings: Settings) -> int:
 async def _provision(settings: Settings, files: list[Path]) -> int:
     from core.database import connect
     from sensors import provision
+    from sensors.profiles import load_profiles
     from smartsite.console import complain, say
 
     async with await connect(settings.database, application="provision") as connection:
-        report = await provision.apply(connection, files)
+        report = await provision.apply(connection, files, profiles=load_profiles(settings.kinds_dir))
     for error in report.errors:
         complain(f"smartsite: {error}")
     say(str(report))

@@ -25,7 +25,7 @@ def run(options: argparse.Namespace, settings: Settings) -> int:
     from smartsite.console import complain, say
 
     paths = options.files or settings.alerts.rules or builtin_packs()
-    profiles = load_profiles()
+    profiles = load_profiles(settings.kinds_dir)
     problems = check(paths, profiles)
     for problem in problems:
         complain(str(problem))

@@ -119,7 +119,7 @@ class Account:
 
     def _expected(self, written: Journal) -> list[Violation]:
         assert self._beginning is not None
-        profiles = load_profiles()
+        profiles = load_profiles(self._settings.kinds_dir)
         rules = [
             rule for rule in load(self._settings.alerts.rules, profiles).enabled if isinstance(rule, ThresholdRule)
         ]

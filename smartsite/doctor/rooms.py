@@ -17,7 +17,7 @@ from smartsite.doctor.finding import Finding, fail, ok, warn
 def examine_rules(settings: Settings) -> Iterator[Finding]:
     """Whether the rules in force can be put in force, with the regulators that are configured."""
     paths = settings.alerts.rules or builtin_packs()
-    problems = check(paths, load_profiles(), [target.name for target in settings.alerts.targets])
+    problems = check(paths, load_profiles(settings.kinds_dir), [target.name for target in settings.alerts.targets])
     if not problems:
         yield ok("rules", ", ".join(path.name for path in paths))
     for problem in problems:
