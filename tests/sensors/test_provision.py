@@ -11,6 +11,7 @@ import smartsite
 from core.database import connect
 from core.settings import Settings
 from sensors import credentials
+from sensors.profiles import parse_profile
 from sensors.provision import Report, apply
 from sensors.registry import load_registry
 
@@ -254,3 +255,13 @@ async def test_the_demo_registry_is_right(connection: psycopg.AsyncConnection, t
         "leader", "operator", "inspector", "supervisor", "officer", "integrator", "auditor",
     }  # fmt: skip
     assert all(device.secret_hash for device in registry.devices.values())
+
+
+async def test_the_examples_of_the_docs_are_right(connection: psycopg.AsyncConnection) -> None:
+    examples = Path(smartsite.__file__).parents[1] / "docs" / "examples"
+    report = await apply(connection, [examples / "registry.toml", examples / "devices.csv"])
+    assert not report.errors
+    assert report.outcomes["devices"]["created"] == 4
+    assert len(report.secrets) == 3
+    kind = parse_profile((examples / "settlement.toml").read_text(encoding="utf-8"), "settlement.toml")
+    assert kind.table == "reading_settlement"
