@@ -72,7 +72,7 @@ async def furnish_city(world: World, store: EvidenceStore) -> World:
     await world.device("hoist-riverside", "riverside", "hoist", name="3 号施工升降机", name_en="Hoist 3")
     await world.camera("deck-riverside", "riverside", name="作业面", name_en="Working deck")
     unit = await world._insert("unit", "builder", code="builder", name="中建示范工程", name_en="Example Construction")
-    await world.connection.execute("INSERT INTO site_unit VALUES (%s, %s, 'contractor')", [world.ids["riverside"], unit])
+    await _row(world, "site_unit", site_id=world.ids["riverside"], unit_id=unit, role="contractor")
 
     await world.person("operator", "operator", sites=None, name="李操作", name_en="Li Operator")
     await world.person("officer", "officer", sites=["riverside"], name="王安全", name_en="Wang Officer")
@@ -82,13 +82,17 @@ async def furnish_city(world: World, store: EvidenceStore) -> World:
     await world.seen("dust-school", ago_s=900, connected=False)
     await _history(world, "dust-riverside", "reading_dust", DUST, _dusty)
     await _history(world, "dust-metro", "reading_dust", DUST, lambda _minute: {})
-    await _history(world, "crane-riverside", "reading_tower_crane", CRANE, lambda m: {"moment_ratio": 60 + 25 * math.sin(m / 9)})
+    await _history(world, "crane-riverside", "reading_tower_crane", CRANE, _lifting)
     await _history(world, "hoist-riverside", "reading_hoist", HOIST, lambda _minute: {})
     for camera in ("gate-riverside", "deck-riverside", "gate-metro"):
         await world.camera_state(camera, "online")
     await world.camera_state("gate-school", "unreachable", reason="connection refused by 10.0.0.9:554")
     await _alerts(world, store)
     return world
+
+
+def _lifting(minute: float) -> dict[str, float]:
+    return {"moment_ratio": 60 + 25 * math.sin(minute / 9)}
 
 
 def _dusty(minute: float) -> dict[str, float]:
@@ -109,7 +113,8 @@ async def _history(
         rows.append({"id": world.ids[device], "at": at, **values, **vary(step / 6)})
     async with world.connection.cursor() as cursor:
         await cursor.executemany(
-            f"INSERT INTO {table} (device_id, time, flags, {channels}) VALUES (%(id)s, %(at)s, 0, {marks})".encode(), rows
+            f"INSERT INTO {table} (device_id, time, flags, {channels}) VALUES (%(id)s, %(at)s, 0, {marks})".encode(),
+            rows,
         )
 
 
@@ -151,33 +156,33 @@ async def _alerts(world: World, store: EvidenceStore) -> None:
 
 
 async def _story(world: World) -> None:
-    """Events, deliveries and notifications of the dust alert; a held delivery of the vision alert."""
+    """What happened to the dust alert, what the vision alert waits for, and the machinery behind both."""
     dust, hat, at = world.ids["dust"], world.ids["hat"], world.now - timedelta(seconds=480)
-    for alert in (dust, hat):
-        await world.connection.execute(
-            "INSERT INTO alert_event (alert_id, at, kind, actor) VALUES (%s, %s, 'raised', 'engine')", [alert, at]
-        )
-    delivery = (
-        "INSERT INTO delivery (alert_id, target, phase, idempotency_key, state, reason, payload, attempts, pending_since, "
-        "receipt, created_at, accepted_at) VALUES (%s, 'city', 'raise', %s, %s, %s, '{}', %s, %s, %s, %s, %s)"
-    )
     later = at + timedelta(seconds=1)
-    await world.connection.execute(delivery.encode(), [dust, "k1", "validated", "", 1, later, "R-1024", at, later])
-    await world.connection.execute(delivery.encode(), [hat, "k2", "held", "awaiting_review", 0, at, None, at, None])
-    await world.connection.execute(
-        "INSERT INTO notification (alert_id, phase, person_id, channel, state, reason, attempts, next_attempt_at, created_at, "
-        "sent_at) VALUES (%s, 'raised', %s, 'json', 'sent', 'first_raise', 1, %s, %s, %s)",
-        [dust, world.ids["officer"], at, at, later],
+    for alert in (dust, hat):
+        await _row(world, "alert_event", alert_id=alert, at=at, kind="raised", actor="engine")
+    delivery = {"target": "city", "phase": "raise", "payload": Jsonb({}), "pending_since": at, "created_at": at}
+    sent = {"state": "validated", "attempts": 1, "receipt": "R-1024", "accepted_at": at, "validated_at": later}
+    await _row(world, "delivery", alert_id=dust, idempotency_key="k1", **delivery, **sent)
+    held = {"state": "held", "reason": "awaiting_review"}
+    await _row(world, "delivery", alert_id=hat, idempotency_key="k2", **delivery, **held)
+    told = {"state": "sent", "reason": "first_raise", "attempts": 1, "next_attempt_at": at, "sent_at": later}
+    person = {"person_id": world.ids["officer"], "channel": "json", "phase": "raised", "created_at": at}
+    await _row(world, "notification", alert_id=dust, **person, **told)
+
+    for room in ("ingest", "alerts"):
+        started = world.now - timedelta(hours=5)
+        await _row(
+            world, "worker", name=f"{room}-0", room=room, host="host", pid=4711, started_at=started, beat_at=world.now
+        )
+    await _row(
+        world, "ingest_count", worker="ingest-0", messages=1284031, stored=1283977, duplicates=31, quarantined=23
     )
-    await world.connection.execute(
-        "INSERT INTO worker VALUES ('ingest-0', 'ingest', 'host', 4711, %s, now()), ('alerts-0', 'alerts', 'host', 4712, %s, now())",
-        [world.now - timedelta(hours=5)] * 2,
-    )
-    await world.connection.execute(
-        "INSERT INTO ingest_count (worker, messages, stored, duplicates, quarantined) VALUES ('ingest-0', 1284031, 1283977, 31, 23)"
-    )
-    await world.connection.execute(
-        "INSERT INTO quarantine (arrived_at, source, device_id, client, topic, reason, detail, payload, payload_bytes) VALUES "
-        "(%s, 'mqtt', NULL, 'metro/dust-9', 'smartsite/v1/metro/dust-9/telemetry', 'malformed', 'not JSON: line 1 column 2', 'x', 312)",
-        [at],
-    )
+    odd = {"source": "mqtt", "client": "metro/dust-9", "topic": "smartsite/v1/metro/dust-9/telemetry"}
+    why = {"reason": "malformed", "detail": "not JSON: line 1 column 2", "payload": b"x", "payload_bytes": 312}
+    await _row(world, "quarantine", arrived_at=at, **odd, **why)
+
+
+async def _row(world: World, table: str, **values: Any) -> None:
+    columns, marks = ", ".join(values), ", ".join(f"%({name})s" for name in values)
+    await world.connection.execute(f"INSERT INTO {table} ({columns}) VALUES ({marks})".encode(), values)

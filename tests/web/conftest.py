@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 import psycopg
 import pytest
+import pytest_asyncio
 from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, Request, async_playwright
 
 from api.service import serve
@@ -39,19 +40,19 @@ def settings(settings: Settings) -> Settings:
     return settings.model_copy(update={"api": ApiSettings(port=0)})
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="module")
 async def connection(settings: Settings) -> AsyncIterator[psycopg.AsyncConnection]:
     async with await connect(settings.database, application="tests") as opened:
         yield opened
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="module")
 async def city(connection: psycopg.AsyncConnection, settings: Settings) -> World:
     """The rows that the page shows; they are as old as the system's clock says."""
     return await furnish_city(World(connection, datetime.now(UTC)), EvidenceStore(settings.evidence_dir))
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="module")
 async def address(settings: Settings, city: World, connection: psycopg.AsyncConnection) -> AsyncIterator[str]:
     """Origin of the running service, which relays the cameras of a vision worker of the test."""
     stop = asyncio.Event()
@@ -69,8 +70,9 @@ async def address(settings: Settings, city: World, connection: psycopg.AsyncConn
         await running
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def browser() -> AsyncIterator[Browser]:
+    """Started once for the file; each test gets a context of its own."""
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
         yield browser
@@ -103,6 +105,9 @@ class Visit:
 
     async def log_in(self, login: str = "operator", *, at: str = "/") -> None:
         await self.page.goto(self.origin + at)
+        await self.log_in_here(login)
+
+    async def log_in_here(self, login: str = "operator") -> None:
         await self.page.fill("input[name=login]", login)
         await self.page.fill("input[name=password]", PASSWORD)
         await self.page.click("button[type=submit]")
@@ -112,7 +117,7 @@ class Visit:
         return (await self.page.locator(selector).first.inner_text()).strip()
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="module")
 async def visit(browser: Browser, address: str) -> AsyncIterator[Visit]:
     """A fresh window far from the sites' time zone; the test fails where the page did anything that it should not."""
     context = await browser.new_context(

@@ -25,7 +25,9 @@ from sensors import batch
 from tests.web.city import picture
 
 
-async def publish(connection: psycopg.AsyncConnection, *, device: int, site: int, kind: str, values: dict[str, float]) -> None:
+async def publish(
+    connection: psycopg.AsyncConnection, *, device: int, site: int, kind: str, values: dict[str, float]
+) -> None:
     """One reading of now, as ingest would announce it."""
     now = micros(datetime.now(UTC))
     columns = batch.ReadingBatch(
