@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 import psycopg
@@ -16,7 +16,7 @@ from ingest import quarantine
 from ingest.existing import sort_out, write_fill
 from ingest.merge import fold
 from ingest.message import Leaf
-from ingest.prepare import Prepared, SetAside
+from ingest.prepare import Prepared, SetAside, Unknown
 from ingest.rows import Rows, copy_bytes, copy_columns, log_entries
 from sensors import entries
 from sensors.codec_json import Reject
@@ -68,41 +68,35 @@ class Store:
         With `merge` off every row is taken to be new, and UniqueViolation tells that one is not; with it on, rows are
         first compared with those of the table. `seen` is device -> (newest event time, newest arrival) to store along.
         """
+        outcome = Outcome(messages=sum(message.origin.leaf is Leaf.TELEMETRY for message in prepared.messages))
+        aside = list(prepared.aside)
         async with connection.transaction():
-            outcome = Outcome(messages=sum(message.origin.leaf is Leaf.TELEMETRY for message in prepared.messages))
-            aside = list(prepared.aside)
-            new_entries: list[NewEntry] = []
             logged: list[Rows] = []
             for rows in prepared.rows:
                 logged += await _write_rows(connection, rows, outcome, aside, merge=merge)
-            if prepared.unknown.device:
-                unknown = prepared.unknown
-                await connection.execute(
-                    SQL["unknown_insert"],
-                    {"device": unknown.device, "metric": unknown.metric, "time": unknown.time, "value": unknown.value},
-                )
-            if aside:
-                await quarantine.write(connection, prepared.messages, aside, keep=self.quarantine_rows)
-                outcome.quarantined = len(aside)
-            new_entries += log_entries(logged)
+            outcome.quarantined = len(aside)
+            new_entries = log_entries(logged)
             new_entries += [_entry(alarm) for alarm in prepared.alarms]
             new_entries += await _write_presence(connection, prepared)
-            if seen:
-                await write_seen(connection, seen)
-            await log.append(connection, self.writer, new_entries)
-            await connection.execute(
-                SQL["count_move"],
-                {
-                    "worker": self.worker,
-                    "messages": outcome.messages,
-                    "stored": outcome.stored,
-                    "filled": outcome.filled,
-                    "duplicates": outcome.duplicates,
-                    "quarantined": outcome.quarantined,
-                    "batch": number,
-                },
-            )
+            # None of these has an answer that the next one needs: one round trip for all.
+            async with connection.pipeline():
+                if prepared.unknown.device:
+                    await _write_unknown(connection, prepared.unknown)
+                if aside:
+                    await quarantine.write(connection, prepared.messages, aside, keep=self.quarantine_rows)
+                if seen:
+                    await write_seen(connection, seen)
+                await log.append(connection, self.writer, new_entries)
+                counts = asdict(outcome)
+                await connection.execute(SQL["count_move"], {**counts, "worker": self.worker, "batch": number})
         return outcome
+
+
+async def _write_unknown(connection: psycopg.AsyncConnection, unknown: Unknown) -> None:
+    await connection.execute(
+        SQL["unknown_insert"],
+        {"device": unknown.device, "metric": unknown.metric, "time": unknown.time, "value": unknown.value},
+    )
 
 
 async def write_seen(connection: psycopg.AsyncConnection, seen: Seen) -> None:

@@ -113,9 +113,11 @@ class Writer:
                         # The reply to COMMIT was lost, not the COMMIT.
                         return Outcome()
                     outcome = await self._store.write(connection, prepared, number=number, seen=due, merge=merge)
-            except pg.UniqueViolation:
-                # In a merge it can only mean that another worker stored the row a moment ago: compare again.
+            except pg.UniqueViolation as error:
                 metrics.RETRIES.labels("merge").inc()
+                if merge:
+                    # Another worker stored the row a moment ago: compare again, a little later.
+                    delay = await self._wait_out(error, delay)
                 merge = True
             except (psycopg.DataError, psycopg.IntegrityError):
                 raise

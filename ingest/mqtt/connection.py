@@ -122,7 +122,7 @@ class Connection(asyncio.Protocol):
             if now - self._since > CLOSE_TIMEOUT_S and self._transport is not None:
                 self._transport.abort()
         elif self._state is State.NEW:
-            if now - self._since > CONNECT_TIMEOUT_S:
+            if now - self._since > CONNECT_TIMEOUT_S and not self._blocks:
                 self.fail(ProtocolViolation(Reason.KEEP_ALIVE_TIMEOUT, "no CONNECT in time"))
         elif self._connect is not None and not self._blocks:
             # While nothing is read, silence is ours and not the device's.

@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 
-import pytest
-
 from core.settings import Settings
 from tests.ingest.plant import Plant, furnish, running, with_ingest
 from tests.ingest.raw import RawClient, connect, packet, publish, subscribe, text
@@ -34,21 +32,19 @@ async def test_packets_in_single_bytes_are_understood(plant: Plant) -> None:
     assert await client.packet() == (4, b"\0\x09")
 
 
-@pytest.mark.parametrize(
-    "garbage",
-    [
+async def test_garbage_before_connect_ends_the_connection(plant: Plant) -> None:
+    for garbage in (
         b"GET / HTTP/1.1\r\n\r\n",
-        b"\x16\x03\x01\x02\x00\x01",
-        b"\x30\x02\x00\x00",
+        b"\x16\x03\x01\x02\x00\x01",  # TLS
+        publish(TOPIC, GOOD),
         b"\xc0\x00",
         bytes(100),
-        b"\x10\xff\xff\xff\xff\x7f",
-    ],
-)
-async def test_garbage_before_connect_ends_the_connection(plant: Plant, garbage: bytes) -> None:
-    client = await RawClient.open(plant.port)
-    client.send(garbage)
-    assert await client.packet() is None
+        b"\x10\xff\xff\xff\xff\x7f",  # a length of five bytes
+        b"\x10\x02\0\x04",
+    ):
+        client = await RawClient.open(plant.port)
+        client.send(garbage)
+        assert await client.packet() is None, garbage
 
 
 async def test_garbage_after_connect_ends_it_with_a_reason_and_keeps_what_came_before(plant: Plant) -> None:
@@ -104,27 +100,27 @@ async def test_an_old_or_foreign_protocol_is_told_which_versions_there_are(plant
     assert await client.packet() is None
 
 
-@pytest.mark.parametrize(
-    ("version", "options", "code"),
-    [
-        (5, {"password": "wrong"}, 0x86),
-        (5, {"user": "A/nobody"}, 0x86),
-        (5, {"user": None, "password": None}, 0x86),
-        (4, {"password": "wrong"}, 4),
-        (4, {"user": "B/d1"}, 4),
-        (4, {"client_id": "", "clean": False}, 2),
-        (5, {"properties": b"\x15\x00\x05SCRAM"}, 0x8C),
-        (5, {"will": ("smartsite/v1/A/d2/status", b"offline")}, 0x87),
-        (4, {"will": ("smartsite/v1/A/d2/status", b"offline")}, 5),
-    ],
-)
-async def test_who_may_not_connect_is_told_so(plant: Plant, version: int, options: dict, code: int) -> None:
-    client = await RawClient.open(plant.port)
-    client.send(connect(version, **options))
-    answer = await client.packet()
-    assert answer is not None
-    assert (answer.kind, answer.body[1]) == (2, code)
-    assert await client.packet() is None
+REFUSED = [
+    (5, {"password": "wrong"}, 0x86),
+    (5, {"user": "A/nobody"}, 0x86),
+    (5, {"user": None, "password": None}, 0x86),
+    (4, {"password": "wrong"}, 4),
+    (4, {"user": "B/d1"}, 4),
+    (4, {"client_id": "", "clean": False}, 2),
+    (5, {"properties": b"\x15\x00\x05SCRAM"}, 0x8C),
+    (5, {"will": ("smartsite/v1/A/d2/status", b"offline")}, 0x87),
+    (4, {"will": ("smartsite/v1/A/d2/status", b"offline")}, 5),
+]
+
+
+async def test_who_may_not_connect_is_told_so(plant: Plant) -> None:
+    for version, options, code in REFUSED:
+        client = await RawClient.open(plant.port)
+        client.send(connect(version, **options))  # type: ignore[arg-type]
+        answer = await client.packet()
+        assert answer is not None, options
+        assert (answer.kind, answer.body[1]) == (2, code), options
+        assert await client.packet() is None
 
 
 async def test_refused_connects_are_set_aside_once_a_peer_and_user(plant: Plant) -> None:

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ingest.message import CONNECTED, Leaf, Message
 from ingest.prepare import Prepared, Preparer
@@ -20,6 +22,11 @@ DAY_MS = 86_400_000
 @pytest.fixture
 def preparer() -> Preparer:
     return Preparer(PROFILES, max_age=timedelta(days=30), max_ahead=timedelta(minutes=5))
+
+
+KEYS = st.sampled_from(["ts", "values", "flags", "pm10", "laeq", "radon", "online", "code", "text"]) | st.text(
+    max_size=4
+)
 
 
 def reasons(prepared: Prepared) -> list[str]:
@@ -171,3 +178,23 @@ def test_a_batch_can_be_prepared_again(preparer: Preparer) -> None:
     prepared = preparer.prepare(messages[1:])
     assert prepared.aside == []
     assert channel(prepared, "pm10") == [1]
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(KEYS, inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@given(st.lists(st.tuples(st.sampled_from(Leaf), st.binary(max_size=60) | JSON), min_size=1, max_size=5))
+def test_no_payload_does_more_than_land_in_quarantine(sent: list[tuple[Leaf, Any]]) -> None:
+    preparer = Preparer(PROFILES, max_age=timedelta(days=30), max_ahead=timedelta(minutes=5))
+    messages = [message(payload, leaf=leaf) for leaf, payload in sent]
+    prepared = preparer.prepare([*messages, message({"ts": MS, "values": {"pm10": 1}})])
+    assert channel(prepared, "pm10")[-1] == 1
+    for item in prepared.aside:
+        assert item.reject.reason.isidentifier()
+        assert item.reject.detail
+    for rows in prepared.rows:
+        assert rows.values.shape == rows.quality.shape == (len(rows), len(rows.profile.channels))
