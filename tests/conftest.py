@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import os
 import shutil
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,21 +72,23 @@ class Server:
 
 
 @pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def postgres() -> Iterator[Server]:
     """The server named by SMARTSITE_TEST_DATABASE_URL, else one of this test process's own."""
     if given := os.environ.get("SMARTSITE_TEST_DATABASE_URL"):
         # TimescaleDB's workers enter every database by themselves, and one that is in use cannot be copied.
         yield Server(given, template=None)
         return
-    server = EmbeddedPostgres(let_in(tmp_path_factory.mktemp("postgres")), durable=False)
-    try:
-        url = server.start()
-        with psycopg.connect(url, autocommit=True) as admin:
-            admin.execute("CREATE DATABASE template_smartsite")
-        _bring_up_to_date(_with_database(url, "template_smartsite"))
-        yield Server(url, template="template_smartsite")
-    finally:
-        server.stop()
+    # Not in pytest's own folder: another run of pytest that starts would shut the server's user out of it.
+    with tempfile.TemporaryDirectory(prefix="smartsite-tests-") as folder:
+        server = EmbeddedPostgres(let_in(Path(folder)), durable=False)
+        try:
+            url = server.start()
+            with psycopg.connect(url, autocommit=True) as admin:
+                admin.execute("CREATE DATABASE template_smartsite")
+            _bring_up_to_date(_with_database(url, "template_smartsite"))
+            yield Server(url, template="template_smartsite")
+        finally:
+            server.stop()
 
 
 def _bring_up_to_date(url: str) -> None:

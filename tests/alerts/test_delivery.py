@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -379,8 +380,9 @@ async def test_an_adapter_that_fails_is_recorded_and_tried_again(
     ],
 )
 async def test_unusable_targets_are_told_at_the_start(
-    settings: Settings, clock: FakeClock, changes: dict[str, Any], words: str
+    tmp_path: Path, clock: FakeClock, changes: dict[str, Any], words: str
 ) -> None:
+    settings = Settings(data_dir=tmp_path)
     with pytest.raises(ConfigurationError, match=words):
         async with delivering(with_targets(settings, target("http://127.0.0.1:9", **changes)), clock) as worker:
             await worker
