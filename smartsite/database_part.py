@@ -9,9 +9,12 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 
+import psycopg
 from pydantic import SecretStr
 
-from core.errors import Conflict
+from core.database import connect_sync
+from core.errors import Conflict, Unavailable
+from core.logs import redact_url
 from core.settings import Settings
 from smartsite.datadir import DataDirectory
 from smartsite.postgres import EmbeddedPostgres
@@ -65,6 +68,19 @@ def with_database(settings: Settings, url: str) -> Settings:
     )
 
 
+def require_answer(settings: Settings) -> None:
+    """Raises Unavailable with a reason when the configured database does not answer."""
+    assert settings.database.url is not None
+    try:
+        connect_sync(settings.database, application="probe").close()
+    except psycopg.OperationalError as error:
+        address = redact_url(settings.database.url.get_secret_value())
+        raise Unavailable(
+            f"the database {address} does not answer: {str(error).strip().splitlines()[-1]}",
+            hint="start it, or correct SMARTSITE_DATABASE__URL",
+        ) from error
+
+
 @contextlib.contextmanager
 def database_at_hand(settings: Settings) -> Iterator[Settings]:
     """The settings with a database that answers: the configured one, that of a running ``up``, or one started for now.
@@ -72,6 +88,7 @@ def database_at_hand(settings: Settings) -> Iterator[Settings]:
     Raises what starting the embedded database raises.
     """
     if settings.database.url is not None:
+        require_answer(settings)
         yield settings
         return
     directory = DataDirectory(settings.data_dir)

@@ -11,7 +11,7 @@ from prometheus_client.multiprocess import mark_process_dead
 from core.clock import Clock
 from core.settings import Settings
 from smartsite import rooms, watchdog
-from smartsite.database_part import DatabasePart, with_database
+from smartsite.database_part import DatabasePart, require_answer, with_database
 from smartsite.datadir import DataDirectory
 from smartsite.postgres import EmbeddedPostgres
 from smartsite.process import Process, ProcessSpec
@@ -43,6 +43,8 @@ class Installation:
                 database = DatabasePart(server, address=self.directory.run / "database.url")
                 await self.supervisor.launch(database)
                 self.settings = with_database(self.settings, database.url)
+            else:
+                require_answer(self.settings)
             await bring_up_to_date(self.settings, clock=self._clock)
         except BaseException:
             await self.supervisor.shut_down()

@@ -12,9 +12,10 @@ HELP = "run a sandbox regulator to deliver to"
 DESCRIPTION = """\
 A small server that receives violations as the reference API of regulators describes: it checks signature, clock skew
 and schema, gives receipts and asynchronous results, and shows what it received on its page. It can be told to be slow,
-to refuse, to fail, to drop its replies or to know no idempotency key (PUT /sandbox/behaviour; /openapi.json describes it).
+to refuse, to fail, to drop its replies or to know no idempotency key (PUT
+/sandbox/behaviour; /openapi.json describes it).
 """
-SECRET_VARIABLE = "SMARTSITE_REGULATOR_SECRET"  # noqa: S105 - the name of the variable, not its value
+SECRET_VARIABLE = "SMARTSITE_REGULATOR_SECRET"  # noqa: S105 - a name, not a value
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
