@@ -65,7 +65,8 @@ def demo_schedule(devices: Mapping[str, str], *, seed: int, horizon_s: float = 8
         sites.setdefault(device.partition("/")[0], []).append(device)
     episodes: list[Episode] = []
     for number, (site, members) in enumerate(sorted(sites.items())):
-        opening = _opening(sorted(members), devices, delay=2.0 * number)
+        # Sites do not all break the rules in the same second.
+        opening = _opening(sorted(members), devices, delay=2.0 * (number % 2))
         episodes += opening
         random = generator(seed, "schedule", site)
         moment = 150.0 + random.uniform(0, 30)
@@ -82,12 +83,13 @@ def _opening(members: list[str], kinds: Mapping[str, str], delay: float) -> list
     episodes: list[Episode] = []
     if stations:
         noisy, dusty, silent = (stations[place % len(stations)] for place in range(3))
-        # A single station has to do one after another what three do at once.
-        busy = 30.0 if silent in (noisy, dusty) else 0.0
+        # The silence is longer than twice a demo's offline rule, so that the rule fires even where the engine is
+        # killed in the middle of it and has to listen anew. A single station has no time for so long a one.
+        dark, light = (53.0, 73.0) if silent == dusty else (22.0, 67.0)
         episodes = [
             Episode(device=noisy, effect=Effect.NOISE, start=8 + delay, end=18 + delay, level=96),
             Episode(device=dusty, effect=Effect.SANDSTORM, start=20 + delay, end=52 + delay, level=460),
-            Episode(device=silent, effect=Effect.SILENCE, start=22 + delay + busy, end=48 + delay + busy),
+            Episode(device=silent, effect=Effect.SILENCE, start=dark + delay, end=light + delay),
         ]
         if silent != noisy:
             episodes.append(Episode(device=noisy, effect=Effect.FAULT, start=56 + delay, end=64 + delay, channel="tsp"))
