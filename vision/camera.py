@@ -136,7 +136,7 @@ class CameraWorker:
         changes = self.decider.observe(
             picture.time, self._detections, self._tracks, alive=self._tracker.alive, looked=looked
         )
-        await self._record(changes, image)
+        self._record(changes, image)
         self._set_pace()
         if payload and self.feed.watched:
             await self._show(frame, image)
@@ -152,16 +152,15 @@ class CameraWorker:
         self._status.analysed(cpu_s)
         return image, found
 
-    async def _record(self, changes: list[Transition], image: Image | None) -> None:
+    def _record(self, changes: list[Transition], image: Image | None) -> None:
+        """Hand changes on. Nothing is awaited here, though a JPEG takes 10 ms: a task that is cancelled between the
+        decision and its submission would lose the episode."""
         for change in changes:
             pictures = None
             if change.phase == "started":
                 assert image is not None  # only a picture that was looked at starts an episode
-                pictures = await self._pictures(image, change.episode.box)
+                pictures = Pictures(jpeg(image), jpeg(crop(image, change.episode.box)), self._detector.name)
             self._submit([change], pictures)
-
-    async def _pictures(self, image: Image, box: tuple[float, float, float, float]) -> Pictures:
-        return await self._compute(lambda: Pictures(jpeg(image), jpeg(crop(image, box)), self._detector.name))
 
     def _submit(self, changes: list[Transition], pictures: Pictures | None = None) -> None:
         for change in changes:

@@ -217,7 +217,7 @@ async def test_a_slow_owner_misses_pictures_and_gets_fresh_ones(rtsp: RtspServer
     # Large pictures, so that not many fit into the pipe.
     async with reading(address(rtsp, "visit"), fps=10) as heard:
         await heard.more_pictures(2)
-        heard.delay_s = 1.0
+        heard.delay_s = 0.5
         await heard.more_pictures(8, timeout=30)
         assert heard.figures.skipped > 0
 
