@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -16,6 +17,7 @@ from core.settings import Settings
 from tests.ingest.broker import Mosquitto
 from tests.ingest.load import Publisher
 from tests.ingest.plant import Plant, furnish, running, with_ingest
+from tests.ingest.process import Worker
 from tests.support.wait import eventually
 
 pytestmark = pytest.mark.needs("broker")
@@ -165,3 +167,33 @@ async def test_the_database_away_keeps_messages_at_the_broker(
             await locker.execute("ROLLBACK")
         await eventually(lambda: plant.value("SELECT count(*) = 500 FROM reading_dust"))
         assert (await plant.counts())["stored"] == 500
+
+
+async def test_ingest_killed_in_mid_stream_gets_the_rest_from_the_broker(
+    database_url: str, broker: Mosquitto, tmp_path: Path
+) -> None:
+    await furnish(database_url)
+    worker = Worker(
+        database_url,
+        0,
+        tmp_path,
+        SMARTSITE_INGEST__SOURCES='["broker"]',
+        SMARTSITE_INGEST__BROKER_URL=broker.url,
+    )
+    await worker.start()
+    async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as connection:
+        plant = Plant(Settings(), connection)
+        await subscribed(plant)
+        publisher = Publisher("A/d1", broker.port).start()
+        try:
+            for _ in range(2):
+                before = await plant.value("SELECT count(*) FROM reading_dust")
+                await eventually(lambda: plant.value(f"SELECT count(*) > {before + 200} FROM reading_dust"), timeout=30)  # noqa: B023
+                await worker.end(signal.SIGKILL)
+                await worker.start()
+            await asyncio.to_thread(publisher.finish)
+            wanted = len(publisher.published)
+            await eventually(lambda: plant.value(f"SELECT count(*) = {wanted} FROM reading_dust"), timeout=30)
+            assert await plant.value("SELECT stored FROM ingest_count") == wanted
+        finally:
+            await worker.end(signal.SIGTERM)

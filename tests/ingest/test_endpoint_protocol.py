@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import time
 
+import psycopg
+
 from core.settings import Settings
 from tests.ingest.plant import Plant, furnish, running, with_ingest
 from tests.ingest.raw import RawClient, connect, packet, publish, subscribe, text
@@ -271,6 +273,31 @@ async def test_connections_over_the_limit_are_not_kept(settings: Settings, datab
         assert await third.packet() is None
         kept[0].send(b"\xc0\x00")
         assert await kept[0].packet() == (13, b"")
+
+
+async def test_a_database_that_hangs_stops_the_reading_and_not_the_endpoint(
+    settings: Settings, database_url: str
+) -> None:
+    await furnish(database_url)
+    count = 20_000
+    async with running(with_ingest(settings, waiting_messages=500, batch_messages=100)) as plant:
+        flood = await RawClient.enter(plant.port, version=4, client_id="flood")
+        async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as locker:
+            await locker.execute("BEGIN; LOCK TABLE reading_dust IN ACCESS EXCLUSIVE MODE")
+            flood.send(b"".join(publish(TOPIC, GOOD, qos=0, version=4) for _ in range(count)))
+            waiting = "SELECT (detail->>'waiting')::int FROM worker WHERE room = 'ingest'"
+            await eventually(lambda: plant.value(f"{waiting} AND (detail->>'waiting')::int > 500"))
+            # What was read in one piece may pass the bound, but no more than that; the rest waits in the sockets.
+            held = await plant.value(waiting)
+            assert 500 < held < count
+            # Others still come in, and are asked to wait.
+            other = await RawClient.open(plant.port)
+            await locker.execute("ROLLBACK")
+        other.send(connect(user="A/d2"))
+        answer = await other.packet()
+        assert answer is not None
+        assert answer.body[1] == 0
+        await eventually(lambda: plant.value(f"SELECT count(*) = {count} FROM reading_dust"), timeout=60)
 
 
 async def _entries(plant: Plant, count: int) -> list:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import signal
 import socket
-import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -21,51 +19,10 @@ from smartsite.postgres import EmbeddedPostgres
 from smartsite.schema import bring_up_to_date
 from tests.ingest.load import Publisher
 from tests.ingest.plant import furnish
+from tests.ingest.process import Worker
 from tests.support.wait import eventually
 
-_PROCESS = """
-from functools import partial
-from core import logs
-from core.settings import load_settings
-from ingest.service import serve
-from smartsite.running import run_until_signal
-
-settings = load_settings()
-logs.setup(settings.log, process="ingest")
-run_until_signal(partial(serve, settings))
-"""
 DEVICES = ("A/d1", "A/d2", "B/b1")
-
-
-class Worker:
-    """The ingest process, as the supervisor starts it."""
-
-    def __init__(self, url: str, port: int, folder: Path, **environment: str) -> None:
-        self._environment = {
-            **os.environ,
-            "SMARTSITE_DATABASE__URL": url,
-            "SMARTSITE_DATA_DIR": str(folder),
-            "SMARTSITE_INGEST__MQTT_HOST": "127.0.0.1",
-            "SMARTSITE_INGEST__MQTT_PORT": str(port),
-            **environment,
-        }
-        self._folder = folder
-        self.process: asyncio.subprocess.Process | None = None
-
-    async def start(self) -> None:
-        """Start; it says when it is ready through its heartbeat."""
-        with (self._folder / "ingest.log").open("ab") as log:
-            self.process = await asyncio.create_subprocess_exec(
-                sys.executable, "-c", _PROCESS,
-                env=self._environment, stdout=log, stderr=log, cwd=self._folder,
-            )  # fmt: skip
-
-    async def end(self, number: signal.Signals) -> int:
-        """Send a signal and wait for the end."""
-        assert self.process is not None
-        with contextlib.suppress(ProcessLookupError):
-            self.process.send_signal(number)
-        return await self.process.wait()
 
 
 @pytest.fixture

@@ -142,12 +142,14 @@ async def test_poison_that_only_the_database_finds_is_set_aside_alone(
     )
 
 
-async def test_a_database_that_refuses_is_waited_for(settings: Settings, database: psycopg.AsyncConnection) -> None:
+async def test_a_database_that_refuses_is_waited_for(
+    settings: Settings, database: psycopg.AsyncConnection, caplog: pytest.LogCaptureFixture
+) -> None:
     await database.execute("ALTER TABLE reading_dust RENAME TO hidden")
     rig = Rig(settings)
     rig.put(reading(1))
     await rig.start()
-    await asyncio.sleep(0.5)
+    await eventually(lambda: caplog.text.count("the database refuses to store readings") >= 2)
     assert rig.holder.acknowledged == []
     await database.execute("ALTER TABLE hidden RENAME TO reading_dust")
     await eventually(lambda: rig.holder.acknowledged == [1])
