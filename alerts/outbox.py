@@ -8,10 +8,13 @@ regulator has it), `dead` (given up), `withdrawn` (reviewed as a false alarm bef
 from __future__ import annotations
 
 import hashlib
+from dataclasses import dataclass
+from datetime import datetime
 from fnmatch import fnmatchcase
 from typing import Any
 
 import psycopg
+from psycopg.rows import class_row
 from psycopg.types.json import Jsonb
 
 from alerts import event
@@ -29,6 +32,19 @@ CHANNEL = "smartsite_outbox"
 SEVERITIES: tuple[Severity, ...] = ("info", "warning", "major", "critical")
 _SQL = queries("alerts")
 _REGISTRATION = {"project_code": "项目统一编码", "permit_number": "施工许可证号"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stopped:
+    """A delivery at `config_error`, `uncertain` or `dead`."""
+
+    id: int
+    alert_id: int
+    target: str
+    phase: Phase
+    state: str
+    reason: str
+    created_at: datetime
 
 
 async def enqueue(
@@ -105,6 +121,13 @@ async def resend(connection: psycopg.AsyncConnection[Any], delivery_id: int, reg
         )
         await ring(connection)
     return new_state
+
+
+async def stopped(connection: psycopg.AsyncConnection[Any]) -> list[Stopped]:
+    """Deliveries that go on only by a person's hand, oldest first."""
+    async with connection.cursor(row_factory=class_row(Stopped)) as cursor:
+        await cursor.execute(_SQL["delivery_stopped"])
+        return await cursor.fetchall()
 
 
 async def ring(connection: psycopg.AsyncConnection[Any]) -> None:

@@ -116,6 +116,10 @@ UPDATE delivery SET state = 'withdrawn', reason = 'reviewed as a false alarm'
 WHERE alert_id = %(alert_id)s AND (state IN ('held', 'config_error')
     OR (state = 'pending' AND attempts = 0 AND leased_by IS NULL AND in_doubt_since IS NULL))
 
+-- delivery_stopped --
+SELECT id, alert_id, target, phase, state, reason, created_at FROM delivery
+WHERE state IN ('config_error', 'uncertain', 'dead') ORDER BY id
+
 -- delivery_lock --
 SELECT alert_id, state, payload FROM delivery WHERE id = %(id)s FOR UPDATE
 

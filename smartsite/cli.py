@@ -25,6 +25,7 @@ COMMANDS = (
     "doctor",
     "config",
     "rules",
+    "deliveries",
     "regulator",
     "simulate",
     "cameras",
