@@ -24,7 +24,7 @@ from api.alert_models import (
     find_alerts,
     position,
 )
-from api.context import Database, Here, Row, row, rows
+from api.context import Database, Here, Row, Text, row, rows
 from api.errors import documented
 from api.states import Severity
 from core.errors import NotFound
@@ -39,7 +39,7 @@ class Acknowledgement(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    comment: str = Field(default="", max_length=1000, examples=["洒水车已到位"])
+    comment: Text = Field(default="", max_length=1000, examples=["洒水车已到位"])
 
 
 class Review(BaseModel):
@@ -48,7 +48,7 @@ class Review(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     verdict: Verdict
-    reason: str = Field(default="", max_length=1000, examples=["安全帽颜色与背景相近"])
+    reason: Text = Field(default="", max_length=1000, examples=["安全帽颜色与背景相近"])
 
 
 @router.get("", summary="List alerts", responses=documented(401, 422))

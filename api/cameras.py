@@ -18,6 +18,7 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake
 from api.access import SQL, Seen, Viewer
 from api.context import SILENT_AFTER, Context, Database, Here, Millis, Row, rows
 from api.errors import SOCKET_CODE, documented
+from api.sockets import close
 from api.states import CameraCondition, camera_condition
 from core.errors import NotFound, Unavailable
 
@@ -132,7 +133,7 @@ async def _relay(socket: WebSocket, camera_id: int, addresses: list[str]) -> Non
                 await _forward(stream, socket)
         except (OSError, TimeoutError, InvalidHandshake, ConnectionClosed) as error:
             logger.info("camera stream ended", extra={"address": address, "camera": camera_id, "error": str(error)})
-    await socket.close(SOCKET_CODE + CameraAway.status, CameraAway.code)
+    await close(socket, SOCKET_CODE + CameraAway.status, CameraAway.code)
 
 
 async def _forward(stream: ClientConnection, socket: WebSocket) -> None:

@@ -13,7 +13,7 @@ from fastapi import Depends
 from psycopg import AsyncConnection
 from psycopg.rows import dict_row
 from psycopg_pool import AsyncConnectionPool
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, StringConstraints
 from starlette.requests import HTTPConnection
 
 from alerts.rules.model import AnyRule
@@ -89,6 +89,10 @@ async def row(connection: AsyncConnection, statement: LiteralString, parameters:
     """The first row as a dict, or None."""
     found = await rows(connection, statement, parameters)
     return found[0] if found else None
+
+
+# PostgreSQL holds every character but this one.
+Text = Annotated[str, StringConstraints(pattern=r"^[^\x00]*$")]
 
 
 def millis(moment: datetime) -> int:

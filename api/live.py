@@ -23,6 +23,7 @@ from api.alert_models import Alert, alert_fields, find_alerts
 from api.context import Here, millis
 from api.metrics import LIVE_BATCHES, LIVE_CLIENTS, LIVE_DROPPED
 from api.picture import Item, Picture
+from api.sockets import close
 from core import log
 from core.clock import Clock
 from core.database import Reconnecting, is_outage
@@ -250,7 +251,7 @@ async def _serve(socket: WebSocket, client: Client) -> None:
         await asyncio.wait({dropped, sending}, return_when=asyncio.FIRST_COMPLETED)
         if sending.done():
             sending.result()
-        await socket.close(TOO_SLOW, "too_slow")
+        await close(socket, TOO_SLOW, "too_slow")
     finally:
         dropped.cancel()
         sending.cancel()

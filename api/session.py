@@ -15,7 +15,7 @@ from pydantic import BaseModel, Field
 
 from api import audit, throttle
 from api.access import COOKIE, SQL, Right, Seen, Viewer, Writer, digest
-from api.context import Database, Here, row
+from api.context import Database, Here, Text, row
 from api.errors import BadCredentials, documented
 from api.throttle import Attempt
 
@@ -27,7 +27,7 @@ _verifying = asyncio.Semaphore(2)
 class Credentials(BaseModel):
     """Log-in name and password."""
 
-    login: str = Field(min_length=1, max_length=200, examples=["operator"])
+    login: Text = Field(min_length=1, max_length=200, examples=["operator"])
     password: str = Field(min_length=1, max_length=1000, examples=["correct horse battery staple"])
 
 

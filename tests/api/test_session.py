@@ -85,13 +85,12 @@ async def test_log_out_ends_the_session_on_the_server(log_in: LogIn, world: Worl
     assert again.json()["error"]["code"] == "unauthenticated"
 
 
-@pytest.mark.parametrize("token", [None, "", "wrong"])
-async def test_a_write_without_the_sessions_token_is_refused(log_in: LogIn, world: World, token: str | None) -> None:
+async def test_a_write_without_the_sessions_token_is_refused(log_in: LogIn, world: World) -> None:
     client = await log_in("officer")
     del client.headers["X-CSRF-Token"]
-    answer = await client.delete(URL, headers={} if token is None else {"X-CSRF-Token": token})
-    assert answer.status_code == 403
-    assert answer.json()["error"]["code"] == "csrf"
+    for headers in ({}, {"X-CSRF-Token": ""}, {"X-CSRF-Token": "wrong"}):
+        answer = await client.delete(URL, headers=headers)
+        assert (answer.status_code, answer.json()["error"]["code"]) == (403, "csrf")
     assert (await client.get(URL)).status_code == 200
 
 
