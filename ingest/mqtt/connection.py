@@ -163,6 +163,9 @@ class Connection(asyncio.Protocol):
                 if frame.first >> 4 == PacketType.PUBLISH:
                     self._publish(frame, published)
                 else:
+                    # A DISCONNECT behind it may say more: what was published comes first.
+                    self._endpoint.intake.put(published)
+                    published = []
                     self._control(frame)
             if self._framer.violation is not None and not self._blocks:
                 raise self._framer.violation

@@ -232,6 +232,15 @@ async def test_the_last_will_is_dropped_after_a_good_bye(plant: Plant) -> None:
     assert [entry.event for entry in entries] == ["connected", "disconnected"]
 
 
+async def test_what_is_said_right_before_a_good_bye_comes_before_it(plant: Plant) -> None:
+    client = await RawClient.enter(plant.port)
+    client.send(publish("smartsite/v1/A/d1/status", b"online", qos=0) + b"\xe0\x00")
+    assert await client.closed()
+    entries = await eventually(lambda: _entries(plant, 2))
+    assert [entry.event for entry in entries] == ["connected", "disconnected"]
+    assert await plant.value("SELECT connected FROM device_seen") is False
+
+
 async def test_more_in_flight_than_the_receive_maximum_ends_the_connection(
     settings: Settings, database_url: str
 ) -> None:
