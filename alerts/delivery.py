@@ -50,13 +50,16 @@ async def run(settings: Settings, clock: Clock, stop: asyncio.Event) -> None:
                 Lane(target=target, adapter=adapter, client=client, ledger=ledger, clock=clock)
                 for target, adapter in speaking
             ]
-            for lane in lanes:
-                group.create_task(lane.run(stop), name=f"deliver to {lane.target.name}")
+            tasks = [group.create_task(lane.run(stop), name=f"deliver to {lane.target.name}") for lane in lanes]
             async for _ in listen(settings.database, CHANNEL, clock=clock, stop=stop):
                 for lane in lanes:
                     lane.wake.set()
             for lane in lanes:
                 lane.wake.set()
+            # One that waits for a database that is away would wait on.
+            _, late = await asyncio.wait(tasks, timeout=2 * _GRACE_S)
+            for task in late:
+                task.cancel()
     finally:
         await ledger.close()
 

@@ -23,7 +23,7 @@ from core.sql import queries
 _SQL = queries("alerts")
 Result = TypeVar("Result")
 
-LOCK_SPACE = 0x5AFE_0B0
+LOCK_SPACE = 0x5AFE0B0
 """First key of the advisory locks; the second is the worker's number."""
 
 LEASE_MARGIN_S = 30.0
@@ -36,7 +36,7 @@ class Hold:
     def __init__(self, settings: DatabaseSettings, *, application: str, clock: Clock) -> None:
         self._keeper = Reconnecting(settings, application=application, clock=clock)
         self._turn = asyncio.Lock()
-        self._locked_by: int | None = None
+        self._locked_by: psycopg.AsyncConnection[Any] | None = None
         self.number = secrets.randbelow(2**31 - 1) + 1
         """The worker's number, written into the rows that it leases."""
 
@@ -57,7 +57,7 @@ class Hold:
     @contextlib.asynccontextmanager
     async def _session(self) -> AsyncIterator[psycopg.AsyncConnection[Any]]:
         async with self._turn, self._keeper.connection() as connection:
-            if connection.info.backend_pid != self._locked_by:
+            if connection is not self._locked_by:
                 await connection.execute(_SQL["lease_hold"], {"space": LOCK_SPACE, "holder": self.number})
-                self._locked_by = connection.info.backend_pid
+                self._locked_by = connection
             yield connection

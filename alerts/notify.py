@@ -59,10 +59,14 @@ async def run(settings: Settings, watch: RegistryWatch, clock: Clock, stop: asyn
     notifier = Notifier(settings, watch=watch, clock=clock)
     try:
         async with asyncio.TaskGroup() as group:
-            group.create_task(notifier.run(stop), name="notify")
+            task = group.create_task(notifier.run(stop), name="notify")
             async for _ in listen(settings.database, CHANNEL, clock=clock, stop=stop):
                 notifier.wake.set()
             notifier.wake.set()
+            # It would wait on for a database that is away.
+            _, late = await asyncio.wait({task}, timeout=2 * _GRACE_S)
+            for task in late:
+                task.cancel()
     finally:
         await notifier.close()
 

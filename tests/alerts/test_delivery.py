@@ -9,11 +9,12 @@ from typing import Any
 
 import psycopg
 import pytest
+from pydantic import SecretStr
 
-from alerts import outbox
+from alerts import delivery, outbox
 from alerts.adapters.reference import ReferenceAdapter
 from core.errors import ConfigurationError
-from core.settings import Settings
+from core.settings import DatabaseSettings, Settings
 from tests.alerts.outgoing import World, delivering, folder, target, with_targets, world
 from tests.support.clock import FakeClock
 from tests.support.regulator import Sandbox, sandbox
@@ -394,3 +395,12 @@ async def test_a_wrong_statement_is_not_taken_for_an_outage(place: World, regula
         async with delivering(place.settings, clock) as worker:
             await worker
     assert caught.group_contains(psycopg.errors.UndefinedColumn)
+
+
+async def test_an_end_is_not_held_up_by_a_database_that_is_away(
+    tmp_path: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(delivery, "_GRACE_S", 0.05)
+    away = Settings(data_dir=tmp_path, database=DatabaseSettings(url=SecretStr("postgresql://u@127.0.0.1:1/d")))
+    async with delivering(with_targets(away, target("http://127.0.0.1:9")), clock):
+        await eventually(lambda: clock._sleepers)
