@@ -21,6 +21,12 @@ def visit() -> Clip:
 
 
 @pytest.fixture(scope="session")
+def surveyor() -> Clip:
+    """Three seconds of nothing but the surveyor."""
+    return scene.encode([scene.view(scene.panorama(), 1.0)] * (3 * FPS), fps=FPS)
+
+
+@pytest.fixture(scope="session")
 def tiny() -> Clip:
     """Two seconds of noise-free grey, small and quick to decode, every picture a little brighter."""
     pictures = [np.full((180, 320, 3), 60 + 4 * number, np.uint8) for number in range(2 * FPS)]
@@ -28,11 +34,10 @@ def tiny() -> Clip:
 
 
 @pytest.fixture
-async def rtsp(tiny: Clip, visit: Clip) -> AsyncIterator[RtspServer]:
-    """A camera server on a free port: `tiny`, `visit`, and `locked` with a password."""
-    server = RtspServer(
-        {"tiny": Stream(tiny), "visit": Stream(visit), "locked": Stream(tiny, login=("admin", "p@ss word"))}
-    )
+async def rtsp(tiny: Clip, visit: Clip, surveyor: Clip) -> AsyncIterator[RtspServer]:
+    """A camera server on a free port: a stream for each clip, and `locked` with a password."""
+    streams = {"tiny": Stream(tiny), "visit": Stream(visit), "surveyor": Stream(surveyor)}
+    server = RtspServer({**streams, "locked": Stream(tiny, login=("admin", "p@ss word"))})
     await server.start("127.0.0.1", 0)
     yield server
     await server.close()

@@ -111,7 +111,9 @@ async def test_key_frames_alone_are_decoded_where_they_come_often_enough(rtsp: R
 
         heard.client.ask(wire.Pace(10))
         await heard.more_pictures(12)
-        assert heard.pictures[-1].stream_time - heard.pictures[-6].stream_time == pytest.approx(0.5, abs=0.15)
+        assert heard.pictures[-1].stream_time - heard.pictures[-6].stream_time < 1.5, (
+            "five key frames take five seconds"
+        )
         assert not heard.figures.keys_only or await eventually(lambda: not heard.figures.keys_only)
 
 

@@ -17,7 +17,7 @@ async def check(url: str, options: CameraSettings = QUICK, **more: object) -> Ca
 
 async def test_a_good_camera_is_described_with_a_picture_and_what_is_on_it(rtsp: RtspServer) -> None:
     detector = load_detector(VisionSettings())
-    report = await check(f"rtsp://127.0.0.1:{rtsp.port}/visit", detector=detector, watch_s=5)
+    report = await check(f"rtsp://127.0.0.1:{rtsp.port}/surveyor", detector=detector, watch_s=3)
     assert report.usable
     assert (report.codec, report.width, report.height) == ("h264", 1280, 720)
     assert abs(report.fps - 10) < 0.5

@@ -26,6 +26,7 @@ from core.settings import CameraSettings, Settings
 from sensors import entries
 from smartsite.demo.rtsp import RtspServer
 from tests.support.wait import eventually
+from vision.detections import Detections
 from vision.service import serve
 
 
@@ -165,6 +166,36 @@ async def test_each_camera_tells_its_own_trouble_and_the_others_go_on(
         await eventually(settled)
     details = await rows(database, "SELECT detail FROM camera_state")
     assert "wrong" not in str([row["detail"]["message"] for row in details if "401" in row["detail"]["message"]])
+
+
+class Fragile:
+    """A detector that breaks on small pictures."""
+
+    name = "fragile"
+    classes = ("helmet", "head")
+
+    def detect(self, image: np.ndarray) -> Detections:
+        if image.shape[0] < 200:
+            raise RuntimeError("this picture breaks the detector")
+        return Detections.empty()
+
+
+async def test_a_fault_of_one_camera_stays_with_it(
+    vision_settings: Settings,
+    database: psycopg.AsyncConnection[Any],
+    rtsp: RtspServer,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("vision.service.load_detector", lambda _: Fragile())
+    await add_camera(database, f"rtsp://127.0.0.1:{rtsp.port}/tiny", "bad")
+    await add_camera(database, f"rtsp://127.0.0.1:{rtsp.port}/surveyor", "good")
+
+    async def shown() -> bool:
+        found = await rows(database, "SELECT state, reason, frames_analysed FROM camera_state ORDER BY camera_id")
+        return len(found) == 2 and found[0]["reason"] == "internal_error" and found[1]["state"] == "online"
+
+    async with running(vision_settings):
+        await eventually(shown)
 
 
 async def test_live_pictures_carry_boxes_while_somebody_watches(
