@@ -99,10 +99,17 @@ async def test_command_of_the_service_runs(service: str, settings: Settings, tmp
     url = settings.database.url.get_secret_value()
     described = compose()["services"][service]
     given = {name: str(value) for name, value in described["environment"].items()}
-    given |= {"SMARTSITE_DATABASE__URL": url, "SMARTSITE_DATA_DIR": str(tmp_path), "PATH": str(Path(sys.executable).parent)}
-    # The neighbours' names mean nothing here, and the ports may be taken.
-    given |= {"SMARTSITE_INGEST__BROKER_URL": f"mqtt://127.0.0.1:{free_port()}", "SMARTSITE_API__PORT": free_port()}
-    given |= {"SMARTSITE_VISION__LIVE_PORT": "0", "SMARTSITE_VISION__LIVE_HOST": "127.0.0.1", "SMARTSITE_API__HOST": "127.0.0.1"}
+    given |= {
+        "SMARTSITE_DATABASE__URL": url,
+        "SMARTSITE_DATA_DIR": str(tmp_path),
+        "PATH": str(Path(sys.executable).parent),
+        # The neighbours' names mean nothing here, and the ports may be taken.
+        "SMARTSITE_INGEST__BROKER_URL": f"mqtt://127.0.0.1:{free_port()}",
+        "SMARTSITE_API__HOST": "127.0.0.1",
+        "SMARTSITE_API__PORT": free_port(),
+        "SMARTSITE_VISION__LIVE_HOST": "127.0.0.1",
+        "SMARTSITE_VISION__LIVE_PORT": "0",
+    }
     process = await asyncio.create_subprocess_exec(
         str(Path(sys.executable).parent / "smartsite"),
         *described["command"],
