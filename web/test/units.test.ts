@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import type { Channel } from '@/api/types'
-import { formatCount, formatNumber, formatReading, formatValue, unitSign } from '@/format/units'
+import { formatCount, formatLargeCount, formatNumber, formatReading, formatValue, unitSign } from '@/format/units'
 
 const channel = (change: Partial<Channel>): Channel => ({
   name: 'x', label: 'x', label_en: 'x', unit: '', type: 'real', minimum: null, maximum: null, ...change,
@@ -25,7 +25,13 @@ describe('numbers with units', () => {
     expect(formatNumber(-0.04, '°C')).toBe('0.0')
   })
 
-  it('groups counters', () => expect(formatCount(1284031)).toBe('1,284,031'))
+  it('groups counters, and shortens what has grown large', () => {
+    expect(formatCount(1284031)).toBe('1,284,031')
+    expect(formatLargeCount(999_999, 'zh')).toBe('999,999')
+    expect(formatLargeCount(1_284_031, 'zh')).toBe('128.4万')
+    expect(formatLargeCount(1_284_031, 'en')).toBe('1.284M')
+    expect(formatLargeCount(null, 'en')).toBe('–')
+  })
 })
 
 describe('readings of a channel', () => {

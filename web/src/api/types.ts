@@ -172,6 +172,7 @@ export interface Delivery {
   reason: string
   attempts: number
   receipt: string | null
+  created_at: number
   accepted_at: number | null
   validated_at: number | null
 }
@@ -184,6 +185,7 @@ export interface Notification {
   phase: string
   state: string
   reason: string
+  created_at: number
   sent_at: number | null
 }
 

@@ -21,32 +21,33 @@ export interface ChartInput {
   unit: string
 }
 
-const colour = (name: string): string => getComputedStyle(document.documentElement).getPropertyValue(name).trim()
+const token = (name: string): string => getComputedStyle(document.documentElement).getPropertyValue(name).trim()
 
 /** Letters as large as the page's, which grow with the screen. */
 const letter = (): number => parseFloat(getComputedStyle(document.documentElement).fontSize) * 0.8
 
 export function chartOption(input: ChartInput): EChartsCoreOption {
   const size = letter()
-  const faint = colour('--text-faint')
-  const line = colour('--accent')
-  const bad = colour('--red')
+  const faint = token('--text-faint')
+  const line = token('--accent')
+  const bad = token('--red')
   const range = valueRange(input.points, input.limits.map((limit) => limit.value))
   return {
     animation: false,
+    textStyle: { fontFamily: token('--font') },
     grid: { left: size * 4.2, right: size * 1.6, top: size * 1.6, bottom: size * 2.4 },
     tooltip: {
       trigger: 'axis',
-      backgroundColor: colour('--panel-raised'),
-      borderColor: colour('--line-strong'),
-      textStyle: { color: colour('--text'), fontSize: size },
+      backgroundColor: token('--panel-raised'),
+      borderColor: token('--line-strong'),
+      textStyle: { color: token('--text'), fontSize: size },
       formatter: (items: { value: Point }[]) => tooltip(items, input),
     },
     xAxis: {
       type: 'time',
       min: input.start,
       max: input.end,
-      axisLine: { lineStyle: { color: colour('--line-strong') } },
+      axisLine: { lineStyle: { color: token('--line-strong') } },
       axisLabel: { color: faint, fontSize: size, hideOverlap: true, formatter: input.axisTime },
       splitLine: { show: false },
     },
@@ -55,7 +56,7 @@ export function chartOption(input: ChartInput): EChartsCoreOption {
       min: range?.[0] ?? 0,
       max: range?.[1] ?? 1,
       axisLabel: { color: faint, fontSize: size, showMinLabel: false, showMaxLabel: false, formatter: input.number },
-      splitLine: { lineStyle: { color: colour('--line') } },
+      splitLine: { lineStyle: { color: token('--line') } },
     },
     series: [
       {

@@ -55,3 +55,13 @@ export function formatCount(value: number | null | undefined): string {
   if (value === null || value === undefined) return '–'
   return value.toLocaleString('en-US')
 }
+
+/** From here on a wall shows four figures and a word for the rest (128.4万, 1.284M). */
+const LARGE = 1_000_000
+
+/** Counters that grow without end, kept to a width that a tile holds. */
+export function formatLargeCount(value: number | null | undefined, language: Language): string {
+  if (value === null || value === undefined || value < LARGE) return formatCount(value)
+  const locale = language === 'zh' ? 'zh-CN' : 'en-US'
+  return value.toLocaleString(locale, { notation: 'compact', maximumSignificantDigits: 4 })
+}
