@@ -61,17 +61,16 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
 
     if "endpoint" in settings.ingest.sources:
         await _forget(keeper)
-    for source in sources:
-        await source.start()
     ending = asyncio.Event()
     writing = asyncio.create_task(writer.run(), name="writer")
-    beside = [
-        asyncio.create_task(registry.run(ending), name="registry"),
-        asyncio.create_task(heart.run(ending, detail), name="heartbeat"),
-    ]
+    beside = [asyncio.create_task(registry.run(ending), name="registry")]
     halt = asyncio.create_task(stop.wait(), name="stop")
-    logger.info("ingest is ready", extra={"sources": ",".join(settings.ingest.sources)})
     try:
+        for source in sources:
+            await source.start()
+        # The first beat says that messages may come.
+        beside.append(asyncio.create_task(heart.run(ending, detail), name="heartbeat"))
+        logger.info("ingest is ready", extra={"sources": ",".join(settings.ingest.sources)})
         done, _ = await asyncio.wait({halt, writing, *beside}, return_when=asyncio.FIRST_COMPLETED)
         for task in done - {halt}:
             task.result()  # none of them ends by itself but with an error, and that ends the process
