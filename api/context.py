@@ -1,4 +1,4 @@
-"""What a request needs of its process: settings, clock, pool, stores; and the types of times and pages in answers."""
+"""What a request needs of its process: settings, clock, pool, stores; rows as dicts; the types of times and texts."""
 
 from __future__ import annotations
 

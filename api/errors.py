@@ -19,7 +19,7 @@ from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from core.database import is_outage
-from core.errors import Forbidden, InvalidInput, NotFound, SmartsiteError, Unauthenticated, Unavailable
+from core.errors import Forbidden, InvalidInput, SmartsiteError, Unauthenticated, Unavailable
 
 logger = logging.getLogger(__name__)
 
@@ -81,12 +81,12 @@ _EXAMPLES: dict[int, tuple[str, str, str]] = {
     404: ("not_found", "there is no alert 7", "No such thing, or not of a site that the person may see."),
     409: ("conflict", "alert 7 was already reviewed as confirmed", "The thing is no longer in the assumed state."),
     413: ("too_large", "the request is larger than 65536 bytes", "The body is too large."),
-    415: ("unsupported_media_type", "send the body as application/json", "The body is not JSON."),
     422: ("invalid_input", "the request does not fit", "A parameter or field does not fit; `fields` names it."),
     429: ("too_many_requests", "log-in is locked after repeated failures", "See the Retry-After header."),
     503: ("unavailable", "the database is away", "A part is away for the moment; try again."),
 }
-_CODES = {404: "not_found", 405: "method_not_allowed", 413: "too_large", 415: "unsupported_media_type"}
+# Of faults that the framework finds before any route of ours does.
+_CODES = {400: "bad_request", 404: "not_found", 405: "method_not_allowed", 413: "too_large"}
 
 
 def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
@@ -154,11 +154,10 @@ async def _validation(connection: HTTPConnection, error: Exception) -> JSONRespo
 
 async def _http(connection: HTTPConnection, error: Exception) -> JSONResponse | None:
     assert isinstance(error, HTTPException)
-    refused = SmartsiteError(str(error.detail))
+    nothing_there = error.status_code == HTTPStatus.NOT_FOUND
+    refused = SmartsiteError(f"there is nothing at {connection.url.path}" if nothing_there else str(error.detail))
     refused.status = error.status_code
-    refused.code = _CODES.get(error.status_code, f"http_{error.status_code}")
-    if error.status_code == HTTPStatus.NOT_FOUND:
-        refused = NotFound(f"there is nothing at {connection.url.path}")
+    refused.code = _CODES.get(error.status_code, "bad_request")
     return await _answer(connection, refused)
 
 

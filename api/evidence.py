@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mimetypes
 from typing import Annotated
 
 from fastapi import APIRouter, Path
@@ -45,5 +46,5 @@ async def read(sha256: Sha256, viewer: Seen, context: Here, database: Database) 
         # The name is the content; a shared cache must not hand it to the next person.
         headers={"Cache-Control": "private, max-age=31536000, immutable", "ETag": f'"{sha256}"'},
         content_disposition_type="inline" if found["media_type"] in _PICTURES else "attachment",
-        filename=sha256,
+        filename=sha256 + (mimetypes.guess_extension(found["media_type"]) or ""),
     )

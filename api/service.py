@@ -29,7 +29,7 @@ from sensors.profiles import Profile, load_profiles
 
 logger = logging.getLogger(__name__)
 
-# What is still running this long after the stop is cut off: live connections never end by themselves.
+# Seconds; what is still running this long after the stop is cut off: live connections never end by themselves.
 _GRACE_S = 2
 
 
@@ -47,8 +47,10 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
             detail = {"host": settings.api.host, "port": port}
             halt = asyncio.Event()
             async with asyncio.TaskGroup() as group:
-                group.create_task(context.hub.run(halt), name="live push")
-                group.create_task(heartbeat.run(halt, lambda: detail), name="heartbeat")
+                background = {
+                    group.create_task(context.hub.run(halt), name="live push"),
+                    group.create_task(heartbeat.run(halt, lambda: detail), name="heartbeat"),
+                }
                 serving = group.create_task(server.serve(sockets=[listener]), name="http")
                 stopping = group.create_task(stop.wait(), name="stop")
                 logger.info("serving", extra=detail)
@@ -57,6 +59,10 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
                 await serving
                 stopping.cancel()
                 halt.set()
+                # While the database is away they wait for it, and would do so for ever.
+                _, late = await asyncio.wait(background, timeout=_GRACE_S)
+                for task in late:
+                    task.cancel()
 
 
 @contextlib.asynccontextmanager

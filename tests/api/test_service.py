@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
+from collections.abc import AsyncIterator
 
 import httpx
 import psycopg
 import pytest
 from psycopg import sql
-from psycopg.conninfo import conninfo_to_dict
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from api.service import serve
 from core.errors import ConfigurationError
@@ -49,35 +51,49 @@ async def test_quarantine_shows_reason_and_bytes(log_in: LogIn, world: World) ->
     assert rest["next"] is None
 
 
-async def test_an_outage_of_the_database_is_told_and_outlived(
-    server: str, cookie_of: CookieOf, settings: Settings, postgres: object, current_world: World
-) -> None:
-    headers = await cookie_of("operator")
+@contextlib.asynccontextmanager
+async def outage(settings: Settings) -> AsyncIterator[None]:
+    """The test's database lets nobody in."""
     assert settings.database.url is not None
     url = settings.database.url.get_secret_value()
     name = str(conninfo_to_dict(url)["dbname"])
-    admin_url = url.rsplit("/", 1)[0] + "/postgres"
-    async with (
-        httpx.AsyncClient(base_url=f"http://{server}", trust_env=False, timeout=30) as client,
-        await psycopg.AsyncConnection.connect(admin_url, autocommit=True) as admin,
-    ):
-        assert (await client.get("/api/v1/sites", headers=headers)).status_code == 200
-        allow = sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS {}")
+    allow = sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS {}")
+    async with await psycopg.AsyncConnection.connect(make_conninfo(url, dbname="postgres"), autocommit=True) as admin:
         await admin.execute(allow.format(sql.Identifier(name), sql.SQL("false")))
         await admin.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [name])
-        for method, path in [("GET", "/api/v1/sites"), ("POST", "/api/v1/session")]:
-            answer = await client.request(method, path, headers=headers, json={"login": "x", "password": "y"})
-            assert (answer.status_code, answer.json()["error"]["code"]) == (503, "unavailable")
-            assert "retry-after" in answer.headers
-        health = await client.get("/healthz")
-        assert (health.status_code, health.json()["database"]) == (503, "away")
-        assert (await client.get("/metrics")).status_code == 200
+        yield
         await admin.execute(allow.format(sql.Identifier(name), sql.SQL("true")))
+
+
+async def test_an_outage_of_the_database_is_told_and_outlived(
+    server: str, cookie_of: CookieOf, settings: Settings
+) -> None:
+    headers = await cookie_of("operator")
+    async with httpx.AsyncClient(base_url=f"http://{server}", trust_env=False, timeout=30) as client:
+        assert (await client.get("/api/v1/sites", headers=headers)).status_code == 200
+        async with outage(settings):
+            for method, path in [("GET", "/api/v1/sites"), ("POST", "/api/v1/session")]:
+                answer = await client.request(method, path, headers=headers, json={"login": "x", "password": "y"})
+                assert (answer.status_code, answer.json()["error"]["code"]) == (503, "unavailable")
+                assert "retry-after" in answer.headers
+            health = await client.get("/healthz")
+            assert (health.status_code, health.json()["database"]) == (503, "away")
+            assert (await client.get("/metrics")).status_code == 200
 
         async def back() -> bool:
             return (await client.get("/api/v1/sites", headers=headers)).status_code == 200
 
         await eventually(back, timeout=30)
+
+
+async def test_it_stops_while_the_database_is_away(settings: Settings, connection: psycopg.AsyncConnection) -> None:
+    stop = asyncio.Event()
+    running = asyncio.create_task(serve(settings, stop))
+    await eventually(lambda: workers(connection))
+    async with outage(settings):
+        stop.set()
+        async with asyncio.timeout(15):
+            await running
 
 
 async def test_an_address_in_use_is_a_configuration_error(settings: Settings) -> None:
@@ -88,16 +104,17 @@ async def test_an_address_in_use_is_a_configuration_error(settings: Settings) ->
             await serve(taken_settings, asyncio.Event())
 
 
-async def test_the_worker_row_goes_with_the_process(settings: Settings, connection: psycopg.AsyncConnection) -> None:
-    async def rows() -> int:
-        row = await (await connection.execute("SELECT count(*) FROM worker")).fetchone()
-        assert row is not None
-        return int(row[0])
+async def workers(connection: psycopg.AsyncConnection) -> int:
+    row = await (await connection.execute("SELECT count(*) FROM worker")).fetchone()
+    assert row is not None
+    return int(row[0])
 
+
+async def test_the_worker_row_goes_with_the_process(settings: Settings, connection: psycopg.AsyncConnection) -> None:
     stop = asyncio.Event()
     running = asyncio.create_task(serve(settings, stop))
-    await eventually(rows)
+    await eventually(lambda: workers(connection))
     stop.set()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(15):
         await running
-    assert await rows() == 0
+    assert await workers(connection) == 0
