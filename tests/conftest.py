@@ -126,9 +126,10 @@ def database_url(postgres: Server) -> Iterator[str]:
 
 
 @pytest.fixture
-def open_folder(tmp_path: Path) -> Path:
-    """A temporary folder in which an embedded server can keep its data."""
-    return let_in(tmp_path)
+def open_folder() -> Iterator[Path]:
+    """A temporary folder in which an embedded server can keep its data; not in pytest's own, as above."""
+    with tempfile.TemporaryDirectory(prefix="smartsite-tests-") as folder:
+        yield let_in(Path(folder))
 
 
 @pytest.fixture
