@@ -138,6 +138,7 @@ const en: typeof zh = {
     attempts: '{count} attempts',
     receipt: 'receipt {receipt}',
     quality: 'Data quality',
+    score: 'Detection score',
     engine: 'system',
   },
   event: {

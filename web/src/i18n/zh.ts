@@ -137,6 +137,7 @@ const zh = {
     attempts: '{count} 次尝试',
     receipt: '回执 {receipt}',
     quality: '数据质量',
+    score: '识别置信度',
     engine: '系统',
   },
   event: {
