@@ -10,11 +10,15 @@ from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
 
 from alerts.adapters.base import Delivery, Outcome
+from alerts.announce import announce
 from alerts.hold import LEASE_MARGIN_S, LOCK_SPACE, Hold
 from alerts.settlement import Settlement
 from core.clock import Clock
 from core.settings import DatabaseSettings, TargetSettings
 from core.sql import queries
+
+DELIVERY_WRITER = "alerts-delivery"
+"""The delivery worker's name in the log."""
 
 _SQL = queries("alerts")
 
@@ -94,6 +98,8 @@ class Ledger:
 
         async def work(connection: psycopg.AsyncConnection[Any]) -> None:
             await connection.execute(_SQL["delivery_attempt_put"], noted)
-            await connection.execute(_SQL["delivery_settle"], state)
+            moved = await (await connection.execute(_SQL["delivery_settle"], state)).fetchall()
+            # Those who look at the alert see at once how far it has come.
+            await announce(connection, DELIVERY_WRITER, moved, "updated", at=self._clock.now())
 
         await self._hold.transact(work)

@@ -15,16 +15,14 @@ import psycopg
 from psycopg.types.json import Jsonb
 
 from alerts import notices, outbox
+from alerts.announce import announce
 from alerts.engine import Progress, Transition
 from alerts.model import AlertRow, Verdict, load
 from alerts.rules.model import AnyRule, OfflineRule, ThresholdRule, WindowRule
-from core import log
-from core.clock import Clock, from_micros, micros
+from core.clock import Clock, from_micros
 from core.errors import Conflict
 from core.settings import Settings
 from core.sql import queries
-from sensors import entries
-from sensors.entries import AlertEntry
 from sensors.registry import Registry
 
 ENGINE = "engine"
@@ -80,7 +78,7 @@ async def raise_(
     await _note(connection, alert, "raised", ENGINE, {"value": told.first, "limit": limit}, clock)
     await outbox.enqueue(connection, alert, "raise", registry, settings, clock)
     await notices.plan(connection, alert, "raised", registry, settings, clock)
-    await _announce(connection, alert, "raised", ENGINE_WRITER, clock)
+    await announce(connection, ENGINE_WRITER, [(alert.id, alert.site_id)], "raised", at=clock.now())
     return alert
 
 
@@ -99,7 +97,7 @@ async def join(connection: psycopg.AsyncConnection[Any], told: Transition, *, cl
         "crop_sha256": told.sighting.crop_sha256,
     }
     await _note(connection, alert, "joined", ENGINE, detail, clock)
-    await _announce(connection, alert, "updated", ENGINE_WRITER, clock)
+    await announce(connection, ENGINE_WRITER, [(alert.id, alert.site_id)], "updated", at=clock.now())
 
 
 async def end(
@@ -195,16 +193,7 @@ async def progress(connection: psycopg.AsyncConnection[Any], moved: Sequence[Pro
             "worst": [item.worst for item in moved],
         },
     )
-    now = micros(clock.now())
-    announced = [
-        log.NewEntry(
-            log.shard_of(site),
-            log.Kind.ALERT,
-            entries.encode(AlertEntry(alert=alert_id, site=site, event="updated", at=now)),
-        )
-        for alert_id, site in await cursor.fetchall()
-    ]
-    await log.append(connection, ENGINE_WRITER, announced)
+    await announce(connection, ENGINE_WRITER, await cursor.fetchall(), "updated", at=clock.now())
 
 
 async def acknowledge(
@@ -220,7 +209,7 @@ async def acknowledge(
         return alert
     await connection.execute(_SQL["alert_acknowledge"], {"alert_id": alert_id, "now": clock.now(), "actor": actor})
     await _note(connection, alert, "acknowledged", actor, {"comment": comment} if comment else {}, clock)
-    await _announce(connection, alert, "acknowledged", DESK_WRITER, clock)
+    await announce(connection, DESK_WRITER, [(alert.id, alert.site_id)], "acknowledged", at=clock.now())
     return await load(connection, alert_id)
 
 
@@ -249,7 +238,7 @@ async def review(
     alert = await load(connection, alert_id)
     await _note(connection, alert, "reviewed", actor, {"verdict": verdict, "reason": reason}, clock)
     await outbox.release(connection, alert, verdict, clock)
-    await _announce(connection, alert, "reviewed", DESK_WRITER, clock)
+    await announce(connection, DESK_WRITER, [(alert.id, alert.site_id)], "reviewed", at=clock.now())
     return alert
 
 
@@ -261,7 +250,7 @@ async def comment(connection: psycopg.AsyncConnection[Any], alert_id: int, text:
     """
     alert = await load(connection, alert_id)
     await _note(connection, alert, "commented", actor, {"comment": text}, clock)
-    await _announce(connection, alert, "updated", DESK_WRITER, clock)
+    await announce(connection, DESK_WRITER, [(alert.id, alert.site_id)], "updated", at=clock.now())
 
 
 async def _clear(
@@ -293,7 +282,7 @@ async def _clear(
     await _note(connection, alert, "cleared", ENGINE if actor == "auto" else actor, detail, clock)
     await outbox.enqueue(connection, alert, "end", registry, settings, clock)
     await notices.plan(connection, alert, "cleared", registry, settings, clock)
-    await _announce(connection, alert, "cleared", writer, clock)
+    await announce(connection, writer, [(alert.id, alert.site_id)], "cleared", at=clock.now())
     return alert
 
 
@@ -315,19 +304,6 @@ async def _note(
     await connection.execute(
         _SQL["alert_event_put"],
         {"alert_id": alert.id, "now": clock.now(), "kind": kind, "actor": actor, "detail": Jsonb(detail)},
-    )
-
-
-async def _announce(
-    connection: psycopg.AsyncConnection[Any],
-    alert: AlertRow,
-    event: Any,
-    writer: str,
-    clock: Clock,
-) -> None:
-    entry = AlertEntry(alert=alert.id, site=alert.site_id, event=event, at=micros(clock.now()))
-    await log.append(
-        connection, writer, [log.NewEntry(log.shard_of(alert.site_id), log.Kind.ALERT, entries.encode(entry))]
     )
 
 

@@ -173,6 +173,7 @@ SET state = %(state)s, reason = %(reason)s, next_attempt_at = %(next_attempt_at)
     validated_at = %(validated_at)s, leased_by = NULL, leased_until = NULL
 WHERE id = %(id)s AND (leased_by = %(holder)s
     OR (%(sent)s = 1 AND %(state)s = 'accepted' AND state IN ('pending', 'uncertain')))
+RETURNING alert_id, (SELECT site_id FROM alert WHERE alert.id = delivery.alert_id)
 
 -- delivery_orphan_note --
 INSERT INTO delivery_attempt (delivery_id, at, kind, outcome, error)

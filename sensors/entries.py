@@ -48,12 +48,15 @@ class EpisodeEntry(msgspec.Struct, frozen=True, kw_only=True, tag="episode"):
     model: str
 
 
+AlertEvent = Literal["raised", "cleared", "acknowledged", "reviewed", "updated"]
+
+
 class AlertEntry(msgspec.Struct, frozen=True, kw_only=True, tag="alert"):
     """An alert changed (log kind ALERT); the reader reads the row again."""
 
     alert: int
     site: int
-    event: Literal["raised", "cleared", "acknowledged", "reviewed", "updated"]
+    event: AlertEvent
     at: int
 
 

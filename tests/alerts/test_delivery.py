@@ -13,8 +13,12 @@ from pydantic import SecretStr
 
 from alerts import delivery, outbox
 from alerts.adapters.reference import ReferenceAdapter
+from alerts.ledger import DELIVERY_WRITER
 from core.errors import ConfigurationError
+from core.log import Reader
 from core.settings import DatabaseSettings, Settings
+from sensors import entries
+from sensors.entries import AlertEntry
 from tests.alerts.outgoing import World, delivering, folder, target, with_targets, world
 from tests.support.clock import FakeClock
 from tests.support.regulator import Sandbox, sandbox
@@ -67,6 +71,21 @@ async def test_a_raise_is_accepted_at_once_then_validated(place: World, regulato
     assert (poll["kind"], poll["status"], poll["outcome"]) == ("poll", 200, "validated")
     assert send["request"]["headers"]["webhook-signature"] == "***"
     assert row["receipt"] in send["response"]
+
+
+async def test_the_log_tells_how_far_a_delivery_has_come(place: World, clock: FakeClock) -> None:
+    reader = Reader("page", registered=False)
+    alert = await place.alert()
+    async with delivering(place.settings, clock):
+        await place.enqueue(alert)
+        await eventually(states(place, "accepted"))
+        await clock.advance(2)
+        await eventually(states(place, "validated"))
+    told = [entry for entry in await reader.read(place.connection) if entry.writer == DELIVERY_WRITER]
+    changes = [entries.decode(entry.payload) for entry in told]
+    assert [(change.alert, change.site, change.event) for change in changes if isinstance(change, AlertEntry)] == [
+        (alert.id, alert.site_id, "updated")
+    ] * 2
 
 
 async def test_a_notification_wakes_the_worker(place: World, regulator: Sandbox, clock: FakeClock) -> None:
