@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
 import secrets
 import socket
+import tempfile
 from base64 import b64encode
 from dataclasses import asdict, dataclass
 from pathlib import Path
+
+from core.errors import Unavailable
 
 _LOOPBACK = "127.0.0.1"
 #: Where the search for free ports begins, by name.
@@ -26,6 +31,35 @@ class Ports:
     live: int
 
 
+class PortBook:
+    """Ports that this process has set apart for its children, known to every other demo of this user.
+
+    A port whose server was killed is free for a moment. Without the book another demo that starts just then would take
+    it, and simulated devices would talk to the wrong platform. The entries are kernel locks: they go with us.
+    """
+
+    def __init__(self, folder: Path | None = None) -> None:
+        self._folder = folder or Path(tempfile.gettempdir()) / f"smartsite-ports-{os.getuid()}"
+        self._folder.mkdir(mode=0o700, exist_ok=True)
+        self._entries: list[int] = []
+
+    def take(self, port: int) -> bool:
+        """Sets a port apart; False when somebody listens on it or another demo has it."""
+        entry = os.open(self._folder / str(port), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(entry, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(entry)
+            return False
+        self._entries.append(entry)
+        return is_free(port)
+
+    def close(self) -> None:
+        """Gives all ports back."""
+        while self._entries:
+            os.close(self._entries.pop())
+
+
 def is_free(port: int) -> bool:
     """Whether one can listen on the port now."""
     with socket.socket() as probe:
@@ -37,31 +71,24 @@ def is_free(port: int) -> bool:
     return True
 
 
-def choose_ports(memory: Path, *, http: int | None) -> Ports:
-    """The ports of the last run (kept in the file ``memory``) where they are still free, else the next free ones.
+def choose_ports(memory: Path, *, http: int | None, book: PortBook) -> Ports:
+    """The ports of the last run (kept in the file ``memory``) where they can still be had, else the next ones.
 
-    ``http`` is the wish of the command line for the page's port.
+    ``http`` is the wish of the command line for the page's port. Raises Unavailable when there is no port near one.
     """
     wanted = {**_USUAL, **(json.loads(memory.read_text()) if memory.exists() else {})}
     if http is not None:
         wanted["http"] = http
-    taken: set[int] = set()
-    for name, first in wanted.items():
-        wanted[name] = next_free(first, taken)
-        taken.add(wanted[name])
-    ports = Ports(**wanted)
+    ports = Ports(**{name: _next(name, first, book) for name, first in wanted.items()})
     memory.write_text(json.dumps(asdict(ports)) + "\n")
     return ports
 
 
-def next_free(first: int, taken: set[int]) -> int:
-    """The first free port from ``first`` on that is not ``taken``; any free one when there is none near."""
+def _next(name: str, first: int, book: PortBook) -> int:
     for port in range(first, min(first + _TRIES, 65536)):
-        if port not in taken and is_free(port):
+        if book.take(port):
             return port
-    with socket.socket() as probe:
-        probe.bind((_LOOPBACK, 0))
-        return int(probe.getsockname()[1])
+    raise Unavailable(f"no free port for {name} from {first} on", hint="stop what listens there")
 
 
 def secret(path: Path) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 from core.settings import Settings, load_settings
 from smartsite.commands.regulator import SECRET_VARIABLE
 from smartsite.demo import broker, configuration
-from smartsite.demo.layout import Ports, choose_ports, secret
+from smartsite.demo.layout import PortBook, Ports, choose_ports, secret
 from smartsite.process import ProcessSpec
 
 #: Paths of the cameras' streams, as the registry names them.
@@ -23,6 +23,8 @@ class Stage:
 
     data_dir: Path
     ports: Ports
+    book: PortBook
+    """Holds the ports for as long as the stage is there."""
     with_broker: bool
     configuration: Path
     registry: Path
@@ -40,7 +42,8 @@ def prepare(data_dir: Path, *, with_broker: bool, http_port: int | None, log_lev
     data_dir = data_dir.resolve()
     folder = data_dir / "demo"
     folder.mkdir(parents=True, exist_ok=True)
-    ports = choose_ports(folder / "ports.json", http=http_port)
+    book = PortBook()
+    ports = choose_ports(folder / "ports.json", http=http_port, book=book)
     regulator_secret = secret(folder / "regulator.secret")
     settings_file = data_dir / "smartsite.toml"
     configuration.write(
@@ -72,6 +75,7 @@ def prepare(data_dir: Path, *, with_broker: bool, http_port: int | None, log_lev
         registry=registry,
         journal=journal,
         settings=load_settings(settings_file),
+        book=book,
         environment={"SMARTSITE_CONFIG": str(settings_file), SECRET_VARIABLE: regulator_secret},
     )
 

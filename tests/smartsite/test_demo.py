@@ -6,14 +6,16 @@ import asyncio
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
+from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from smartsite.demo.layout import choose_ports, is_free, next_free
+from smartsite.demo.layout import PortBook, choose_ports
 from tests.support.wait import eventually
 
 #: In the opening of the schedule, by 45 s, every kind of breach has begun and most are over.
@@ -95,13 +97,27 @@ async def test_run_through_a_broker(open_folder: Path) -> None:
     assert failed.isdisjoint({"published", "stored", "threshold alerts", "lost", "doubled"})
 
 
-def test_ports_are_kept_and_give_way(tmp_path: Path) -> None:
-    memory = tmp_path / "ports.json"
-    first = choose_ports(memory, http=None)
-    assert choose_ports(memory, http=None) == first
-    assert len({first.http, first.mqtt, first.regulator, first.cameras, first.live}) == 5
-    assert next_free(first.http, {first.http}) != first.http
-    assert is_free(first.http)
+def test_ports_are_kept_and_no_other_demo_gets_them(tmp_path: Path) -> None:
+    memory, book = tmp_path / "ports.json", PortBook(tmp_path / "book")
+    first = choose_ports(memory, http=None, book=book)
+    assert len(set(astuple(first))) == 5
+    # Nobody listens on them at this moment, as after a kill; yet they are another's.
+    other_book = PortBook(tmp_path / "book")
+    other = choose_ports(tmp_path / "other.json", http=first.http, book=other_book)
+    assert set(astuple(other)).isdisjoint(astuple(first))
+    other_book.close()
+    book.close()
+    book = PortBook(tmp_path / "book")
+    assert choose_ports(memory, http=None, book=book) == first
+    book.close()
+
+
+def test_port_that_is_listened_on_is_passed_over(tmp_path: Path) -> None:
+    book = PortBook(tmp_path / "book")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        assert choose_ports(tmp_path / "ports.json", http=port, book=book).http != port
+    book.close()
 
 
 def alive(pid: int) -> bool:
