@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest'
 import type { Alert, Device, Site } from '@/api/types'
 import { totalsOf } from '@/live/counts'
 import { filterOf, passes, queryOf } from '@/live/filters'
-import { byState, merge, replaceAll, type World } from '@/live/merge'
+import { byState, merge, prune, replaceAll, type World } from '@/live/merge'
 
 const device = (change: Partial<Device> = {}): Device => ({
   id: 1, site_id: 1, code: 'd', kind: 'dust', name: 'd', name_en: 'd', online: true, last_time: 1000,
@@ -58,6 +58,22 @@ describe('live messages', () => {
     merge(held, batch({ alerts: [alert({ id: 7 })] }))
     expect([...held.alerts.keys()]).toEqual([7])
   })
+})
+
+it('the oldest closed alerts are let go, open ones never', () => {
+  const entries = [
+    alert({ id: 1, raised_at: 1 }),
+    alert({ id: 2, raised_at: 2, cleared_at: 9 }),
+    alert({ id: 3, raised_at: 3, cleared_at: 9 }),
+    alert({ id: 4, raised_at: 4 }),
+  ]
+  const alerts = new Map(entries.map((one) => [one.id, one]))
+  prune(alerts, 4)
+  expect(alerts.size).toBe(4)
+  prune(alerts, 3)
+  expect([...alerts.keys()]).toEqual([1, 3, 4])
+  prune(alerts, 1)
+  expect([...alerts.keys()]).toEqual([1, 4])
 })
 
 it('a fresh list replaces the old one', () => {

@@ -36,6 +36,14 @@ export function replaceAll<T extends { id: number }>(entries: Map<number, T>, it
   for (const item of items) entries.set(item.id, item)
 }
 
+/** Lets the oldest closed alerts go beyond `most` entries: a page on a wall stays open for weeks. */
+export function prune(alerts: Map<number, Alert>, most: number): void {
+  if (alerts.size <= most) return
+  const closed = [...alerts.values()].filter((alert) => !isOpen(alert)).sort(byNewest)
+  const excess = alerts.size - most
+  for (const alert of closed.slice(Math.max(0, closed.length - excess))) alerts.delete(alert.id)
+}
+
 export const isOpen = (alert: Alert): boolean => alert.cleared_at === null
 
 /** Newest first. */

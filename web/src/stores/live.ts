@@ -5,13 +5,15 @@ import { api } from '@/api'
 import { socketAddress } from '@/api/client'
 import type { Alert, Camera, Device, LiveMessage, Site, SiteDetail } from '@/api/types'
 import { sum, totalsOf } from '@/live/counts'
-import { byNewest, byState, isOpen, merge, replaceAll } from '@/live/merge'
+import { byNewest, byState, isOpen, merge, prune, replaceAll } from '@/live/merge'
 import { ReturningSocket, type Connection } from '@/live/socket'
 import { useClock } from '@/stores/clock'
 
 /** How many alerts are read at first; more are on the alerts page, and the sites carry the exact counts. */
 const OPEN = 200
 const RECENT = 30
+/** Closed alerts beyond this many in all are let go. */
+const KEPT = 500
 /** The server closes with this code (policy violation) where the session is over. */
 const SESSION_OVER = 1008
 
@@ -64,6 +66,7 @@ export const useLive = defineStore('live', () => {
     const message = JSON.parse(data) as LiveMessage
     if (message.type === 'hello') useClock().fromHello(message.time)
     merge({ sites, devices, cameras, alerts }, message)
+    prune(alerts, KEPT)
   }
 
   async function resync(first = false): Promise<void> {
