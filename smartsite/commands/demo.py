@@ -52,7 +52,7 @@ def run(options: argparse.Namespace, settings: Settings) -> int:  # noqa: ARG001
     scene = prepare(options.data, with_broker=options.broker, http_port=options.port, log_level=level)
     wanted = options.port or 8000
     if scene.ports.http != wanted:
-        say(f"port {wanted} is not used or taken: the page is at port {scene.ports.http}")
+        say(f"the page is at port {scene.ports.http}: {wanted} is taken, or the last run had this one")
     verdict: list[bool] = []
 
     async def serve(stop: asyncio.Event) -> None:
