@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,8 @@ from smartsite.demo.expected import Violation, expected
 from smartsite.demo.journal import Journal
 from smartsite.demo.ledger import Ledger, Marks
 from smartsite.demo.stored_times import StoredTimes
+
+logger = logging.getLogger(__name__)
 
 #: Time that what was begun has to arrive everywhere once the devices are silent.
 PATIENCE_S = 30.0
@@ -47,7 +50,8 @@ class _Look:
     ledger: Ledger
     marks: Marks
     balance: Balance
-    at_rest: bool
+    waits_for: str
+    """What still moves, for the log; empty when everything is at rest."""
 
 
 class Account:
@@ -86,9 +90,10 @@ class Account:
         while True:
             look = await self._look(written, violations)
             # What is on its way looks lost: only what is still missing at the end of our patience is.
-            settled = look.at_rest and not look.balance.lost
+            settled = not look.waits_for
             if settled or self._clock.monotonic() > deadline:
                 break
+            logger.info("waiting", extra={"for": look.waits_for})
             await self._clock.sleep(_LOOK_S)
         await self._stored_times.catch_up()
         async with await connect(self._settings.database, application="demo report") as connection:
@@ -137,8 +142,8 @@ class Account:
             # One snapshot, so that counts and rows speak of the same moment.
             await connection.set_isolation_level(IsolationLevel.REPEATABLE_READ)
             async with connection.transaction():
-                behind = sum((await lag(connection)).values())
-                waiting = sum(await ledger.unsettled(connection, begin.marks))
+                behind = await lag(connection)
+                deliveries, messages = await ledger.unsettled(connection, begin.marks)
                 found = await ledger.read(connection, regulator, begin.marks)
                 marks = await ledger.take_marks(connection)
                 rows = await ledger.stored_rows(connection, min(times), max(times)) if times else set()
@@ -151,4 +156,5 @@ class Account:
             violations=violations,
             ledger=found,
         )
-        return _Look(found, marks, result, at_rest=behind == 0 and waiting == 0)
+        moving = {**behind, "deliveries": deliveries, "messages": messages, "lost": len(result.lost)}
+        return _Look(found, marks, result, ", ".join(f"{name} {count}" for name, count in moving.items() if count))
