@@ -20,7 +20,8 @@ FROM person ORDER BY code
 -- registry_devices --
 -- A device of a disabled site is disabled with it.
 SELECT d.id, d.site_id, s.code AS site, d.code, d.kind, d.name, d.name_en, d.secret_hash, d.record_number, d.factory,
-       d.latitude, d.longitude, d.clock_offset_ms, d.interval_s, d.tags, d.enabled AND s.enabled AS enabled
+       d.latitude, d.longitude, d.clock_offset_ms, d.interval_s, d.tags, d.mn, d.protocol_options,
+       d.enabled AND s.enabled AS enabled
 FROM device d JOIN site s ON s.id = d.site_id ORDER BY s.code, d.code
 
 -- registry_cameras --

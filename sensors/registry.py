@@ -97,7 +97,10 @@ class Person:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Device:
-    """A station or machine; `site` and `code` are two levels of its MQTT topics and make up its user name."""
+    """A station or machine; `site` and `code` are two levels of its MQTT topics and make up its user name.
+
+    `mn` names it in HJ 212, None where it does not speak that; `protocol_options` are options by protocol.
+    """
 
     id: int
     site_id: int
@@ -114,6 +117,8 @@ class Device:
     clock_offset_ms: int
     interval_s: float
     tags: tuple[str, ...]
+    mn: str | None = None
+    protocol_options: dict[str, dict[str, object]] = field(default_factory=dict, repr=False, hash=False)  # holds keys
     enabled: bool
 
     def __post_init__(self) -> None:
@@ -139,7 +144,7 @@ class Camera:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Registry:
-    """One consistent picture of the registry; all maps are by id, `by_topic` by (site code, device code)."""
+    """One consistent picture of the registry; maps are by id, `by_topic` by (site code, device code), `by_mn` by MN."""
 
     version: int
     sites: dict[int, Site]
@@ -149,6 +154,7 @@ class Registry:
     devices: dict[int, Device]
     cameras: dict[int, Camera]
     by_topic: dict[tuple[str, str], Device]
+    by_mn: dict[str, Device] = field(default_factory=dict)
 
 
 async def load_registry(connection: psycopg.AsyncConnection) -> Registry:
@@ -166,6 +172,7 @@ async def load_registry(connection: psycopg.AsyncConnection) -> Registry:
             devices={device.id: device for device in devices},
             cameras={camera.id: camera for camera in await _rows(connection, Camera, "registry_cameras")},
             by_topic={(device.site, device.code): device for device in devices},
+            by_mn={device.mn: device for device in devices if device.mn is not None},
         )
 
 

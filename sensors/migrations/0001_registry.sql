@@ -72,6 +72,8 @@ CREATE TABLE device (
     clock_offset_ms integer NOT NULL DEFAULT 0,     -- added to the device's ts; stored, never computed from arrival
     interval_s double precision NOT NULL DEFAULT 60 CHECK (interval_s > 0),  -- expected time between readings
     tags text[] NOT NULL DEFAULT '{}',
+    mn text UNIQUE CHECK (mn ~ '^[A-Za-z0-9_-]{1,64}$'),  -- how HJ 212 names it; NULL: it does not speak that
+    protocol_options jsonb NOT NULL DEFAULT '{}',   -- by protocol, how this device speaks it; may hold keys
     enabled boolean NOT NULL DEFAULT true,
     UNIQUE (site_id, code)
 );

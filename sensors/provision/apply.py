@@ -96,6 +96,7 @@ async def _people(store: Store, rows: Rows, report: Report) -> None:
 
 async def _devices(store: Store, rows: Rows, report: Report, profiles: Mapping[str, Profile]) -> None:
     good = []
+    mns = store.mns()
     for sourced in rows.devices:
         row = sourced.row
         present = store.values("device", f"{row.site}/{row.code}")
@@ -107,11 +108,18 @@ async def _devices(store: Store, rows: Rows, report: Report, profiles: Mapping[s
         elif present is not None and present["kind"] != row.kind:
             message = f"is {present['kind']} in the registry and cannot change; give the new device a code of its own"
             report.errors.append(sourced.error("kind", message))
+        elif row.mn is not None and mns.setdefault(row.mn, f"{row.site}/{row.code}") != f"{row.site}/{row.code}":
+            message = f"{row.mn} is the MN of {mns[row.mn]}; correct it, or take it from that device first"
+            report.errors.append(sourced.error("mn", message))
         else:
             good.append(row)
     hashes, report.secrets = await device_hashes(good, store)
     for row in good:
-        values = _named(row, without={"site", "secret"}) | {"site_id": store.need("site", row.site)}
+        values = _named(row, without={"site", "secret", "hj212"}) | {"site_id": store.need("site", row.site)}
+        if "hj212" in row.model_fields_set:
+            present = store.values("device", f"{row.site}/{row.code}")
+            others = {} if present is None else present["protocol_options"]
+            values["protocol_options"] = others | {"hj212": row.hj212}
         values |= hashes.get(f"{row.site}/{row.code}", {})
         report.count("devices", await store.put("device", f"{row.site}/{row.code}", values))
 

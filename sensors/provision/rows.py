@@ -5,10 +5,13 @@ A field that a row does not name keeps the value that the registry has, or gets 
 
 from __future__ import annotations
 
+import json
 from typing import Annotated, Any, Literal
 from zoneinfo import available_timezones
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
+
+from sensors.hj212.policy import policy_of
 
 
 def _printable(text: str) -> str:
@@ -26,6 +29,21 @@ def _known_zone(name: str) -> str:
 def _split(value: Any) -> Any:
     """A sheet's cell holds a list as words with `;` between them."""
     return [part.strip() for part in value.split(";") if part.strip()] if isinstance(value, str) else value
+
+
+def _unfold(value: Any) -> Any:
+    """A sheet's cell holds a table of options as JSON."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value)
+    except ValueError:
+        raise ValueError('write the options as JSON, for example {"crc": "either"}') from None
+
+
+def _known_options(options: dict[str, Any]) -> dict[str, Any]:
+    policy_of(options)
+    return options
 
 
 def _address(url: str) -> str:
@@ -124,7 +142,10 @@ class PersonRow(Row):
 
 
 class DeviceRow(Place):
-    """`[[devices]]`, or a line of a CSV file. Without `secret` a new device gets a generated one."""
+    """`[[devices]]`, or a line of a CSV file. Without `secret` a new device gets a generated one.
+
+    `mn` and `hj212` (its options, see sensors.hj212.policy) are for stations that speak HJ 212.
+    """
 
     site: Code
     code: Code
@@ -137,6 +158,8 @@ class DeviceRow(Place):
     clock_offset_ms: Annotated[int, Field(ge=-2_000_000_000, le=2_000_000_000)] = 0
     interval_s: Annotated[float, Field(gt=0, le=86_400)] = 60
     tags: Annotated[list[Name], BeforeValidator(_split)] = []
+    mn: Code | None = None
+    hj212: Annotated[dict[str, Any], BeforeValidator(_unfold), AfterValidator(_known_options)] = {}
     enabled: bool = True
 
 

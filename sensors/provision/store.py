@@ -60,6 +60,10 @@ class Store:
         """Log-in names and the codes of their people."""
         return {row["login"]: code for code, row in self._tables["person"].items() if row["login"] is not None}
 
+    def mns(self) -> dict[str, str]:
+        """MNs and the keys of their devices."""
+        return {row["mn"]: key for key, row in self._tables["device"].items() if row["mn"] is not None}
+
     async def put(self, table: str, key: str, values: Mapping[str, Any]) -> Outcome:
         """Create the row, or update the columns that differ."""
         present = self._tables[table].get(key)
