@@ -25,7 +25,9 @@ _KEY_COLUMNS = frozenset({"device_id", "time", "flags"})
 _UNKNOWN = "unknown"  # reading_unknown holds the metrics that no profile knows
 
 # Canonical units (docs/devices.md); "" is a count or an enumeration. Codecs convert into these, once.
-CANONICAL_UNITS = frozenset({"µg/m³", "dB(A)", "°C", "%RH", "hPa", "m/s", "degrees", "t", "m", "%", "mm", ""})
+CANONICAL_UNITS = frozenset(
+    {"µg/m³", "dB(A)", "°C", "%RH", "hPa", "kPa", "m/s", "degrees", "t", "kN", "m", "%", "mm", "mA", ""}
+)
 
 
 class Symbol(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

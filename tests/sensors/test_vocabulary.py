@@ -16,16 +16,22 @@ from sensors import batch, entries
 from sensors.batch import BadBatch, ReadingBatch
 from sensors.profiles import load_profiles, parse_profile
 
+KINDS = {"dust", "tower_crane", "hoist", "sprayer"} | {
+    *("edge_guard", "opening", "unloading_platform", "electric_box"),
+    *("smoke", "water_leak", "gas", "pole_tilt"),
+}
 DUST = ["pm10", "pm2_5", "tsp", "laeq", "temperature", "humidity", "pressure", "wind_speed", "wind_direction"]
 
 
 def test_built_in_kinds() -> None:
     profiles = load_profiles()
-    assert set(profiles) == {"dust", "tower_crane", "hoist"}
+    assert set(profiles) == KINDS
     assert [channel.name for channel in profiles["dust"].channels] == DUST
     assert [channel.name for channel in profiles["dust"].channels if channel.noise] == ["laeq"]
     assert profiles["dust"].table == "reading_dust"
+    documented = (Path(__file__).parents[2] / "docs" / "devices.md").read_text(encoding="utf-8")
     for profile in profiles.values():
+        assert f"| `{profile.kind}`" in documented
         for channel in profile.channels:
             assert channel.type == "enum" or (channel.minimum is not None and channel.maximum is not None)
 
@@ -73,7 +79,7 @@ def test_kinds_of_a_folder(tmp_path: Path) -> None:
     (tmp_path / "gauge.toml").write_text(GAUGE, encoding="utf-8")
     (tmp_path / "hoist.toml").write_text(GAUGE.replace("gauge", "hoist"), encoding="utf-8")
     profiles = load_profiles(tmp_path)
-    assert set(profiles) == {"dust", "tower_crane", "hoist", "gauge"}
+    assert set(profiles) == KINDS | {"gauge"}
     assert len(profiles["hoist"].channels) == 1, "a folder's kind replaces the built-in one"
     (tmp_path / "gauge2.toml").write_text(GAUGE, encoding="utf-8")
     with pytest.raises(ConfigurationError, match="already defined"):

@@ -7,12 +7,15 @@ const DIGITS: Record<string, number> = {
   '°C': 1,
   '%RH': 0,
   hPa: 0,
+  kPa: 0,
   'm/s': 1,
   degrees: 1,
   t: 2,
+  kN: 1,
   m: 1,
   '%': 0,
   mm: 1,
+  mA: 0,
 }
 
 /** What stands on the page for a canonical unit; both code points of the micro sign occur in data, the page shows one. */
