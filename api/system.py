@@ -11,6 +11,7 @@ from api.access import SQL, Viewer, having
 from api.context import SILENT_AFTER, Database, Here, Millis, row, rows
 from api.errors import documented
 from core import log
+from sensors import rollup_work
 
 router = APIRouter(tags=["system"])
 Overseer = Annotated[Viewer, Depends(having("system"))]
@@ -54,7 +55,7 @@ class LogState(BaseModel):
     """The log between the processes."""
 
     streams: int = Field(description="Streams that were ever written.")
-    lag: int = Field(description="Entries that the slowest registered reader has not dealt with.")
+    lag: int = Field(description="Entries that the alert engine has not dealt with.")
 
 
 class System(BaseModel):
@@ -94,6 +95,7 @@ async def system(_viewer: Overseer, context: Here, database: Database) -> System
     workers = await rows(database, SQL["workers"], {})
     counts = await row(database, SQL["counts"], {})
     lags = await log.lag(database)
+    lags.pop(rollup_work.READER, None)
     streams = await row(database, SQL["log_streams"], {})
     assert counts is not None
     assert streams is not None

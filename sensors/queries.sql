@@ -55,6 +55,26 @@ WHERE i.inhparent = to_regclass(%(table)s)
 -- tables_drop_chunks --
 SELECT drop_chunks(%(table)s::regclass, older_than => %(before)s::timestamptz)
 
+-- tables_trim --
+DELETE FROM {table} WHERE time < %(before)s
+
+-- tables_wants_columnstore --
+-- A hypertable without one, where the edition of TimescaleDB has columnstores at all.
+SELECT current_setting('timescaledb.license') = 'timescale' AND EXISTS (
+    SELECT FROM timescaledb_information.hypertables h
+    WHERE to_regclass(format('%%I.%%I', h.hypertable_schema, h.hypertable_name)) = to_regclass(%(table)s)
+) AND NOT EXISTS (
+    SELECT FROM timescaledb_information.hypertable_columnstore_settings WHERE hypertable = to_regclass(%(table)s)
+)
+
+-- tables_enable_columnstore --
+ALTER TABLE {table} SET (
+    timescaledb.enable_columnstore, timescaledb.segmentby = 'device_id', timescaledb.orderby = 'time DESC'
+)
+
+-- tables_columnstore_policy --
+CALL add_columnstore_policy(%(table)s::regclass, after => %(after)s::interval, if_not_exists => true)
+
 -- tables_trim_unknown --
 DELETE FROM reading_unknown WHERE time < %(before)s
 
@@ -132,3 +152,142 @@ max({value}) FILTER (WHERE {quality} IS NULL)::float8 AS {high}
 
 -- history_mean_state --
 (mode() WITHIN GROUP (ORDER BY {value}) FILTER (WHERE {quality} IS NULL))::float8 AS {value}
+
+-- rollup_value_n --
+count({value}) FILTER (WHERE {quality} IS NULL)
+
+-- rollup_value_symbol --
+count(*) FILTER (WHERE {value} = {symbol} AND {quality} IS NULL)
+
+-- rollup_value_sum --
+sum({value}::float8) FILTER (WHERE {quality} IS NULL)
+
+-- rollup_value_pow --
+sum(power(10, {value}::float8 / 10)) FILTER (WHERE {quality} IS NULL)
+
+-- rollup_value_sin --
+sum(sind({value}::float8)) FILTER (WHERE {quality} IS NULL)
+
+-- rollup_value_cos --
+sum(cosd({value}::float8)) FILTER (WHERE {quality} IS NULL)
+
+-- rollup_value_min --
+min({value}) FILTER (WHERE {quality} IS NULL)
+
+-- rollup_value_max --
+max({value}) FILTER (WHERE {quality} IS NULL)
+
+-- rollup_mean --
+{sum} / nullif({n}, 0)
+
+-- rollup_mean_energy --
+-- Leq: the level of the mean power.
+10 * log({pow} / nullif({n}, 0))
+
+-- rollup_mean_direction --
+((round(degrees(atan2({sin}, {cos}))::numeric, 3) + 360) %% 360)::float8
+
+-- rollup_buckets --
+-- Touched spans do not overlap and begin and end at bounds of buckets; `first` and `last` span all of them and let the
+-- planner leave out partitions. The aggregate within LATERAL keeps to one index scan a span.
+INSERT INTO {target} (device_id, time, messages, expected, {columns})
+SELECT device.id, bucket.time, bucket.messages, extract(epoch FROM %(width)s::interval) / device.interval_s, {columns}
+FROM unnest(%(device)s::integer[], %(start)s::timestamptz[], %(stop)s::timestamptz[]) AS touched (device, start, stop)
+JOIN device ON device.id = touched.device
+CROSS JOIN LATERAL (
+    SELECT date_bin(%(width)s::interval, time, timestamptz '2000-01-01 00:00+00') AS time,
+           {messages} AS messages, {aggregates}
+    FROM {source}
+    WHERE device_id = touched.device AND time >= touched.start AND time < touched.stop
+      AND time >= %(first)s AND time < %(last)s
+    GROUP BY 1
+) AS bucket
+ON CONFLICT (device_id, time) DO UPDATE SET {assignments}
+
+-- rollup_days --
+-- The days of the site's clock that the touched spans lie in. Two hours to either side, then compared by date: a day
+-- that begins or ends in a change of the clock has no other plain bounds.
+WITH day AS (
+    SELECT DISTINCT device.id, device.interval_s, site.time_zone AS zone, date::date AS day
+    FROM unnest(%(device)s::integer[], %(start)s::timestamptz[], %(stop)s::timestamptz[])
+        AS touched (device, start, stop)
+    JOIN device ON device.id = touched.device
+    JOIN site ON site.id = device.site_id
+    CROSS JOIN LATERAL generate_series(
+        (touched.start AT TIME ZONE site.time_zone)::date,
+        (touched.stop - interval '1 us') AT TIME ZONE site.time_zone,
+        interval '1 day'
+    ) AS date
+), span AS (
+    SELECT *, day::timestamp AT TIME ZONE zone AS start, (day + 1)::timestamp AT TIME ZONE zone AS stop FROM day
+)
+INSERT INTO {target} (device_id, day, time, messages, expected, {columns})
+SELECT span.id, span.day, span.start, bucket.messages,
+       extract(epoch FROM span.stop - span.start) / span.interval_s, {columns}
+FROM span
+CROSS JOIN LATERAL (
+    SELECT sum(messages) AS messages, {aggregates}
+    FROM {source}
+    WHERE device_id = span.id AND time >= span.start - interval '2 h' AND time < span.stop + interval '2 h'
+      AND (time AT TIME ZONE span.zone)::date = span.day
+    HAVING count(*) > 0
+) AS bucket
+ON CONFLICT (device_id, day) DO UPDATE SET {assignments}
+
+-- rollup_forget --
+UPDATE rollup_state SET since = greatest(since, %(before)s)
+WHERE kind = %(kind)s AND resolution = %(resolution)s
+
+-- rollup_unknown_kinds --
+SELECT kind FROM unnest(%(kinds)s::text[]) AS kind
+WHERE NOT EXISTS (SELECT FROM rollup_state WHERE rollup_state.kind = kind.kind)
+
+-- rollup_extent --
+-- First and last time of the kind's readings, by two index lookups a device.
+SELECT min(first.time), max(last.time)
+FROM device
+CROSS JOIN LATERAL (SELECT time FROM {table} WHERE device_id = device.id ORDER BY time LIMIT 1) AS first
+CROSS JOIN LATERAL (SELECT time FROM {table} WHERE device_id = device.id ORDER BY time DESC LIMIT 1) AS last
+WHERE device.kind = %(kind)s
+
+-- rollup_begin --
+INSERT INTO rollup_state (kind, resolution, since) VALUES (%(kind)s, %(resolution)s, %(since)s)
+ON CONFLICT DO NOTHING
+
+-- rollup_order_rebuild --
+INSERT INTO rollup_rebuild (kind, low, high) VALUES (%(kind)s, %(low)s, %(high)s)
+ON CONFLICT (kind) DO UPDATE SET low = least(rollup_rebuild.low, excluded.low),
+                                 high = greatest(rollup_rebuild.high, excluded.high)
+
+-- rollup_next_rebuild --
+SELECT kind, low, high FROM rollup_rebuild WHERE kind = ANY(%(kinds)s::text[]) ORDER BY high DESC LIMIT 1
+
+-- rollup_rebuilt --
+UPDATE rollup_rebuild SET high = %(high)s WHERE kind = %(kind)s
+
+-- rollup_done --
+DELETE FROM rollup_rebuild WHERE high <= low
+
+-- rollup_devices --
+SELECT id FROM device WHERE kind = %(kind)s
+
+-- rollup_through --
+SELECT through FROM rollup_pass
+
+-- rollup_pass --
+INSERT INTO rollup_pass (through) VALUES (%(through)s) ON CONFLICT (single) DO UPDATE SET through = excluded.through
+
+-- rollup_heads --
+SELECT writer, shard, last FROM log_stream
+
+-- rollup_usable --
+-- When the last pass was, where the roll-up holds the whole span; no row where it does not.
+SELECT pass.through
+FROM rollup_pass AS pass
+JOIN rollup_state AS state ON state.kind = %(kind)s AND state.resolution = %(resolution)s AND state.since <= %(start)s
+WHERE NOT EXISTS (
+    SELECT FROM rollup_rebuild WHERE kind = %(kind)s AND low < %(end)s AND high > %(start)s
+)
+
+-- rollup_no_jit --
+SET LOCAL jit = off

@@ -23,6 +23,7 @@ _SQL = queries("smartsite")
 _LOCK = 0x5317E0C1
 _QUARANTINE = timedelta(days=30)
 _SILENT = timedelta(hours=1)
+_AFTER_MINUTE_S = 5
 
 Job = Callable[[psycopg.AsyncConnection], Awaitable[None]]
 
@@ -39,8 +40,25 @@ class Housekeeping:
         from sensors import tables
         from sensors.profiles import load_profiles
 
-        retention = timedelta(days=self._settings.database.retention_days)
+        database = self._settings.database
+        retention = tables.Retention(
+            readings=timedelta(days=database.retention_days),
+            rollups={
+                "1m": timedelta(days=database.rollup_1m_days),
+                "15m": timedelta(days=database.rollup_15m_days),
+                "1h": timedelta(days=database.rollup_1h_days),
+                "1d": timedelta(days=database.rollup_1d_days),
+            },
+        )
         await tables.maintain(connection, load_profiles(self._settings.kinds_dir), self._clock.now(), retention)
+
+    async def rollups(self, connection: psycopg.AsyncConnection) -> None:
+        """Brings the roll-ups of readings up to what the log holds."""
+        from sensors.profiles import load_profiles
+        from sensors.rollup_work import Rollups
+
+        work = await Rollups(load_profiles(self._settings.kinds_dir), self._clock).run(connection)
+        logger.debug("rolled up", extra={"readings": work.readings, "minutes": work.minutes, "pieces": work.pieces})
 
     async def log(self, connection: psycopg.AsyncConnection) -> None:
         """Drops entries of the log that every registered reader has read."""
@@ -91,6 +109,8 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
         scheduler.add_job(
             keeper.run, "interval", args=[job], seconds=seconds, next_run_time=clock.now(), id=job.__name__
         )
+    # Once a minute, a little after its end: each reading is summed up about once, however fast they come.
+    scheduler.add_job(keeper.run, "cron", args=[jobs.rollups], second=_AFTER_MINUTE_S, id=jobs.rollups.__name__)
     scheduler.start()
     try:
         await Heartbeat("keeper", room="smartsite", settings=settings.database, clock=clock).run(stop)

@@ -14,12 +14,14 @@ from core.log import lag
 from core.logs import redact_url
 from core.migrate import pending
 from core.settings import Settings
+from sensors import rollup_work
 from smartsite.doctor.finding import Finding, fail, ok, warn
 
 _OLDEST = 150000
 _SKEW = timedelta(seconds=2)
 _STALE = timedelta(seconds=15)
 _LAG = 10_000
+_ROLLUP_LAG = timedelta(minutes=5)
 
 
 async def examine(settings: Settings, *, clock: Clock) -> AsyncIterator[Finding]:
@@ -42,6 +44,7 @@ async def examine(settings: Settings, *, clock: Clock) -> AsyncIterator[Finding]
             async for finding in _workers(connection, clock):
                 yield finding
             yield await _log(connection)
+            yield await _rollups(connection, clock)
 
 
 def _version(number: int, address: str) -> Finding:
@@ -100,6 +103,7 @@ async def _workers(connection: psycopg.AsyncConnection, clock: Clock) -> AsyncIt
 
 async def _log(connection: psycopg.AsyncConnection) -> Finding:
     behind = await lag(connection)
+    behind.pop(rollup_work.READER, None)
     worst = max(behind, key=lambda reader: behind[reader], default=None)
     if worst is None:
         return ok("log", "has no reader yet")
@@ -108,3 +112,13 @@ async def _log(connection: psycopg.AsyncConnection) -> Finding:
             "log", f"{worst} is {behind[worst]} entries behind", "see that its process runs and is not short of CPU"
         )
     return ok("log", f"read up to {behind[worst]} entries")
+
+
+async def _rollups(connection: psycopg.AsyncConnection, clock: Clock) -> Finding:
+    through = await rollup_work.through(connection)
+    if through is None:
+        return ok("roll-ups", "none yet")
+    fact = f"up to {through:%Y-%m-%d %H:%M:%S} UTC"
+    if clock.now() - through > _ROLLUP_LAG:
+        return warn("roll-ups", fact, "see that the keeper runs; until then charts are read from single readings")
+    return ok("roll-ups", fact)

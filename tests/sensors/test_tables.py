@@ -13,7 +13,7 @@ from core.database import connect
 from core.errors import ConfigurationError, Unavailable
 from core.settings import Settings
 from sensors.profiles import Channel, Profile, load_profiles
-from sensors.tables import accepted_span, maintain, reconcile, week_of
+from sensors.tables import Retention, accepted_span, maintain, reconcile, week_of
 
 NOW = datetime(2026, 3, 4, 12, tzinfo=UTC)
 
@@ -59,7 +59,11 @@ async def test_reconcile_again_changes_nothing(settings: Settings) -> None:
 
 async def test_a_new_channel_is_added_and_rows_stay(settings: Settings) -> None:
     async with await connect(settings.database, application="test") as connection:
-        assert await reconcile(connection, small(channel("settlement")), now=NOW) == ["made table reading_gauge"]
+        made = await reconcile(connection, small(channel("settlement")), now=NOW)
+        assert [line for line in made if line.startswith("made table")] == [
+            "made table reading_gauge",
+            *(f"made table rollup_gauge_{width}" for width in ("1m", "15m", "1h", "1d")),
+        ]
         await connection.execute(
             "INSERT INTO reading_gauge (device_id, time, flags, settlement) VALUES (1, %s, 0, 2.5)", [NOW]
         )
@@ -67,6 +71,11 @@ async def test_a_new_channel_is_added_and_rows_stay(settings: Settings) -> None:
         assert await reconcile(connection, wider, now=NOW) == [
             "added reading_gauge.cycles",
             "added reading_gauge.cycles_q",
+            *(
+                f"added rollup_gauge_{width}.cycles_{what}"
+                for width in ("1m", "15m", "1h", "1d")
+                for what in ("n", "sum", "min", "max")
+            ),
         ]
         row = await (await connection.execute("SELECT settlement, cycles, cycles_q FROM reading_gauge")).fetchone()
         assert row == (2.5, None, None)
@@ -106,7 +115,7 @@ async def test_weeks_cover_the_span_and_old_ones_go(settings: Settings) -> None:
                 )
 
         later = NOW + timedelta(weeks=3)
-        await maintain(connection, profiles, later, retention=timedelta(weeks=2))
+        await maintain(connection, profiles, later, Retention(readings=timedelta(weeks=2)))
         names = await partitions(connection, "reading_gauge")
         first = accepted_span(later)[0]
         assert names[0] == f"reading_gauge_{first:%Y%m%d}", "what is accepted is never younger than what is kept"
@@ -122,7 +131,7 @@ async def test_a_hypertable_keeps_what_is_young(settings: Settings) -> None:
             await connection.execute(
                 "INSERT INTO reading_gauge (device_id, time, flags) VALUES (1, %s, 0)", [NOW - age]
             )
-        await maintain(connection, profiles, NOW, retention=timedelta(weeks=2))
+        await maintain(connection, profiles, NOW, Retention(readings=timedelta(weeks=2)))
         rows = await (await connection.execute("SELECT time FROM reading_gauge")).fetchall()
         assert rows == [(NOW,)]
 
@@ -133,7 +142,8 @@ async def test_two_processes_may_reconcile_at_once(settings: Settings) -> None:
         await connect(settings.database, application="two") as two,
     ):
         done = await asyncio.gather(*(reconcile(each, small(channel("a")), now=NOW) for each in (one, two)))
-        assert sorted(len(lines) for lines in done) == [0, 1]
+        made = [line for lines in done for line in lines if line.startswith("made table")]
+        assert len(made) == len(set(made)) == 5
 
 
 async def test_a_locked_table_is_tried_again(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -154,7 +164,7 @@ async def test_a_locked_table_is_tried_again(settings: Settings, monkeypatch: py
 
         holding = asyncio.create_task(hold())
         await locked.wait()
-        assert len(await reconcile(other, small(channel("a"), channel("b")), now=NOW)) == 2
+        assert "added reading_gauge.b" in await reconcile(other, small(channel("a"), channel("b")), now=NOW)
         await holding
 
 
