@@ -1,0 +1,7 @@
+"""Ingest from the device's publish to the committed row, beside the obvious way and the ceilings.
+
+(a) the own endpoint; (b) Mosquitto and the broker source; (c) a paho callback with one INSERT a message; (d) ceilings:
+the same bytes to an endpoint and to a subscriber that do nothing, the same rows by bare binary COPY. Ways (a) and (b)
+run as in production: `smartsite run ingest` and `smartsite run alerts` with three rules a channel, on PostgreSQL with
+fsync and synchronous_commit on. Rounds are interleaved; figures are medians.
+"""
