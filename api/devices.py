@@ -104,8 +104,10 @@ class SeriesAnswer(BaseModel):
     start: Millis
     end: Millis
     series: dict[str, Line]
-    source: Literal["raw", "bucket"] = Field(description="Single readings, or means of buckets.")
-    bucket_ms: int | None = Field(description="Width of the buckets.", examples=[60000])
+    source: history.Source = Field(description="What was read: the readings themselves, or the roll-up of that width.")
+    bucket_ms: int | None = Field(
+        description="Width of the buckets whose means these are; null: single readings.", examples=[60000]
+    )
 
 
 class DeviceList(BaseModel):

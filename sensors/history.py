@@ -1,15 +1,17 @@
 """What was measured: a series of one device for a chart, and the newest values of many devices.
 
 Only values of normal quality are drawn and averaged, so that a chart says the same at every zoom; what a device marked
-as faulty, and the time in which it said nothing, stays a gap.
+as faulty, and the time in which it said nothing, stays a gap. A span with more readings than points is cut into
+buckets, each with its mean, least and greatest value, so that no peak is lost; buckets of a minute and wider come from
+the roll-ups, so that a chart costs the same however long the history is.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import Any, Literal, TypedDict
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal, TypedDict, cast
 
 import psycopg
 from psycopg import sql
@@ -19,11 +21,24 @@ from core.clock import micros
 from core.errors import InvalidInput, NotFound
 from core.sql import queries
 from sensors.profiles import Channel, Profile
+from sensors.rollups import (
+    DAY,
+    RESOLUTIONS,
+    Resolution,
+    channel_columns,
+    from_readings,
+    mean,
+    merged,
+    table_of,
+)
 
 SQL = queries(__package__)
 
+Source = Literal["raw", "1m", "15m", "1h", "1d"]
+
 _DAY_S = 86_400
 _WIDTHS_S = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10_800, 21_600, 43_200, _DAY_S)
+_EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 _MOST_POINTS = 10_000
 # A silence longer than this many expected intervals, or buckets, is drawn as a gap.
 _GAP_INTERVALS, _GAP_BUCKETS = 3.0, 1.5
@@ -52,9 +67,12 @@ class Points:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Series:
-    """Lines by channel; raw rows, or means of buckets of `bucket` whose time is the bucket's start."""
+    """Lines by channel: single readings, or means of buckets of `bucket` whose time is the bucket's start.
 
-    source: Literal["raw", "bucket"]
+    `source` is what they were read from: the readings, or the roll-up of that width.
+    """
+
+    source: Source
     bucket: timedelta | None
     channels: dict[str, Points]
 
@@ -109,17 +127,82 @@ async def series(
     scope = {"device": device, "start": start, "end": end, "limit": points + 1}
     table = sql.Identifier(profile.table)
     rows = await _rows(connection, sql.SQL(SQL["history_raw"]).format(table=table, columns=_columns(wanted)), scope)
-    if len(rows) <= points:
+    dropped = await _is_dropped(connection, profile, start)
+    if len(rows) <= points and not dropped:
         longest = round(interval_s * _GAP_INTERVALS * 1e6)
         return Series(
             source="raw", bucket=None, channels={channel.name: _raw(rows, channel, longest) for channel in wanted}
         )
-    bucket = _width(end - start, points)
-    statement = sql.SQL(SQL["history_buckets"]).format(table=table, columns=sql.SQL(", ").join(map(_means, wanted)))
-    rows = await _rows(connection, statement, scope | {"bucket": bucket})
+    source, bucket, rows = await _buckets(
+        connection, profile, wanted, scope, _width(end - start, points), dropped=dropped
+    )
     longest = round(max(interval_s * _GAP_INTERVALS, bucket.total_seconds() * _GAP_BUCKETS) * 1e6)
     return Series(
-        source="bucket", bucket=bucket, channels={channel.name: _bucketed(rows, channel, longest) for channel in wanted}
+        source=source, bucket=bucket, channels={channel.name: _bucketed(rows, channel, longest) for channel in wanted}
+    )
+
+
+async def _is_dropped(connection: psycopg.AsyncConnection, profile: Profile, start: datetime) -> bool:
+    """Whether readings as old as `start` are past their retention, so that only roll-ups can tell of that time."""
+    scope = {"kind": profile.kind, "start": start}
+    return await (await connection.execute(SQL["history_dropped"], scope)).fetchone() is not None
+
+
+async def _buckets(
+    connection: psycopg.AsyncConnection,
+    profile: Profile,
+    wanted: Sequence[Channel],
+    scope: dict[str, Any],
+    bucket: timedelta,
+    *,
+    dropped: bool,
+) -> tuple[Source, timedelta, list[Any]]:
+    """What was read, the width of its buckets, and their rows.
+
+    From the coarsest roll-up that holds the whole span and of which the bucket is a multiple; where the readings are
+    `dropped` rather in wider buckets than not at all.
+    """
+    choice = [(each, bucket) for each in reversed(RESOLUTIONS) if not bucket % each.width]
+    if dropped:
+        choice += [(each, each.width) for each in RESOLUTIONS if each.width > bucket]
+    for resolution, width in choice:
+        usable = {"kind": profile.kind, "resolution": resolution.name}
+        found = await (await connection.execute(SQL["rollup_usable"], scope | usable)).fetchone()
+        if found is not None:
+            statement = _from_rollup(profile, wanted, resolution)
+            # What the last pass may have seen half of is read from the readings.
+            cut = found[0] - (found[0] - _EPOCH) % resolution.width
+            scope = scope | {"bucket": width, "width": resolution.width, "cut": cut}
+            return cast("Source", resolution.name), width, await _rows(connection, statement, scope)
+    statement = sql.SQL(SQL["history_buckets"]).format(
+        table=sql.Identifier(profile.table), columns=sql.SQL(", ").join(map(_means, wanted))
+    )
+    return "raw", bucket, await _rows(connection, statement, scope | {"bucket": bucket})
+
+
+def _from_rollup(profile: Profile, wanted: Sequence[Channel], resolution: Resolution) -> sql.Composed:
+    aggregates = from_readings(profile)
+    columns = [column for channel in wanted for column in channel_columns(channel)]
+    return sql.SQL(SQL["history_days" if resolution is DAY else "history_rollup"]).format(
+        rollup=sql.Identifier(table_of(profile, resolution)),
+        table=sql.Identifier(profile.table),
+        columns=sql.SQL(", ").join(map(sql.Identifier, columns)),
+        aggregates=sql.SQL(", ").join(
+            sql.SQL("{} AS {}").format(aggregates[column], sql.Identifier(column)) for column in columns
+        ),
+        means=sql.SQL(", ").join(map(_merged_means, wanted)),
+    )
+
+
+def _merged_means(channel: Channel) -> sql.Composed:
+    line = sql.SQL("{} AS {}").format(mean(channel, merged), sql.Identifier(channel.name))
+    if channel.circular or channel.type == "enum":
+        return line
+    return line + sql.SQL(", {}::float8 AS {}, {}::float8 AS {}").format(
+        merged(f"{channel.name}_min"),
+        sql.Identifier(f"{channel.name}_low"),
+        merged(f"{channel.name}_max"),
+        sql.Identifier(f"{channel.name}_high"),
     )
 
 

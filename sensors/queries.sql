@@ -133,6 +133,30 @@ SELECT date_bin(%(bucket)s, time, timestamptz '2000-01-01 00:00+00') AS time, {c
 WHERE device_id = %(device)s AND time >= %(start)s AND time < %(end)s
 GROUP BY 1 ORDER BY 1
 
+-- history_dropped --
+SELECT FROM rollup_state WHERE kind = %(kind)s AND resolution = 'raw' AND since > %(start)s
+
+-- history_rollup --
+-- Up to the cut from the roll-up, behind it from the readings.
+SELECT date_bin(%(bucket)s::interval, time, timestamptz '2000-01-01 00:00+00') AS time, {means}
+FROM (
+    SELECT time, {columns} FROM {rollup}
+    WHERE device_id = %(device)s AND time < least(%(end)s, %(cut)s::timestamptz)
+      AND time >= date_bin(%(width)s::interval, %(start)s, timestamptz '2000-01-01 00:00+00')
+    UNION ALL
+    SELECT date_bin(%(width)s::interval, time, timestamptz '2000-01-01 00:00+00'), {aggregates} FROM {table}
+    WHERE device_id = %(device)s AND time < %(end)s AND time >= greatest(%(start)s, %(cut)s::timestamptz)
+    GROUP BY 1
+) AS part
+GROUP BY 1 ORDER BY 1
+
+-- history_days --
+-- Days are those of the site's clock, and so is their beginning. As of the last pass, a minute ago.
+SELECT min(time) AS time, {means}
+FROM {rollup}
+WHERE device_id = %(device)s AND time > %(start)s - interval '1 day' AND time < %(end)s
+GROUP BY date_bin(%(bucket)s::interval, day::timestamp, timestamp '2000-01-01') ORDER BY 1
+
 -- history_mean --
 avg({value}) FILTER (WHERE {quality} IS NULL)::float8 AS {value},
 min({value}) FILTER (WHERE {quality} IS NULL)::float8 AS {low},

@@ -168,12 +168,10 @@ class Rollups:
             extent = sql.SQL(SQL["rollup_extent"]).format(table=sql.Identifier(self._profiles[kind].table))
             row = await (await connection.execute(extent, {"kind": kind})).fetchone()
             assert row is not None
-            for resolution in RESOLUTIONS:
+            for resolution in ("raw", *(each.name for each in RESOLUTIONS)):
                 # Minutes are made of what may still change; charts of older days read the readings.
-                since = accepted_span(now)[0] if resolution is MINUTE else datetime(1, 1, 1, tzinfo=UTC)
-                await connection.execute(
-                    SQL["rollup_begin"], {"kind": kind, "resolution": resolution.name, "since": since}
-                )
+                since = accepted_span(now)[0] if resolution == MINUTE.name else datetime(1, 1, 1, tzinfo=UTC)
+                await connection.execute(SQL["rollup_begin"], {"kind": kind, "resolution": resolution, "since": since})
             if row[0] is not None:
                 await order_rebuild(connection, kind, row[0], row[1])
 

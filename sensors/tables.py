@@ -251,7 +251,7 @@ async def _create(connection: psycopg.AsyncConnection, table: Table) -> None:
 async def _maintain_one(
     connection: psycopg.AsyncConnection, table: Table, now: datetime, before: datetime | None
 ) -> list[str]:
-    if before is not None and table.resolution != "raw":
+    if before is not None:
         scope = {"kind": table.kind, "resolution": table.resolution, "before": before}
         await connection.execute(SQL["rollup_forget"], scope)
     if not table.weekly:

@@ -1,5 +1,5 @@
 -- What the roll-ups hold. Their tables are made from the profiles, like those of the readings.
--- From `since` on the roll-up of a kind is complete, but for what is being rebuilt.
+-- From `since` on the roll-up of a kind, or what it has of readings ('raw'), is complete, but for what is being rebuilt.
 CREATE TABLE rollup_state (
     kind text NOT NULL,
     resolution text NOT NULL,

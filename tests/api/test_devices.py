@@ -49,7 +49,7 @@ async def test_a_series_is_raw_where_it_fits_and_buckets_where_not(log_in: LogIn
     assert raw["series"]["pm10"]["value"][:2] == [0, 1]
     assert raw["series"]["laeq"] == {"time": [], "value": [], "minimum": None, "maximum": None}
     coarse = (await client.get(url, params={"channel": "pm10", "points": 10, **span})).json()
-    assert (coarse["source"], coarse["bucket_ms"]) == ("bucket", 60000)
+    assert (coarse["source"], coarse["bucket_ms"]) == ("raw", 60000)
     assert coarse["series"]["pm10"]["minimum"][1] <= coarse["series"]["pm10"]["value"][1]
     last_day = (await client.get(url, params={"channel": "pm10"})).json()
     assert (last_day["start"], last_day["end"]) == (ms(readings, 86400), ms(readings))

@@ -83,7 +83,7 @@ async def test_many_rows_come_as_means(connection: psycopg.AsyncConnection) -> N
         rows.append(row)
     await store(connection, "dust", 1, rows)
     found = await read(connection, "dust", "pm10", "laeq", "wind_direction", points=60)
-    assert (found.source, found.bucket) == ("bucket", timedelta(minutes=1))
+    assert (found.source, found.bucket) == ("raw", timedelta(minutes=1))
     pm10 = found.channels["pm10"]
     assert pm10.value == [29.5, None, 29.5]
     assert pm10.minimum == [0.0, None, 0.0]

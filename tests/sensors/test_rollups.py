@@ -12,17 +12,15 @@ import numpy as np
 import psycopg
 import pytest
 
-from core import log
-from core.clock import micros
 from core.database import connect
-from core.log import Kind, NewEntry, shard_of
 from core.settings import Settings
-from sensors import batch, rollup_work
+from sensors import rollup_work
 from sensors.profiles import Channel, Profile, load_profiles
 from sensors.rollup_work import Rollups, minutes_of, order_rebuild, spans
 from sensors.rollups import HOUR, QUARTER, Resolution
 from sensors.rollups import MINUTE as ONE_MINUTE
 from sensors.tables import accepted_span, maintain, reconcile
+from tests.sensors.stored import device, store
 from tests.support.clock import FakeClock
 
 DUST = load_profiles()["dust"]
@@ -37,44 +35,6 @@ async def connection(settings: Settings):
     async with await connect(settings.database, application="test") as connection:
         await maintain(connection, PROFILES, NOW)
         yield connection
-
-
-async def device(connection: psycopg.AsyncConnection, kind: str = "dust", zone: str = "Asia/Shanghai") -> int:
-    """A device of a site of its own, one reading in ten seconds."""
-    row = await (
-        await connection.execute(
-            "WITH s AS (INSERT INTO site (code, name, time_zone) "
-            "VALUES ('s' || (SELECT count(*) FROM site), 's', %s) RETURNING id) "
-            "INSERT INTO device (site_id, code, kind, name, interval_s) "
-            "SELECT id, 'd', %s, 'd', 10 FROM s RETURNING id",
-            [zone, kind],
-        )
-    ).fetchone()
-    assert row is not None
-    return int(row[0])
-
-
-async def store(
-    connection: psycopg.AsyncConnection, number: int, rows: list[dict[str, Any]], kind: str = "dust"
-) -> None:
-    """Rows and their entry of the log in one transaction, as ingest stores them."""
-    async with connection.transaction():
-        for row in rows:
-            columns = ", ".join(["device_id", "flags", *row])
-            await connection.execute(
-                f"INSERT INTO reading_{kind} ({columns}) VALUES (%s, 0{', %s' * len(row)})", [number, *row.values()]
-            )
-        readings = batch.ReadingBatch(
-            kind=kind,
-            device=np.full(len(rows), number, np.int32),
-            site=np.full(len(rows), 1, np.int32),
-            time=np.array([micros(row["time"]) for row in rows], np.int64),
-            values={},
-            quality={},
-            flags=np.zeros(len(rows), np.uint8),
-            arrived=0,
-        )
-        await log.append(connection, "ingest-1", [NewEntry(shard_of(1), Kind.READINGS, batch.encode([readings]))])
 
 
 async def read(connection: psycopg.AsyncConnection, table: str, *columns: str) -> list[tuple[Any, ...]]:
@@ -131,7 +91,7 @@ def test_touched_minutes_become_spans() -> None:
 async def test_sums_extremes_and_counts(connection: psycopg.AsyncConnection) -> None:
     number = await device(connection)
     await store(connection, number, [
-        {"time": NOW, "pm10": 10.0, "laeq": 50.0, "wind_direction": 350.0},
+        {"time": NOW, "pm10": 10.0, "pm10_q": None, "laeq": 50.0, "wind_direction": 350.0},
         {"time": NOW + timedelta(seconds=10), "pm10": 30.0, "laeq": 60.0, "wind_direction": 10.0},
         {"time": NOW + timedelta(seconds=20), "pm10": 999.0, "pm10_q": "D"},
     ])  # fmt: skip

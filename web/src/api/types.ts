@@ -212,7 +212,7 @@ export interface SeriesAnswer {
   start: number
   end: number
   series: Record<string, Series>
-  source: 'raw' | 'bucket'
+  source: 'raw' | '1m' | '15m' | '1h' | '1d'
   bucket_ms: number | null
 }
 
