@@ -49,10 +49,10 @@ class IngestSettings(Section):
     worker: str = Field(
         default="1", pattern=r"^[a-z0-9-]{1,32}$", description="Name of this worker, unique among ingest workers."
     )
-    sources: list[Literal["endpoint", "broker"]] = Field(
+    sources: list[Literal["endpoint", "broker", "hj212"]] = Field(
         default=["endpoint"],
         min_length=1,
-        description="Where messages come from: the own MQTT endpoint, an existing MQTT broker, or both.",
+        description="Where messages come from: the own MQTT endpoint, an MQTT broker, HJ 212 stations; any of them.",
     )
     mqtt_host: str = Field(default="0.0.0.0", description="Address that the own MQTT endpoint listens on.")
     mqtt_port: int = Field(
@@ -79,6 +79,17 @@ class IngestSettings(Section):
         default="",
         max_length=64,
         description="Client identifier of the persistent session at the broker; empty: smartsite-ingest-<worker>.",
+    )
+    hj212_host: str = Field(default="0.0.0.0", description="Address that the gateway for HJ 212 stations listens on.")
+    hj212_port: int = Field(
+        default=2120, ge=0, le=65535, description="Port of the gateway for HJ 212 stations; 0 takes a free one."
+    )
+    hj212_max_connections: int = Field(default=2000, ge=1, description="Connections of HJ 212 stations at a time.")
+    hj212_max_frame_kb: int = Field(
+        default=64, ge=1, le=1024, description="Longest frame of HJ 212 that is taken, in KiB; the standard says 1."
+    )
+    hj212_idle_s: float = Field(
+        default=900, ge=10, le=86_400, description="Seconds of silence after which an HJ 212 connection is ended."
     )
     max_age_days: float = Field(
         default=30, gt=0, le=35, description="Days that a reading may be old; older ones go to quarantine."

@@ -8,7 +8,8 @@ from typing import Protocol
 
 import msgspec
 
-from sensors.codec_json import Reject
+from sensors.codec_json import Decoded, Reject
+from sensors.hj212.decode import Statistic
 from sensors.registry import Device
 
 ROOT = "smartsite/v1"
@@ -65,7 +66,9 @@ class Message(msgspec.Struct, eq=False):
     """One message on its way to the database.
 
     `arrived` is microseconds since the epoch, UTC. `holder` is None where nobody waits (QoS 0). The writer sets
-    `reject` when nothing of the payload could be taken; a source that can, tells the device so.
+    `reject` when nothing of the payload could be taken; a source that can, tells the device so. A source whose payload
+    is not telemetry as JSON brings what it holds as `decoded` readings and `statistics`; the payload is kept as it came
+    for the quarantine.
     """
 
     origin: Origin
@@ -74,6 +77,8 @@ class Message(msgspec.Struct, eq=False):
     holder: Holder | None = None
     packet_id: int = 0
     reject: Reject | None = None
+    decoded: Decoded | None = None
+    statistics: Sequence[Statistic] = ()
 
 
 def origins_of(device: Device, *, source: str, client: str) -> dict[str, Origin]:

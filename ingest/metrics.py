@@ -7,8 +7,15 @@ from prometheus_client import Counter, Gauge, Histogram
 CONNECTIONS = Gauge(
     "smartsite_ingest_connections", "Devices connected to the own endpoint", multiprocess_mode="livesum"
 )
+STATIONS = Gauge(
+    "smartsite_ingest_hj212_stations", "HJ 212 stations connected to the gateway", multiprocess_mode="livesum"
+)
 REFUSED = Counter("smartsite_ingest_refused_connects", "Connects refused by the own endpoint", ["reason"])
-VIOLATIONS = Counter("smartsite_ingest_protocol_violations", "Connections ended for breaking MQTT", ["reason"])
+VIOLATIONS = Counter(
+    "smartsite_ingest_protocol_violations",
+    "MQTT connections ended, HJ 212 frames refused and connections ended",
+    ["reason"],
+)
 BROKER_CONNECTED = Gauge(
     "smartsite_ingest_broker_connected", "1 while the broker source is connected", multiprocess_mode="livemax"
 )

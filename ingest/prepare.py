@@ -15,6 +15,7 @@ from ingest.status import alarm_entry, online
 from sensors.batch import BACK_FILL, CLOCK_OFFSET_APPLIED, TIME_FROM_ARRIVAL
 from sensors.codec_json import BAD_TIME, Reject, TelemetryDecoder
 from sensors.entries import DeviceEntry
+from sensors.hj212.decode import Statistic
 from sensors.profiles import Profile
 from sensors.registry import Device
 
@@ -53,6 +54,8 @@ class Prepared:
     aside: list[SetAside] = field(default_factory=list)
     presence: dict[int, tuple[Device, bool, int]] = field(default_factory=dict)
     alarms: list[DeviceEntry] = field(default_factory=list)
+    statistics: list[tuple[int, Statistic]] = field(default_factory=list)
+    """With the id of the device; `time` has the clock offset."""
     seen: dict[int, tuple[int, int]] = field(default_factory=dict)
     """Device -> (newest event time, newest arrival), microseconds."""
 
@@ -126,7 +129,7 @@ class Preparer:
         if columns is None:
             self._set_aside(prepared, place, Reject(UNKNOWN_KIND, f"no profile for devices of kind {device.kind}"))
             return
-        decoded = columns.decoder.decode(message.payload)
+        decoded = message.decoded or columns.decoder.decode(message.payload)
         arrived = message.arrived
         rejects = list(decoded.rejects)
         offset = device.clock_offset_ms * 1000
@@ -141,8 +144,8 @@ class Preparer:
                 time, flags = arrived, TIME_FROM_ARRIVAL
             elif offset:
                 time, flags = time + offset, flags | CLOCK_OFFSET_APPLIED
-            if not -self._max_age <= time - arrived <= self._max_ahead:
-                rejects.append(Reject(TOO_OLD if time < arrived else IN_FUTURE, f"time {_shown(time)}"))
+            if (reject := self._out_of_time(time, arrived)) is not None:
+                rejects.append(reject)
                 continue
             taken = True
             newest = max(newest, time)
@@ -164,9 +167,25 @@ class Preparer:
         if taken:
             last = prepared.seen.get(device.id, (newest, arrived))
             prepared.seen[device.id] = (max(newest, last[0]), max(arrived, last[1]))
-        elif rejects:
+        if not (self._statistics(prepared, message, device, rejects) or taken) and rejects:
             message.reject = rejects[0]
         prepared.aside += [SetAside(place, reject) for reject in rejects]
+
+    def _statistics(self, prepared: Prepared, message: Message, device: Device, rejects: list[Reject]) -> bool:
+        """Take the statistics of a message; True when any was taken."""
+        before = len(prepared.statistics)
+        for statistic in message.statistics:
+            time = statistic.time + device.clock_offset_ms * 1000
+            if (reject := self._out_of_time(time, message.arrived)) is None:
+                prepared.statistics.append((device.id, statistic._replace(time=time)))
+            elif reject not in rejects:  # all statistics of a message are of one time
+                rejects.append(reject)
+        return len(prepared.statistics) > before
+
+    def _out_of_time(self, time: int, arrived: int) -> Reject | None:
+        if -self._max_age <= time - arrived <= self._max_ahead:
+            return None
+        return Reject(TOO_OLD if time < arrived else IN_FUTURE, f"time {_shown(time)}")
 
     def _word(self, prepared: Prepared, place: int, message: Message) -> None:
         """Status, events, replies, and the endpoint's own word on connections."""

@@ -23,6 +23,17 @@ FROM unnest(%(device)s::int[], %(metric)s::text[], %(time)s::bigint[], %(value)s
 ORDER BY d, m, t, n
 ON CONFLICT DO NOTHING
 
+-- statistics_insert --
+-- In the order of the key, as unknown_insert; a device that computes a period again does not rewrite it.
+INSERT INTO device_statistic (device_id, period, metric, time, mean, minimum, maximum, total, quality)
+SELECT DISTINCT ON (d, p, m, t)
+       d, p, m, timestamptz 'epoch' + t * interval '1 microsecond', mean, minimum, maximum, total, quality
+FROM unnest(%(device)s::int[], %(period)s::text[], %(metric)s::text[], %(time)s::bigint[], %(mean)s::float8[],
+            %(minimum)s::float8[], %(maximum)s::float8[], %(total)s::float8[], %(quality)s::"char"[])
+    WITH ORDINALITY AS u (d, p, m, t, mean, minimum, maximum, total, quality, n)
+ORDER BY d, p, m, t, n
+ON CONFLICT DO NOTHING
+
 -- quarantine_insert --
 INSERT INTO quarantine (arrived_at, source, device_id, client, topic, reason, detail, payload, payload_bytes)
 SELECT timestamptz 'epoch' + arrived * interval '1 microsecond', source, device, client, topic, reason, detail, payload, bytes

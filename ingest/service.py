@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -19,9 +20,10 @@ from ingest.prepare import Preparer
 from ingest.sources.base import Source
 from ingest.sources.broker import BrokerSource
 from ingest.sources.endpoint import EndpointSource
+from ingest.sources.hj212 import Hj212Source
 from ingest.store import Store, forget_connected
 from ingest.writer import Writer
-from sensors.profiles import load_profiles
+from sensors.profiles import Profile, load_profiles
 from sensors.registry import RegistryWatch
 
 logger = logging.getLogger(__name__)
@@ -34,6 +36,7 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
     """Take messages and store them until `stop`, then store what was taken, and end the connections."""
     clock = SystemClock()
     name = f"ingest-{settings.ingest.worker}"
+    profiles = load_profiles(settings.kinds_dir)
     registry = RegistryWatch(settings.database, application=name, clock=clock)
     await registry.open()
     keeper = Reconnecting(settings.database, application=name, clock=clock)
@@ -41,7 +44,7 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
     writer = Writer(
         intake=intake,
         preparer=Preparer(
-            load_profiles(settings.kinds_dir),
+            profiles,
             max_age=timedelta(days=settings.ingest.max_age_days),
             max_ahead=timedelta(seconds=settings.ingest.max_ahead_s),
         ),
@@ -50,7 +53,7 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
         clock=clock,
         batch=settings.ingest.batch_messages,
     )
-    sources = _sources(settings, registry=registry, intake=intake, clock=clock)
+    sources = _sources(settings, profiles=profiles, registry=registry, intake=intake, clock=clock)
     heart = Heartbeat(name, room="ingest", settings=settings.database, clock=clock)
 
     def detail() -> dict[str, Any]:
@@ -59,7 +62,7 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
             facts |= source.detail()
         return facts
 
-    if "endpoint" in settings.ingest.sources:
+    if _knows_presence(settings):
         await _forget(keeper)
     ending = asyncio.Event()
     writing = asyncio.create_task(writer.run(), name="writer")
@@ -80,7 +83,7 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
         await _drain(writer, writing)
         for source in sources:
             await source.close()
-        if "endpoint" in settings.ingest.sources:
+        if _knows_presence(settings):
             with contextlib.suppress(TimeoutError):  # the next start does it in any case
                 async with asyncio.timeout(2):
                     await _forget(keeper)
@@ -90,12 +93,21 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
         await keeper.close()
 
 
-def _sources(settings: Settings, *, registry: RegistryWatch, intake: Intake, clock: Clock) -> list[Source]:
+def _knows_presence(settings: Settings) -> bool:
+    """Whether devices connect to this process itself."""
+    return not {"endpoint", "hj212"}.isdisjoint(settings.ingest.sources)
+
+
+def _sources(
+    settings: Settings, *, profiles: Mapping[str, Profile], registry: RegistryWatch, intake: Intake, clock: Clock
+) -> list[Source]:
     sources: list[Source] = []
     if "endpoint" in settings.ingest.sources:
         sources.append(EndpointSource(settings.ingest, registry=registry, intake=intake, clock=clock))
     if "broker" in settings.ingest.sources:
         sources.append(BrokerSource(settings.ingest, registry=registry, intake=intake, clock=clock))
+    if "hj212" in settings.ingest.sources:
+        sources.append(Hj212Source(settings.ingest, profiles=profiles, registry=registry, intake=intake, clock=clock))
     return sources
 
 

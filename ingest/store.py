@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -21,6 +21,7 @@ from ingest.rows import Rows, copy_bytes, copy_columns, log_entries
 from sensors import entries
 from sensors.codec_json import Reject
 from sensors.entries import DeviceEntry
+from sensors.hj212.decode import Statistic
 
 SQL = queries(__package__)
 
@@ -82,6 +83,8 @@ class Store:
             async with connection.pipeline():
                 if prepared.unknown.device:
                     await _write_unknown(connection, prepared.unknown)
+                if prepared.statistics:
+                    await _write_statistics(connection, prepared.statistics)
                 if aside:
                     await quarantine.write(connection, prepared.messages, aside, keep=self.quarantine_rows)
                 if seen:
@@ -96,6 +99,26 @@ async def _write_unknown(connection: psycopg.AsyncConnection, unknown: Unknown) 
     await connection.execute(
         SQL["unknown_insert"],
         {"device": unknown.device, "metric": unknown.metric, "time": unknown.time, "value": unknown.value},
+    )
+
+
+async def _write_statistics(connection: psycopg.AsyncConnection, statistics: Sequence[tuple[int, Statistic]]) -> None:
+    def column(values: Iterable[float]) -> list[float | None]:
+        return [None if value != value else value for value in values]
+
+    await connection.execute(
+        SQL["statistics_insert"],
+        {
+            "device": [device for device, _ in statistics],
+            "period": [item.period for _, item in statistics],
+            "metric": [item.metric for _, item in statistics],
+            "time": [item.time for _, item in statistics],
+            "mean": column(item.mean for _, item in statistics),
+            "minimum": column(item.minimum for _, item in statistics),
+            "maximum": column(item.maximum for _, item in statistics),
+            "total": column(item.total for _, item in statistics),
+            "quality": [None if item.quality == "N" else item.quality for _, item in statistics],
+        },
     )
 
 

@@ -78,6 +78,9 @@ CALL add_columnstore_policy(%(table)s::regclass, after => %(after)s::interval, i
 -- tables_trim_unknown --
 DELETE FROM reading_unknown WHERE time < %(before)s
 
+-- tables_trim_statistics --
+DELETE FROM device_statistic WHERE time < %(before)s
+
 -- provision_lock --
 -- One provisioning at a time; the number is this project's own.
 SELECT pg_advisory_xact_lock(1394073603)

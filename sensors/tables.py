@@ -165,6 +165,7 @@ async def maintain(
             await _under_lock(connection, table.name, clock, partial(_maintain_one, connection, table, now, before))
     if retention is not None:
         await connection.execute(SQL["tables_trim_unknown"], {"before": now - retention.readings})
+        await connection.execute(SQL["tables_trim_statistics"], {"before": now - retention.readings})
 
 
 async def _under_lock(

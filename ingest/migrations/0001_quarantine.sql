@@ -2,11 +2,11 @@
 CREATE TABLE quarantine (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     arrived_at timestamptz NOT NULL,
-    source text NOT NULL,                           -- 'mqtt', 'broker', ...
+    source text NOT NULL,                           -- 'mqtt', 'broker', 'hj212', ...
     device_id integer,                              -- NULL: no such device
     client text NOT NULL DEFAULT '',                -- what the peer called itself
     topic text NOT NULL DEFAULT '',
-    reason text NOT NULL,                           -- a stable code, listed in docs/protocol-mqtt.md
+    reason text NOT NULL,                           -- a stable code, listed in docs/protocol-mqtt.md and docs/protocol-hj212.md
     detail text NOT NULL DEFAULT '',
     payload bytea NOT NULL,
     payload_bytes integer NOT NULL                  -- full length, the payload may be cut

@@ -13,6 +13,7 @@ from sensors.hj212.packet import ACK_WANTED, IN_PARTS, VERSION_2017, Packet
 SYSTEM = "91"
 """ST of the interaction between systems: acknowledgements."""
 REQUEST_ACK, RESULT, NOTIFY_ACK, DATA_ACK = "9011", "9012", "9013", "9014"
+HEARTBEAT = "9015"
 SET_CLOCK, ASK_CLOCK = "1012", "1013"
 CONTENT_BYTES = 950
 """Bytes of a CP section that the standard allows; more is sent in parts."""

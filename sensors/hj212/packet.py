@@ -31,6 +31,7 @@ _NUMBER = re.compile(r"[0-9]{1,9}")
 _MN = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _CN = re.compile(r"[0-9]{4}")
 _QN = re.compile(r"[0-9]{0,32}")
+_WORD = re.compile(r"[!-~]{0,32}")
 _ATTRIBUTES = 2000
 
 
@@ -94,9 +95,9 @@ def open_frame(raw: bytes) -> Envelope:
     fields = _fields(head)
     packet = Packet(
         qn=_checked(fields, "QN", _QN),
-        st=fields.get("ST", ""),
+        st=_checked(fields, "ST", _WORD),
         cn=_checked(fields, "CN", _CN),
-        pw=fields.get("PW", ""),
+        pw=_checked(fields, "PW", _WORD),
         mn=_checked(fields, "MN", _MN),
         flag=_number(fields, "Flag", most=255),
         pnum=_number(fields, "PNUM", most=9999) or 0,

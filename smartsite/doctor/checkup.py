@@ -50,6 +50,9 @@ def _ports(settings: Settings) -> list[Finding]:
     if "endpoint" in settings.ingest.sources:
         ingest = settings.ingest
         found.append(machine.examine_port("port of MQTT", ingest.mqtt_host, ingest.mqtt_port, "ingest.mqtt_port"))
+    if "hj212" in settings.ingest.sources:
+        ingest = settings.ingest
+        found.append(machine.examine_port("port of HJ 212", ingest.hj212_host, ingest.hj212_port, "ingest.hj212_port"))
     vision = settings.vision
     found.append(machine.examine_port("port of live video", vision.live_host, vision.live_port, "vision.live_port"))
     return found
