@@ -97,6 +97,11 @@ class Keeper:
         logger.debug("housekeeping done", extra={"job": job.__name__})
         return True
 
+    async def rest(self) -> None:
+        """Waits until no job runs: a connection must not be closed under one."""
+        async with self._turn:
+            return
+
 
 async def serve(settings: Settings, stop: asyncio.Event) -> None:
     """Keeps house until ``stop`` is set."""
@@ -115,5 +120,6 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
     try:
         await Heartbeat("keeper", room="smartsite", settings=settings.database, clock=clock).run(stop)
     finally:
-        scheduler.shutdown(wait=False)
+        scheduler.shutdown(wait=False)  # cancels the job in hand
+        await keeper.rest()
         await connection.close()
