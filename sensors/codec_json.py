@@ -1,14 +1,17 @@
 """Telemetry as JSON: `{"ts": <ms>, "values": {...}, "flags": {...}}`, or an array of such objects for back-fill.
 
-One object is one row, whole or not at all: an object with a wrong type, flag or symbol is rejected with a reason, so
-that its bytes can be set aside and replayed once the profile is mended; the other objects of the array go on.
+One object is one row. A channel with a wrong type, flag or symbol, or with NaN (which is no JSON, but is sent), is
+rejected with a reason and left out; the channels beside it are taken, and the other objects of an array too. The bytes
+can be set aside and replayed once the profile is mended: the row's empty channel is filled then.
 Unknown keys of the object are skipped; unknown metrics are kept apart for the table of unknown metrics.
 """
 
 from __future__ import annotations
 
+import json
+import math
 import re
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -97,32 +100,74 @@ class TelemetryDecoder:
 
     def decode(self, payload: bytes) -> Decoded:
         """Decode one MQTT payload; bad input is a reject, never an exception."""
+        if payload.lstrip(b" \t\r\n")[:1] == b"[":
+            return self._back_fill(payload)
         try:
-            if payload.lstrip(b" \t\r\n")[:1] != b"[":
-                return Decoded([self._message(_object.decode(payload))], [], back_fill=False)
+            return Decoded([self._message(_object.decode(payload))], [], back_fill=False)
+        except _FAULTS as error:
+            messages, rejects = self._salvage(_parse(payload), _reject(payload, error))
+            return Decoded(messages, rejects, back_fill=False)
+
+    def _back_fill(self, payload: bytes) -> Decoded:
+        parts: list[Any]
+        try:
             parts = _array.decode(payload)
-        except _Refused as refused:
-            return Decoded([], [refused.reject], back_fill=False)
-        except (msgspec.DecodeError, ValueError, RecursionError) as error:
-            return Decoded([], [_reject(payload, error)], back_fill=False)
+        except _FAULTS as error:
+            tree = _parse(payload)
+            if not isinstance(tree, list):
+                return Decoded([], [_reject(payload, error)], back_fill=False)
+            parts = tree
         if len(parts) > _MESSAGES:
             return Decoded([], [Reject(TOO_MANY, f"{len(parts)} objects, at most {_MESSAGES}")], back_fill=True)
-        return self._back_fill(parts)
-
-    def _back_fill(self, parts: list[msgspec.Raw]) -> Decoded:
         messages: list[Message] = []
         rejects: list[Reject] = []
         for place, part in enumerate(parts):
+            raw = isinstance(part, msgspec.Raw)
             try:
-                messages.append(self._message(_object.decode(part)))
-            except _Refused as refused:
-                rejects.append(Reject(refused.reject.reason, f"object {place}: {refused.reject.detail}"))
-            except (msgspec.DecodeError, ValueError, RecursionError) as error:
-                reject = _reject(bytes(part), error)
-                rejects.append(Reject(reject.reason, f"object {place}: {reject.detail}"))
+                messages.append(self._message(_object.decode(part) if raw else msgspec.convert(part, _Telemetry)))
+            except _FAULTS as error:
+                reject = _reject(bytes(part) if raw else b"", error)
+                saved, faults = self._salvage(_parse(bytes(part)) if raw else part, reject)
+                messages += saved
+                rejects += [Reject(fault.reason, f"object {place}: {fault.detail}") for fault in faults]
         if not parts:
             rejects.append(Reject(EMPTY, "an array without objects"))
         return Decoded(messages, rejects, back_fill=True)
+
+    def _salvage(self, tree: Any, fault: Reject) -> tuple[list[Message], list[Reject]]:
+        """An object that was refused as a whole: its good channels, and a reject for each of the bad ones.
+
+        Each channel is tried alone, with all the checks there are; `fault` is given back where nothing is good.
+        """
+        values = tree.get("values") if isinstance(tree, dict) else None
+        if not isinstance(values, dict):
+            return [], [fault]
+        flags = tree.get("flags") or {}
+        good: dict[str, Any] = {}
+        rejects: list[Reject] = []
+        for name, value in values.items():
+            flag = {name: flags[name]} if isinstance(flags, dict) and name in flags else {}
+            alone = {"ts": tree.get("ts"), "values": {name: value}, "flags": flag}
+            try:
+                self._message(msgspec.convert(alone, _Telemetry))
+            except _FAULTS as error:
+                reject = _reject(b"", error)
+                if reject.reason == EMPTY:
+                    continue
+                named = name in reject.detail
+                rejects.append(
+                    reject if named else Reject(reject.reason, f"{name[:_METRIC_LENGTH]!r}: {reject.detail}")
+                )
+            else:
+                good[name] = value
+        if not good:
+            return [], [fault]
+        kept = {name: flags[name] for name in good if name in flags} if isinstance(flags, dict) else {}
+        try:
+            message = self._message(_Telemetry(values=good, ts=tree.get("ts"), flags=kept))
+        except _Refused as refused:
+            return [], [refused.reject]
+        return [message], rejects or [fault]
 
     def _message(self, telemetry: _Telemetry) -> Message:
         ts = telemetry.ts
@@ -148,7 +193,7 @@ class TelemetryDecoder:
                 number = value
                 if largest is None:
                     _check_whole(name, number, symbols)
-                elif not -largest <= number <= largest:
+                elif not -largest <= number <= largest:  # NaN too
                     raise _Refused(NOT_FINITE, f"{name}: {number}")
             values[place] = number
             quality[place] = NORMAL if low <= number <= high else OVER_RANGE
@@ -181,6 +226,8 @@ def _symbols(channel: Channel) -> dict[str, float]:
 
 def _check_whole(name: str, number: float, symbols: dict[str, float]) -> None:
     """bigint: a whole number that a float64 holds exactly; enum: the number of one of its symbols."""
+    if not math.isfinite(number):
+        raise _Refused(NOT_FINITE, f"{name}: {number}")
     if not number.is_integer() or not -_EXACT_INTEGER <= number <= _EXACT_INTEGER:
         raise _Refused(WRONG_TYPE, f"{name}: {number} is not a whole number")
     if symbols and not 0 <= number < len(symbols):
@@ -194,13 +241,28 @@ def _keep_unknown(unknown: dict[str, float], name: str, value: float | str) -> N
         )
     if not name or len(name) > _METRIC_LENGTH or not name.isprintable():
         raise _Refused(BAD_METRIC, f"{name[:_METRIC_LENGTH]!r}: 1 to {_METRIC_LENGTH} printable characters")
+    if not math.isfinite(value):
+        raise _Refused(NOT_FINITE, f"{name!r}: {value}")
     if len(unknown) == _UNKNOWN_METRICS:
         raise _Refused(BAD_METRIC, f"more than {_UNKNOWN_METRICS} unknown metrics")
     unknown[name] = value
 
 
+_FAULTS = (_Refused, msgspec.DecodeError, ValueError, RecursionError)
+
+
+def _parse(payload: bytes) -> Any:
+    """The payload as a tree, read by a parser that takes NaN and infinity; None where it is no JSON even so."""
+    try:
+        return json.loads(payload)
+    except (ValueError, RecursionError):
+        return None
+
+
 def _reject(payload: bytes, error: Exception) -> Reject:
-    """The reason behind a decoder's error; NaN and infinity are told apart from other malformed JSON."""
+    """The reason behind a fault; NaN and infinity are told apart from other malformed JSON."""
+    if isinstance(error, _Refused):
+        return error.reject
     if isinstance(error, msgspec.ValidationError):
         reason = NOT_FINITE if "out of range" in str(error) else WRONG_TYPE
         return Reject(reason, str(error))

@@ -120,6 +120,41 @@ def test_rejects(payload: bytes, expected: str) -> None:
     assert reason(HOIST, payload) == expected
 
 
+@pytest.mark.parametrize(
+    ("bad", "expected"),
+    [
+        (b'"pm10":"abc"', "bad_symbol"),
+        (b'"pm10":NaN', "not_finite"),
+        (b'"pm10":1e999', "not_finite"),
+        (b'"pm10":[1]', "wrong_type"),
+        (b'"pm10":true', "wrong_type"),
+        (b'"smell":NaN', "not_finite"),
+        (b'"smell":"sweet"', "bad_symbol"),
+        (b'"\\u0000":1', "bad_metric"),
+    ],
+)
+@pytest.mark.parametrize("wrap", [b"%s", b"[%s]"])
+def test_a_bad_channel_leaves_the_good_ones(bad: bytes, expected: str, wrap: bytes) -> None:
+    payload = wrap % (b'{"ts":5,"values":{"laeq":63.2,%s,"tsp":7},"flags":{"tsp":"C"}}' % bad)
+    decoded = DUST.decode(payload)
+    (message,) = decoded.messages
+    assert (message.time, message.values[3], message.values[2], chr(message.quality[2])) == (5000, 63.2, 7, "C")
+    assert math.isnan(message.values[0])
+    assert [reject.reason for reject in decoded.rejects] == [expected]
+
+
+def test_a_bad_flag_takes_its_channel_alone() -> None:
+    decoded = DUST.decode(b'{"values":{"pm10":1,"laeq":60},"flags":{"pm10":"X","laeq":"N"}}')
+    assert [(math.isnan(m.values[0]), m.values[3]) for m in decoded.messages] == [(True, 60.0)]
+    assert [reject.reason for reject in decoded.rejects] == ["bad_flag"]
+
+
+def test_nan_in_one_object_spares_the_others_of_the_array() -> None:
+    decoded = DUST.decode(b'[{"ts":1,"values":{"pm10":1}},{"ts":2,"values":{"pm10":NaN}},{"ts":3,"values":{"pm10":3}}]')
+    assert [message.time for message in decoded.messages] == [1000, 3000]
+    assert [(reject.reason, reject.detail[:8]) for reject in decoded.rejects] == [("not_finite", "object 1")]
+
+
 def test_an_array_keeps_its_good_objects() -> None:
     decoded = DUST.decode(b' [{"ts":1,"values":{"pm10":1}},{"values":{"pm10":"x"}},{"values":[]},{"values":{"tsp":2}}]')
     assert decoded.back_fill
