@@ -204,6 +204,13 @@ async def trim(connection: psycopg.AsyncConnection, *, now: datetime, max_bytes:
     return dropped
 
 
+async def size(connection: psycopg.AsyncConnection) -> int:
+    """Bytes that the log takes on disk, indexes included."""
+    row = await (await connection.execute(_SQL["log_disk"])).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
 async def lag(connection: psycopg.AsyncConnection) -> dict[str, int]:
     """Entries that each registered reader has not dealt with yet."""
     return dict(await (await connection.execute(_SQL["log_lag"])).fetchall())

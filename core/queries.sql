@@ -67,6 +67,9 @@ WHERE e.writer = done.writer AND e.shard = done.shard AND e.sequence <= done.seq
 -- log_size --
 SELECT pg_total_relation_size('log_entry'), coalesce(sum(octet_length(payload)), 0) FROM log_entry
 
+-- log_disk --
+SELECT pg_total_relation_size('log_entry')
+
 -- log_trim_oldest --
 -- Over the cap the oldest entries go, read or not: readers that find a gap replay the tables.
 DELETE FROM log_entry WHERE (writer, shard, sequence) IN (

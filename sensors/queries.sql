@@ -59,12 +59,10 @@ SELECT drop_chunks(%(table)s::regclass, older_than => %(before)s::timestamptz)
 DELETE FROM {table} WHERE time < %(before)s
 
 -- tables_wants_columnstore --
--- A hypertable without one, where the edition of TimescaleDB has columnstores at all.
+-- Whether it has none yet and the edition of TimescaleDB has columnstores; the view lists every hypertable.
 SELECT current_setting('timescaledb.license') = 'timescale' AND EXISTS (
-    SELECT FROM timescaledb_information.hypertables h
-    WHERE to_regclass(format('%%I.%%I', h.hypertable_schema, h.hypertable_name)) = to_regclass(%(table)s)
-) AND NOT EXISTS (
-    SELECT FROM timescaledb_information.hypertable_columnstore_settings WHERE hypertable = to_regclass(%(table)s)
+    SELECT FROM timescaledb_information.hypertable_columnstore_settings
+    WHERE hypertable = to_regclass(%(table)s) AND segmentby IS NULL
 )
 
 -- tables_enable_columnstore --
@@ -212,7 +210,7 @@ max({value}) FILTER (WHERE {quality} IS NULL)
 10 * log({pow} / nullif({n}, 0))
 
 -- rollup_mean_direction --
-((round(degrees(atan2({sin}, {cos}))::numeric, 3) + 360) %% 360)::float8
+mod(round(degrees(atan2({sin}, {cos}))::numeric, 3) + 360, 360)::float8
 
 -- rollup_buckets --
 -- Touched spans do not overlap and begin and end at bounds of buckets; `first` and `last` span all of them and let the
@@ -318,3 +316,56 @@ WHERE NOT EXISTS (
 
 -- rollup_no_jit --
 SET LOCAL jit = off
+
+-- views_schema --
+CREATE SCHEMA IF NOT EXISTS report
+
+-- views_comment --
+SELECT obj_description(to_regclass(%(view)s), 'pg_class')
+
+-- views_device --
+SELECT s.code AS site, s.name AS site_name, d.code AS device, d.kind, d.name, d.name_en, d.latitude, d.longitude,
+       d.interval_s, d.enabled AND s.enabled AS enabled, seen.last_time, seen.last_seen_at, seen.connected
+FROM device d JOIN site s ON s.id = d.site_id LEFT JOIN device_seen seen ON seen.device_id = d.id
+
+-- views_readings --
+SELECT s.code AS site, s.name AS site_name, d.code AS device, d.name AS device_name, r.time, r.flags, {columns}
+FROM {table} r JOIN device d ON d.id = r.device_id JOIN site s ON s.id = d.site_id
+
+-- views_rollup --
+SELECT s.code AS site, s.name AS site_name, d.code AS device, d.name AS device_name, r.time, r.messages, {columns}
+FROM {table} r JOIN device d ON d.id = r.device_id JOIN site s ON s.id = d.site_id
+
+-- export --
+COPY (
+    SELECT * FROM report.{view}
+    WHERE time >= {start} AND time < {end} AND ({site}::text IS NULL OR site = {site})
+      AND ({device}::text IS NULL OR device = {device})
+    ORDER BY site, device, time
+) TO STDOUT WITH (FORMAT csv, HEADER)
+
+-- storage_parts --
+-- Weeks, or the table itself where it is not cut; rows as the server last counted them.
+SELECT count(*) FILTER (WHERE relkind = 'r') AS parts, 0 AS columnar,
+       sum(pg_total_relation_size(oid))::bigint AS bytes,
+       coalesce(sum(greatest(reltuples, 0)) FILTER (WHERE relkind = 'r'), 0)::bigint AS rows
+FROM pg_class
+WHERE oid = to_regclass(%(table)s) OR oid IN (SELECT inhrelid FROM pg_inherits WHERE inhparent = to_regclass(%(table)s))
+
+-- storage_chunks --
+SELECT count(*) AS parts, count(*) FILTER (WHERE is_compressed) AS columnar,
+       coalesce(hypertable_size(to_regclass(%(table)s)), 0) AS bytes, approximate_row_count(to_regclass(%(table)s)) AS rows
+FROM timescaledb_information.chunks
+WHERE to_regclass(format('%%I.%%I', hypertable_schema, hypertable_name)) = to_regclass(%(table)s)
+
+-- storage_is_hypertable --
+SELECT EXISTS (
+    SELECT FROM timescaledb_information.hypertables
+    WHERE to_regclass(format('%%I.%%I', hypertable_schema, hypertable_name)) = to_regclass(%(table)s)
+)
+
+-- storage_since --
+SELECT nullif(since, timestamptz '0001-01-01 00:00+00') FROM rollup_state WHERE kind = %(kind)s AND resolution = %(resolution)s
+
+-- storage_rebuilds --
+SELECT kind, low, high FROM rollup_rebuild ORDER BY kind

@@ -138,7 +138,7 @@ async def reconcile(
     done: list[str] = []
     for profile in profiles.values():
         for table in tables_of(profile):
-            done += await _under_lock(connection, table.name, clock, partial(_reconcile_one, connection, table))
+            done += await under_lock(connection, table.name, clock, partial(_reconcile_one, connection, table))
     await maintain(connection, profiles, now or clock.now(), clock=clock)
     return done
 
@@ -162,16 +162,16 @@ async def maintain(
             kept = None if retention is None else retention.of(table)
             # What is still accepted is kept, however short the retention: ingest and the roll-ups rely on its weeks.
             before = None if kept is None else min(now - kept, accepted_span(now)[0])
-            await _under_lock(connection, table.name, clock, partial(_maintain_one, connection, table, now, before))
+            await under_lock(connection, table.name, clock, partial(_maintain_one, connection, table, now, before))
     if retention is not None:
         await connection.execute(SQL["tables_trim_unknown"], {"before": now - retention.readings})
         await connection.execute(SQL["tables_trim_statistics"], {"before": now - retention.readings})
 
 
-async def _under_lock(
+async def under_lock(
     connection: psycopg.AsyncConnection, table: str, clock: Clock, work: Callable[[], Awaitable[list[str]]]
 ) -> list[str]:
-    """Run DDL in one transaction, alone among all processes that change tables.
+    """Run DDL on a table or view in one transaction, alone among all processes that change them.
 
     DDL that waits for its lock makes all later readers and writers of the table wait behind it, so it gives up soon
     and tries again a little later.

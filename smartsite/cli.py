@@ -23,6 +23,8 @@ COMMANDS = (
     "migrate",
     "provision",
     "doctor",
+    "db",
+    "export",
     "config",
     "rules",
     "deliveries",

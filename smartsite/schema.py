@@ -6,7 +6,7 @@ from core.clock import Clock
 from core.database import connect
 from core.migrate import migrate
 from core.settings import Settings
-from sensors import tables
+from sensors import tables, views
 from sensors.profiles import load_profiles
 
 
@@ -20,4 +20,5 @@ async def bring_up_to_date(settings: Settings, *, clock: Clock) -> list[str]:
         profiles = load_profiles(settings.kinds_dir)
         await tables.reconcile(connection, profiles)
         await tables.maintain(connection, profiles, clock.now())
+        await views.reconcile(connection, profiles, clock)
     return [f"{migration.room}/{migration.name}" for migration in applied]

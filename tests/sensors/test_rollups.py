@@ -20,7 +20,7 @@ from sensors.rollup_work import Rollups, minutes_of, order_rebuild, spans
 from sensors.rollups import HOUR, QUARTER, Resolution
 from sensors.rollups import MINUTE as ONE_MINUTE
 from sensors.tables import accepted_span, maintain, reconcile
-from tests.sensors.stored import device, store
+from tests.sensors.stored import device, expect_exact, read, store
 from tests.support.clock import FakeClock
 
 DUST = load_profiles()["dust"]
@@ -35,42 +35,6 @@ async def connection(settings: Settings):
     async with await connect(settings.database, application="test") as connection:
         await maintain(connection, PROFILES, NOW)
         yield connection
-
-
-async def read(connection: psycopg.AsyncConnection, table: str, *columns: str) -> list[tuple[Any, ...]]:
-    return await (
-        await connection.execute(f"SELECT {', '.join(columns)} FROM {table} ORDER BY device_id, time")
-    ).fetchall()
-
-
-async def expect_exact(connection: psycopg.AsyncConnection, zone: str = "Asia/Shanghai") -> None:
-    """Every roll-up of dust is what grouping all readings gives."""
-    for name, bucket in (
-        ("1m", "date_bin('1 min', time, '2000-01-01 00:00+00')"),
-        ("15m", "date_bin('15 min', time, '2000-01-01 00:00+00')"),
-        ("1h", "date_bin('1 h', time, '2000-01-01 00:00+00')"),
-        ("1d", f"(time AT TIME ZONE '{zone}')::date"),
-    ):
-        good = "FILTER (WHERE {}_q IS NULL)"
-        wanted = await (
-            await connection.execute(
-                f"SELECT device_id, {bucket} AS b, count(*), count(pm10) {good.format('pm10')}, "
-                f"sum(pm10::float8) {good.format('pm10')}, min(pm10) {good.format('pm10')}, "
-                f"max(pm10) {good.format('pm10')}, count(laeq) {good.format('laeq')}, "
-                f"sum(power(10, laeq::float8 / 10)) {good.format('laeq')} "
-                "FROM reading_dust GROUP BY 1, 2 ORDER BY 1, 2"
-            )
-        ).fetchall()
-        found = await read(
-            connection, f"rollup_dust_{name}", "device_id", "day" if name == "1d" else "time", "messages",
-            "pm10_n", "pm10_sum", "pm10_min", "pm10_max", "laeq_n", "laeq_pow",
-        )  # fmt: skip
-        assert len(found) == len(wanted) > 0, name
-        for have, want in zip(found, wanted, strict=True):
-            assert have[:4] + have[5:8] == want[:4] + want[5:8], name
-            for place in (4, 8):  # sums, in another order
-                assert (have[place] is None) == (want[place] is None), name
-                assert have[place] is None or have[place] == pytest.approx(want[place], rel=1e-12), name
 
 
 def test_touched_minutes_become_spans() -> None:
