@@ -32,6 +32,7 @@ class Credentials:
     def __init__(self, registry: RegistryWatch) -> None:
         self._registry = registry
         self._known: dict[tuple[str, bytes], bool] = {}
+        self._asked: dict[tuple[str, bytes], asyncio.Future[bool]] = {}
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="argon2")
 
     def find(self, user: str) -> Device:
@@ -45,8 +46,15 @@ class Credentials:
             raise Refused(DISABLED, f"device {user} or its site is switched off")
         return device
 
-    async def check(self, user: str | None, password: bytes | None) -> Device:
-        """The device behind user name and password. Raises Refused."""
+    async def check(self, user: str | None, password: bytes | None, certified: str | None = None) -> Device:
+        """The device behind user name and password, or behind `certified`, the name in its certificate.
+
+        Raises Refused.
+        """
+        if certified is not None:
+            if user is not None and user != certified:
+                raise Refused(BAD_CREDENTIALS, f"the certificate is of {certified[:140]!r}, not of {user[:140]!r}")
+            return self.find(certified)
         if user is None:
             raise Refused(BAD_CREDENTIALS, "no user name; it is {site}/{device}")
         device = self.find(user)
@@ -55,15 +63,25 @@ class Credentials:
         key = (device.secret_hash, hashlib.sha256(password).digest())
         right = self._known.get(key)
         if right is None:
-            right = await asyncio.get_running_loop().run_in_executor(
-                self._pool, credentials.verify, device.secret_hash, password.decode(errors="replace")
-            )
-            if len(self._known) >= _REMEMBERED:
-                self._known.clear()
-            self._known[key] = right
+            right = await self._verify(key, password)
         if not right:
             raise Refused(BAD_CREDENTIALS, f"wrong password for device {user}")
         return device
+
+    async def _verify(self, key: tuple[str, bytes], password: bytes) -> bool:
+        """Ask argon2 once, however many connections wait for the same answer."""
+        asked = self._asked.get(key)
+        if asked is None:
+            asked = self._asked[key] = asyncio.get_running_loop().run_in_executor(
+                self._pool, credentials.verify, key[0], password.decode(errors="replace")
+            )
+            asked.add_done_callback(lambda _: self._asked.pop(key, None))
+        # A connection that goes away must not take the answer of the others with it.
+        right = await asyncio.shield(asked)
+        if len(self._known) >= _REMEMBERED:
+            self._known.clear()
+        self._known[key] = right
+        return right
 
     def close(self) -> None:
         """Let the threads go."""

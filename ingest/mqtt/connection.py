@@ -10,9 +10,12 @@ from typing import TYPE_CHECKING, cast
 from ingest.credentials import Refused
 from ingest.message import Message
 from ingest.mqtt import packets
+from ingest.mqtt.buckets import Bucket
+from ingest.mqtt.downlink import Downlink
 from ingest.mqtt.framing import Frame, Framer
 from ingest.mqtt.packets import VERSION_3, VERSION_5, Connect, PacketType
 from ingest.mqtt.reasons import ProtocolViolation, Reason
+from ingest.mqtt.tls import identity
 from ingest.mqtt.topics import TOPIC_ALIASES, Topics
 from ingest.mqtt.wire import Property
 from sensors.registry import Device
@@ -45,6 +48,7 @@ class Block(IntFlag):
     WINDOW = 2
     PRESSURE = 4
     WRITING = 8
+    RATE = 16
 
 
 class Connection(asyncio.Protocol):
@@ -64,6 +68,9 @@ class Connection(asyncio.Protocol):
         self._arrived = 0
         self._version = VERSION_3
         self._closed_by_device = False
+        self._certified: str | None = None
+        self._bucket: Bucket | None = None
+        self._downlink: Downlink | None = None
         self.peer = ""
         self.client_id = ""
         self.device: Device | None = None
@@ -75,6 +82,7 @@ class Connection(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)
         name = transport.get_extra_info("peername")
         self.peer = str(name[0]) if name else ""
+        self._certified = identity(transport.get_extra_info("peercert"))
         if not self._endpoint.admit(self):
             self._transport.abort()
             return
@@ -111,6 +119,18 @@ class Connection(asyncio.Protocol):
             self._transport.write(b"".join([self._puback(message) for message in messages]))
             if Block.WINDOW in self._blocks and self._in_flight <= self._endpoint.limits.in_flight // 2:
                 self._unblock(Block.WINDOW)
+
+    def command(self, number: int, topic: str, payload: bytes, *, expiry_s: int) -> bool:
+        """Send a command; False where the connection cannot take it at the moment."""
+        if self._downlink is None or self._state is not State.OPEN or Block.WRITING in self._blocks:
+            return False
+        packet = self._downlink.packet(number, topic, payload, expiry_s=expiry_s)
+        if packet is None:
+            return False
+        self._write(packet)
+        if not self._downlink.confirms:
+            self._endpoint.command_arrived(number)
+        return True
 
     def press(self, *, pressure: bool) -> None:
         """Stop reading while the writer is behind, go on when it has caught up."""
@@ -177,6 +197,16 @@ class Connection(asyncio.Protocol):
         finally:
             if published:
                 self._endpoint.intake.put(published)
+                self._spend(len(published))
+
+    def _spend(self, messages: int) -> None:
+        """Count messages against the device's publish rate; above it, nothing is read until it has caught up."""
+        if self._bucket is None or self._state is not State.OPEN:
+            return
+        wait = self._bucket.take(messages, self._endpoint.clock.monotonic())
+        if wait and Block.RATE not in self._blocks:
+            self._block(Block.RATE)
+            asyncio.get_running_loop().call_later(wait, self._unblock, Block.RATE)
 
     def _publish(self, frame: Frame, published: list[Message]) -> None:
         topic, packet_id, alias, payload = packets.decode_publish(*frame, self._version)
@@ -206,6 +236,8 @@ class Connection(asyncio.Protocol):
             if body:
                 raise ProtocolViolation(Reason.MALFORMED, "PINGREQ has a body")
             self._write(packets.PINGRESP)
+        elif kind == PacketType.PUBACK:
+            self._on_puback(packets.decode_puback(body))
         elif kind == PacketType.SUBSCRIBE:
             self._on_subscribe(packets.decode_subscribe(body, self._version))
         elif kind == PacketType.UNSUBSCRIBE:
@@ -232,8 +264,12 @@ class Connection(asyncio.Protocol):
 
     async def _enter(self, connect: Connect) -> None:
         """Check who it is; the connection reads nothing meanwhile."""
+        user = connect.user if self._certified is None else self._certified
+        if not self._endpoint.may_connect(self.peer, user):
+            self.fail(ProtocolViolation(Reason.CONNECTION_RATE_EXCEEDED, "connects too often"))
+            return
         try:
-            device = await self._endpoint.credentials.check(connect.user, connect.password)
+            device = await self._endpoint.credentials.check(connect.user, connect.password, self._certified)
         except Refused as refused:
             self._endpoint.refused(self, connect, refused.reject)
             self._refuse(Reason.BAD_CREDENTIALS, refused.reject.detail)
@@ -243,6 +279,7 @@ class Connection(asyncio.Protocol):
             return
         self.client_id = connect.client_id or self._endpoint.new_client_id()
         self.device = device
+        self._bucket = self._endpoint.publish_bucket(device)
         self._topics = Topics(device, source=self._endpoint.source, client=self.client_id)
         will = connect.will
         if will is not None and self._topics.own(will.topic) is None:
@@ -279,12 +316,24 @@ class Connection(asyncio.Protocol):
         command = self._topics.command
         codes = [min(qos, 1) if name == command else Reason.NOT_AUTHORISED for name, qos in asked.filters]
         self._write(packets.suback(self._version, asked.packet_id, codes))
+        for (name, _), granted in zip(asked.filters, codes, strict=True):
+            if name == command:
+                assert self._connect is not None
+                self._downlink = Downlink(self._connect, granted)
+                self._endpoint.listen(self)
 
     def _on_unsubscribe(self, asked: packets.Subscribe) -> None:
         assert self._topics is not None
         command = self._topics.command
         codes = [Reason.SUCCESS if name == command else Reason.NO_SUBSCRIPTION_EXISTED for name, _ in asked.filters]
         self._write(packets.unsuback(self._version, asked.packet_id, codes))
+        if Reason.SUCCESS in codes:
+            self._downlink = None
+
+    def _on_puback(self, packet_id: int) -> None:
+        number = self._downlink.acknowledged(packet_id) if self._downlink is not None else None
+        if number is not None:
+            self._endpoint.command_arrived(number)
 
     def _puback(self, message: Message) -> bytes:
         reason = Reason.SUCCESS

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import secrets
-from collections.abc import Coroutine
+import ssl
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,17 +17,21 @@ from ingest import metrics
 from ingest.credentials import Credentials, Refused
 from ingest.intake import Intake
 from ingest.message import CONNECTED, DISCONNECTED, Leaf, Message, Origin
-from ingest.mqtt.connection import Connection
+from ingest.mqtt.buckets import Bucket, Buckets
+from ingest.mqtt.connection import CONNECT_TIMEOUT_S, Connection
 from ingest.mqtt.packets import Connect
 from ingest.mqtt.reasons import ProtocolViolation, Reason
 from ingest.quiet import Quiet
 from sensors.codec_json import Reject
+from sensors.commands import Command, payload_of, topic_of
 from sensors.registry import Device, Registry, RegistryWatch
 
 logger = logging.getLogger(__name__)
 
 SWEEP_S = 1.0
 """Seconds between looks for connections that are overdue."""
+BURST_S = 10.0
+"""Seconds' worth of a rate that may come at once."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,11 +42,24 @@ class Limits:
         packet_bytes: largest packet, its header included.
         in_flight: QoS 1 messages that one connection may have unacknowledged (the receive maximum of MQTT 5).
         connections: connections at a time.
+        connect_rate: CONNECTs a second of one device from one address; a burst is `BURST_S` seconds' worth.
+        publish_rate: messages a second of one device, its connections together; the same burst.
     """
 
     packet_bytes: int
     in_flight: int
     connections: int
+    connect_rate: float = math.inf
+    publish_rate: float = math.inf
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listener:
+    """An address to listen on, with TLS or without."""
+
+    host: str
+    port: int
+    tls: ssl.SSLContext | None = None
 
 
 class Endpoint:
@@ -49,16 +68,26 @@ class Endpoint:
     source = "mqtt"
 
     def __init__(
-        self, *, host: str, port: int, limits: Limits, registry: RegistryWatch, intake: Intake, clock: Clock
+        self,
+        *,
+        listeners: Sequence[Listener],
+        limits: Limits,
+        registry: RegistryWatch,
+        intake: Intake,
+        clock: Clock,
     ) -> None:
-        self._host = host
-        self._port = port
+        self._addresses = listeners
         self._registry = registry
-        self._server: asyncio.Server | None = None
+        self._servers: list[asyncio.Server] = []
+        self._connects = Buckets(limits.connect_rate, limits.connect_rate * BURST_S)
+        self._publishes = Buckets(limits.publish_rate, limits.publish_rate * BURST_S)
         self._connections: set[Connection] = set()
         self._sessions: dict[tuple[int, str], Connection] = {}
         self._connected: dict[int, int] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._listeners: dict[int, Connection] = {}
+        self._fresh: set[int] = set()
+        self._arrived: list[int] = []
         self._stopping = False
         self._said = Quiet(clock, every_s=60)
         self.limits = limits
@@ -71,10 +100,9 @@ class Endpoint:
     # -- life ---------------------------------------------------------------------------------------------------------
 
     @property
-    def port(self) -> int:
-        """The port that is listened on."""
-        assert self._server is not None
-        return int(self._server.sockets[0].getsockname()[1])
+    def ports(self) -> list[int]:
+        """The ports that are listened on, in the order of the listeners."""
+        return [int(server.sockets[0].getsockname()[1]) for server in self._servers]
 
     @property
     def sessions(self) -> int:
@@ -84,21 +112,33 @@ class Endpoint:
     async def start(self) -> None:
         """Listen. Raises ConfigurationError where the address cannot be had."""
         loop = asyncio.get_running_loop()
-        try:
-            self._server = await loop.create_server(lambda: Connection(self), self._host, self._port, backlog=1024)
-        except OSError as error:
-            raise ConfigurationError(
-                f"the mqtt endpoint cannot listen on {self._host}:{self._port}: {error.strerror}",
-                hint="stop what listens there, or set SMARTSITE_INGEST__MQTT_PORT",
-            ) from error
+        for listener in self._addresses:
+            try:
+                server = await loop.create_server(
+                    lambda: Connection(self),
+                    listener.host,
+                    listener.port,
+                    ssl=listener.tls,
+                    ssl_handshake_timeout=CONNECT_TIMEOUT_S if listener.tls is not None else None,
+                    backlog=1024,
+                )
+            except OSError as error:
+                raise ConfigurationError(
+                    f"the mqtt endpoint cannot listen on {listener.host}:{listener.port}: {error.strerror}",
+                    hint="stop what listens there, or set SMARTSITE_INGEST__MQTT_PORT or SMARTSITE_INGEST__TLS_PORT",
+                ) from error
+            self._servers.append(server)
+            logger.info(
+                "mqtt endpoint listens",
+                extra={"host": listener.host, "port": self.ports[-1], "tls": listener.tls is not None},
+            )
         self.spawn(self._sweep())
-        logger.info("mqtt endpoint listens", extra={"host": self._host, "port": self.port})
 
     async def quiesce(self) -> None:
         """Take no more connections and read no more packets; what was read may still be acknowledged."""
         self._stopping = True
-        if self._server is not None:
-            self._server.close()
+        for server in self._servers:
+            server.close()
         self._press(True)
 
     async def close(self) -> None:
@@ -149,6 +189,21 @@ class Endpoint:
         self._connections.add(connection)
         return True
 
+    def may_connect(self, peer: str, user: str | None) -> bool:
+        """Whether the rate of CONNECTs of this user name from this address allows one more.
+
+        By address too, so that a stranger who knows a device's name cannot keep the device itself out.
+        """
+        if math.isinf(self.limits.connect_rate):
+            return True
+        return self._connects.may((peer, user), self.clock.monotonic())
+
+    def publish_bucket(self, device: Device) -> Bucket | None:
+        """The device's publish rate, shared by its connections; None where there is no limit."""
+        if math.isinf(self.limits.publish_rate):
+            return None
+        return self._publishes.of(device.id, self.clock.monotonic())
+
     def forget(self, connection: Connection) -> None:
         """The connection's socket is gone."""
         self._connections.discard(connection)
@@ -177,6 +232,8 @@ class Endpoint:
         assert device is not None
         if self._sessions.get((device.id, connection.client_id)) is connection:
             del self._sessions[device.id, connection.client_id]
+        if self._listeners.get(device.id) is connection:
+            del self._listeners[device.id]
         metrics.CONNECTIONS.dec()
         left = self._connected.pop(device.id) - 1
         if left:
@@ -184,6 +241,42 @@ class Endpoint:
         elif not self._stopping:
             # A server that goes down says nothing about its devices.
             self._tell(connection, device, DISCONNECTED)
+
+    # -- commands -----------------------------------------------------------------------------------------------------
+
+    def listen(self, connection: Connection) -> None:
+        """The connection's device has subscribed to its command topic; of several connections the newest counts."""
+        assert connection.device is not None
+        self._listeners[connection.device.id] = connection
+        self._fresh.add(connection.device.id)
+
+    def command_arrived(self, number: int) -> None:
+        """A device has acknowledged a command."""
+        self._arrived.append(number)
+
+    def reaches(self, device: int) -> bool:
+        """Whether the device hears commands here."""
+        return device in self._listeners and not self._stopping
+
+    def take_fresh(self) -> set[int]:
+        """Devices that have subscribed since the last call."""
+        fresh, self._fresh = self._fresh, set()
+        return fresh
+
+    def take_arrived(self) -> list[int]:
+        """Commands that were acknowledged since the last call."""
+        arrived, self._arrived = self._arrived, []
+        return arrived
+
+    def deliver(self, command: Command) -> bool:
+        """Send a command to its device; False where that cannot be done at the moment."""
+        connection = self._listeners.get(command.device_id)
+        if connection is None:
+            return False
+        left = (command.expires_at - self.clock.now()).total_seconds()
+        return connection.command(
+            command.id, topic_of(command), payload_of(command), expiry_s=min(max(1, int(left)), 2**32 - 1)
+        )
 
     def _tell(self, connection: Connection, device: Device, what: bytes) -> None:
         origin = Origin(source=self.source, client=connection.client_id, topic="", leaf=Leaf.PRESENCE, device=device)

@@ -30,6 +30,7 @@ class Reason(IntEnum):
     ADMINISTRATIVE_ACTION = 0x98
     PAYLOAD_FORMAT_INVALID = 0x99
     QOS_NOT_SUPPORTED = 0x9B
+    CONNECTION_RATE_EXCEEDED = 0x9F
 
 
 # CONNACK return codes of MQTT 3.1.1 (table 3.1). For what is not listed the connection is closed without CONNACK.
@@ -39,6 +40,7 @@ _CONNACK_3 = {
     Reason.CLIENT_IDENTIFIER_NOT_VALID: 2,
     Reason.SERVER_UNAVAILABLE: 3,
     Reason.QUOTA_EXCEEDED: 3,
+    Reason.CONNECTION_RATE_EXCEEDED: 3,
     Reason.BAD_CREDENTIALS: 4,
     Reason.NOT_AUTHORISED: 5,
 }
