@@ -7,13 +7,14 @@ import json
 import re
 import socket
 import sys
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
 import yaml
-from jsonschema import Draft201909Validator
+from jsonschema import Draft202012Validator
 
 from core.settings import Settings
 from smartsite.rooms import SERVICES
@@ -33,9 +34,11 @@ def compose() -> dict[str, Any]:
 
 
 def test_file_holds_against_the_specification() -> None:
-    schema = json.loads((Path(__file__).parent / "schemas" / "compose-spec.json").read_text())
-    errors = [f"{list(error.path)}: {error.message}" for error in Draft201909Validator(schema).iter_errors(compose())]
+    carried = resources.files("check_jsonschema") / "builtin_schemas" / "vendor" / "compose-spec.json"
+    validator = Draft202012Validator(json.loads(carried.read_text(encoding="utf-8")))
+    errors = [f"{list(error.path)}: {error.message}" for error in validator.iter_errors(compose())]
     assert errors == []
+    assert not validator.is_valid({"services": {"api": {"comand": ["run", "api"]}}})
 
 
 def test_every_room_has_a_service() -> None:
