@@ -11,9 +11,10 @@ import numpy as np
 from core.clock import from_micros
 from ingest.message import CONNECTED, UNKNOWN_KIND, Leaf, Message
 from ingest.rows import Rows
-from ingest.status import alarm_entry, online
+from ingest.status import alarm_entry, online, reply_of
 from sensors.batch import BACK_FILL, CLOCK_OFFSET_APPLIED, TIME_FROM_ARRIVAL
 from sensors.codec_json import BAD_TIME, Reject, TelemetryDecoder
+from sensors.commands import Reply
 from sensors.entries import DeviceEntry
 from sensors.hj212.decode import Statistic
 from sensors.profiles import Profile
@@ -21,7 +22,7 @@ from sensors.registry import Device
 
 TOO_OLD = "too_old"  # event time before what is still taken
 IN_FUTURE = "in_future"  # event time ahead of this machine's clock by more than clocks differ
-NO_COMMAND = "no_command"  # a reply to a command that was never given
+NO_COMMAND = "no_command"  # a reply to a command that this device was never given
 
 _MICROSECOND = timedelta(microseconds=1)
 
@@ -54,6 +55,8 @@ class Prepared:
     aside: list[SetAside] = field(default_factory=list)
     presence: dict[int, tuple[Device, bool, int]] = field(default_factory=dict)
     alarms: list[DeviceEntry] = field(default_factory=list)
+    replies: list[tuple[int, int, Reply, int]] = field(default_factory=list)
+    """(place of the message, device id, reply, arrival in microseconds)."""
     statistics: list[tuple[int, Statistic]] = field(default_factory=list)
     """With the id of the device; `time` has the clock offset."""
     seen: dict[int, tuple[int, int]] = field(default_factory=dict)
@@ -204,7 +207,12 @@ class Preparer:
                 prepared.alarms.append(alarm)
             return
         else:
-            state = Reject(NO_COMMAND, "no command waits for this reply")
+            reply = reply_of(message.payload)
+            if isinstance(reply, Reject):
+                self._set_aside(prepared, place, reply)
+            else:
+                prepared.replies.append((place, device.id, reply, message.arrived))
+            return
         if isinstance(state, Reject):
             self._set_aside(prepared, place, state)
         else:

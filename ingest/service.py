@@ -15,9 +15,10 @@ from core.clock import Clock, SystemClock
 from core.database import Reconnecting, is_outage
 from core.settings import Settings
 from core.workers import Heartbeat
+from ingest.commander import Commander
 from ingest.intake import Intake
 from ingest.prepare import Preparer
-from ingest.sources.base import Source
+from ingest.sources.base import Source, TwoWay
 from ingest.sources.broker import BrokerSource
 from ingest.sources.endpoint import EndpointSource
 from ingest.sources.hj212 import Hj212Source
@@ -73,6 +74,10 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
             await source.start()
         # The first beat says that messages may come.
         beside.append(asyncio.create_task(heart.run(ending, detail), name="heartbeat"))
+        outlets = [source.outlet for source in sources if isinstance(source, TwoWay)]
+        if outlets:
+            commander = Commander(outlets, worker=settings.ingest.worker, settings=settings.database, clock=clock)
+            beside.append(asyncio.create_task(commander.run(ending), name="commands"))
         logger.info("ingest is ready", extra={"sources": ",".join(settings.ingest.sources)})
         done, _ = await asyncio.wait({halt, writing, *beside}, return_when=asyncio.FIRST_COMPLETED)
         for task in done - {halt}:

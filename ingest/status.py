@@ -1,10 +1,11 @@
-"""What devices say beside telemetry: whether they are on line, and alarms of their own."""
+"""What devices say beside telemetry: whether they are on line, alarms of their own, replies to commands."""
 
 from __future__ import annotations
 
 import msgspec
 
 from sensors.codec_json import BAD_TIME, MALFORMED, WRONG_TYPE, Reject
+from sensors.commands import Reply, decode_reply
 from sensors.entries import DeviceEntry
 from sensors.registry import Device
 
@@ -53,6 +54,16 @@ def alarm_entry(device: Device, payload: bytes, arrived: int) -> DeviceEntry | R
     time = arrived if event.ts is None else (event.ts + device.clock_offset_ms) * 1000
     detail = f"{event.code}: {event.text}" if event.text else event.code
     return DeviceEntry(device=device.id, site=device.site_id, time=time, event="alarm", detail=detail[:_DETAIL])
+
+
+def reply_of(payload: bytes) -> Reply | Reject:
+    """The reply to a command: `{"id": 7, "ok": true, "detail": "..."}`, detail optional."""
+    try:
+        return decode_reply(payload)
+    except msgspec.MsgspecError as error:
+        return _reject(error)
+    except (UnicodeDecodeError, RecursionError) as error:
+        return Reject(MALFORMED, str(error))
 
 
 def _reject(error: msgspec.MsgspecError) -> Reject:

@@ -16,9 +16,9 @@ from ingest import quarantine
 from ingest.existing import sort_out, write_fill
 from ingest.merge import fold
 from ingest.message import Leaf
-from ingest.prepare import Prepared, SetAside, Unknown
+from ingest.prepare import NO_COMMAND, Prepared, SetAside, Unknown
 from ingest.rows import Rows, copy_bytes, copy_columns, log_entries
-from sensors import entries
+from sensors import commands, entries
 from sensors.codec_json import Reject
 from sensors.entries import DeviceEntry
 from sensors.hj212.decode import Statistic
@@ -75,6 +75,7 @@ class Store:
             logged: list[Rows] = []
             for rows in prepared.rows:
                 logged += await _write_rows(connection, rows, outcome, aside, merge=merge)
+            aside += await _settle(connection, prepared)
             outcome.quarantined = len(aside)
             new_entries = log_entries(logged)
             new_entries += [_entry(alarm) for alarm in prepared.alarms]
@@ -201,6 +202,18 @@ async def _write_presence(connection: psycopg.AsyncConnection, prepared: Prepare
             )
         )
         for device, connected, at in changed
+    ]
+
+
+async def _settle(connection: psycopg.AsyncConnection, prepared: Prepared) -> list[SetAside]:
+    """Bring replies to their commands; those that belong to none are set aside."""
+    if not prepared.replies:
+        return []
+    known = await commands.settle(connection, [(device, reply, at) for _, device, reply, at in prepared.replies])
+    return [
+        SetAside(place, Reject(NO_COMMAND, f"the device was given no command {reply.id}"))
+        for place, device, reply, _ in prepared.replies
+        if (device, reply.id) not in known
     ]
 
 

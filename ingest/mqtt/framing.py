@@ -13,6 +13,7 @@ FIRST_OF_CONNECT = frozenset({PacketType.CONNECT << 4})
 FIRST_OF_CLIENT = frozenset(
     {
         *range(0x30, 0x40),  # PUBLISH with its DUP, QoS and RETAIN bits
+        PacketType.PUBACK << 4,
         PacketType.SUBSCRIBE << 4 | 2,
         PacketType.UNSUBSCRIBE << 4 | 2,
         PacketType.PINGREQ << 4,

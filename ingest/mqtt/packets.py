@@ -9,7 +9,7 @@ from typing import NamedTuple
 import msgspec
 
 from ingest.mqtt.reasons import ProtocolViolation, Reason, connack_code_3
-from ingest.mqtt.wire import Property, Reader, properties, variable
+from ingest.mqtt.wire import Property, Reader, properties, string, variable
 
 VERSION_3 = 4
 """Protocol level of MQTT 3.1.1."""
@@ -54,6 +54,8 @@ class Connect(msgspec.Struct, frozen=True, kw_only=True):
     will: Will | None
     maximum_packet_size: int
     """The largest packet the client takes."""
+    receive_maximum: int
+    """QoS 1 messages that the client takes before it has acknowledged the first."""
     wants_reasons: bool
     """Whether reason strings may be sent (MQTT 5, section 3.1.2.11.7)."""
 
@@ -135,7 +137,9 @@ def decode_connect(body: bytes) -> Connect:
     if reader.left:
         raise ProtocolViolation(Reason.MALFORMED, "bytes after the end of CONNECT")
     largest = options.get(Property.MAXIMUM_PACKET_SIZE, 0xFFFFFFFF)
+    in_flight = options.get(Property.RECEIVE_MAXIMUM, 0xFFFF)
     assert isinstance(largest, int)
+    assert isinstance(in_flight, int)
     return Connect(
         version=version,
         client_id=client_id,
@@ -145,6 +149,7 @@ def decode_connect(body: bytes) -> Connect:
         password=password,
         will=will,
         maximum_packet_size=largest,
+        receive_maximum=in_flight,
         wants_reasons=options.get(Property.REQUEST_PROBLEM_INFORMATION, 1) != 0,
     )
 
@@ -252,6 +257,20 @@ def connack(version: int, reason: Reason, options: dict[int, int | str]) -> byte
             return b""
         body = bytes((0, code))
     return bytes((PacketType.CONNACK << 4,)) + variable(len(body)) + body
+
+
+def decode_puback(body: bytes) -> int:
+    """The packet identifier that a PUBACK answers (section 3.4); what MQTT 5 adds to it changes nothing here."""
+    return _packet_id(Reader(body))
+
+
+def publish(version: int, topic: str, payload: bytes, *, packet_id: int, expiry_s: int) -> bytes:
+    """Encode a PUBLISH to a client (section 3.3): QoS 1, or QoS 0 where packet_id is 0."""
+    body = string(topic) + (packet_id.to_bytes(2, "big") if packet_id else b"")
+    if version == VERSION_5:
+        body += properties({Property.MESSAGE_EXPIRY: expiry_s})
+    body += payload
+    return bytes((PacketType.PUBLISH << 4 | (2 if packet_id else 0),)) + variable(len(body)) + body
 
 
 def puback(version: int, packet_id: int, reason: int) -> bytes:

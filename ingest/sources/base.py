@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
+
+from sensors.commands import Command
 
 
 class Source(Protocol):
@@ -25,4 +27,34 @@ class Source(Protocol):
 
     def detail(self) -> dict[str, Any]:
         """Facts for the heartbeat, JSON."""
+        ...
+
+
+class Outlet(Protocol):
+    """The way down to devices. None of these blocks or raises."""
+
+    def reaches(self, device: int) -> bool:
+        """Whether a command for this device should be sent by this process, now."""
+        ...
+
+    def take_fresh(self) -> set[int]:
+        """Devices that came back since the last call: what they did not acknowledge before is sent again."""
+        ...
+
+    def take_arrived(self) -> list[int]:
+        """Commands that were acknowledged since the last call."""
+        ...
+
+    def deliver(self, command: Command) -> bool:
+        """Send a command; False where that cannot be done at the moment."""
+        ...
+
+
+@runtime_checkable
+class TwoWay(Protocol):
+    """A source that has an outlet."""
+
+    @property
+    def outlet(self) -> Outlet:
+        """The way down."""
         ...

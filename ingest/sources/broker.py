@@ -26,6 +26,7 @@ from core.settings import IngestSettings
 from ingest import metrics
 from ingest.intake import Intake
 from ingest.message import DISABLED, PUBLISHED, ROOT, UNKNOWN_DEVICE, Message, Origin
+from ingest.sources.broker_downlink import BrokerDownlink
 from sensors.codec_json import Reject
 from sensors.registry import Registry, RegistryWatch
 
@@ -76,6 +77,7 @@ class BrokerSource:
         self._connected = False
         self._stopping = False
         self._client = self._make_client()
+        self.outlet = BrokerDownlink(self._client, clock=clock, sole=len(settings.sources) == 1)
         registry.on_change(self._forget_origins)
         intake.on_pressure(self._press)
 
@@ -192,6 +194,7 @@ class BrokerSource:
             origin = self._origins.get(message.topic) or self._origin(message.topic)
             holder = link if message.qos else None
             messages.append(Message(origin, bytes(message.payload), self._arrived, holder, message.mid))
+            self.outlet.note(messages[-1])
         self._intake.put(messages)
 
     def _origin(self, topic: str) -> Origin:

@@ -98,7 +98,11 @@ async def test_more_poison_than_the_window_is_set_aside_and_acknowledged(
     await furnish(database_url)
     async with running(through(settings, broker, in_flight=20)) as plant:
         await subscribed(plant)
-        poison = [("A/d1/telemetry", b"poison"), ("A/nobody/telemetry", b"{}"), ("A/d1/reply", b"{}")] * 40
+        poison = [
+            ("A/d1/telemetry", b"poison"),
+            ("A/nobody/telemetry", b"{}"),
+            ("A/d1/reply", b'{"id": 1, "ok": true}'),
+        ] * 40
         await publish(broker, *poison, ("A/d1/telemetry", reading(1)))
         await eventually(lambda: plant.value("SELECT count(*) = 1 FROM reading_dust"))
         rows = await plant.rows("SELECT reason, count FROM quarantine_count ORDER BY reason")

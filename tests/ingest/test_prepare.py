@@ -168,8 +168,19 @@ def test_an_alarm_of_the_device(preparer: Preparer) -> None:
     assert (alarm.site, alarm.time, alarm.event, alarm.detail) == (4, NOW, "alarm", "overload: 90 %")
 
 
-def test_a_reply_without_a_command_is_set_aside(preparer: Preparer) -> None:
-    assert reasons(preparer.prepare([message({"id": 1}, leaf=Leaf.REPLY)])) == ["no_command"]
+def test_a_reply_to_a_command(preparer: Preparer) -> None:
+    said = {"id": 7, "ok": False, "detail": "no water" + "!" * 1000}
+    ((place, device, reply, arrived),) = preparer.prepare([message(said, leaf=Leaf.REPLY)]).replies
+    assert (place, device, reply.id, reply.ok, reply.detail[:9], arrived) == (0, 1, 7, False, "no water!", NOW)
+    assert len(reply.detail) == 500
+
+
+@pytest.mark.parametrize(
+    "said", [{"id": 1}, {"ok": True}, {"id": 0, "ok": True}, {"id": 2**63, "ok": True}, b"[", b"\xff"]
+)
+def test_a_reply_that_is_none_is_set_aside(preparer: Preparer, said: object) -> None:
+    (reason,) = reasons(preparer.prepare([message(said, leaf=Leaf.REPLY)]))
+    assert reason in ("wrong_type", "malformed")
 
 
 def test_a_batch_can_be_prepared_again(preparer: Preparer) -> None:
