@@ -32,6 +32,10 @@ class Sorted:
     filled: npt.NDArray[np.intp]
 
 
+class Overtaken(Exception):
+    """Another transaction filled a cell between the comparison and the update: compare again."""
+
+
 async def sort_out(connection: psycopg.AsyncConnection, rows: Rows) -> Sorted:
     """Compare rows (each key once) with the table."""
     profile = rows.profile
@@ -64,7 +68,7 @@ async def sort_out(connection: psycopg.AsyncConnection, rows: Rows) -> Sorted:
 
 
 async def write_fill(connection: psycopg.AsyncConnection, fill: Rows) -> None:
-    """Put cells into rows that are there, where those are still empty."""
+    """Put cells into rows that are there. Raises Overtaken where one of them is no longer empty."""
     profile = fill.profile
     parameters: dict[str, object] = {
         "device": fill.device.tolist(),
@@ -78,7 +82,9 @@ async def write_fill(connection: psycopg.AsyncConnection, fill: Rows) -> None:
             None if letter == 0 or (letter == NORMAL and value == value) else chr(letter)
             for letter, value in zip(quality.tolist(), values.tolist(), strict=True)
         ]
-    await connection.execute(_update(profile), parameters)
+    cursor = await connection.execute(_update(profile), parameters)
+    if cursor.rowcount != len(fill):
+        raise Overtaken
 
 
 def _select(profile: Profile) -> sql.Composed:
@@ -99,12 +105,14 @@ def _update(profile: Profile) -> sql.Composed:
         sql.SQL("%(flags)s::smallint[]"),
     ]
     names = [sql.Identifier("device"), sql.Identifier("time"), sql.Identifier("flags")]
+    empty: list[sql.Composable] = []
     sets: list[sql.Composable] = [sql.SQL("flags = t.flags | k.flags")]
     for channel in profile.channels:
         name, letter = sql.Identifier(channel.name), sql.Identifier(f"{channel.name}_q")
         arrays.append(sql.SQL("{}::{}[]").format(sql.Placeholder(channel.name), sql.SQL(_TYPES[channel.type])))
         arrays.append(sql.SQL('{}::"char"[]').format(sql.Placeholder(f"{channel.name}_q")))
         names += [name, letter]
+        empty.append(sql.SQL("(t.{name} IS NULL OR k.{name} IS NULL)").format(name=name))
         sets.append(sql.SQL("{name} = coalesce(t.{name}, k.{name})").format(name=name))
         sets.append(
             sql.SQL(
@@ -114,8 +122,9 @@ def _update(profile: Profile) -> sql.Composed:
         )
     return sql.SQL(
         "UPDATE {table} t SET {sets} FROM unnest({arrays}) AS k ({names})"
-        " WHERE t.device_id = k.device AND t.time = {time}"
+        " WHERE t.device_id = k.device AND t.time = {time} AND {empty}"
     ).format(
+        empty=sql.SQL(" AND ").join(empty),
         table=sql.Identifier(profile.table),
         sets=sql.SQL(", ").join(sets),
         arrays=sql.SQL(", ").join(arrays),

@@ -19,7 +19,14 @@ VIOLATIONS = Counter(
 BROKER_CONNECTED = Gauge(
     "smartsite_ingest_broker_connected", "1 while the broker source is connected", multiprocess_mode="livemax"
 )
+AMQP_CONNECTED = Gauge(
+    "smartsite_ingest_amqp_connected", "Workers that read from the RabbitMQ queue", multiprocess_mode="livesum"
+)
+REDELIVERED = Counter("smartsite_ingest_redelivered", "Messages that RabbitMQ says it had given out before")
 WAITING = Gauge("smartsite_ingest_waiting_messages", "Messages queued for the writer", multiprocess_mode="livesum")
+SPOOLED = Gauge(
+    "smartsite_ingest_spooled_bytes", "Bytes of the spool that the database lacks", multiprocess_mode="livesum"
+)
 MESSAGES = Counter("smartsite_ingest_messages", "Messages dealt with and acknowledged", ["leaf"])
 ROWS = Counter("smartsite_ingest_rows", "Readings by what became of them", ["outcome"])
 QUARANTINED = Counter("smartsite_ingest_quarantined", "Messages or readings set aside", ["reason"])

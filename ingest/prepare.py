@@ -45,15 +45,26 @@ class Unknown:
     value: list[float] = field(default_factory=list)
 
 
+@dataclass(frozen=True, slots=True)
+class Presence:
+    """Whether a device is connected, as said at `at` (microseconds); `held`: by its connection to this very process."""
+
+    device: Device
+    connected: bool
+    at: int
+    held: bool
+
+
 @dataclass(slots=True)
 class Prepared:
-    """What one transaction writes. `presence` is device -> (connected, microseconds), the newest of the batch."""
+    """What one transaction writes."""
 
     messages: Sequence[Message]
     rows: list[Rows] = field(default_factory=list)
     unknown: Unknown = field(default_factory=Unknown)
     aside: list[SetAside] = field(default_factory=list)
-    presence: dict[int, tuple[Device, bool, int]] = field(default_factory=dict)
+    presence: dict[int, Presence] = field(default_factory=dict)
+    """By device id, the newest of the batch."""
     alarms: list[DeviceEntry] = field(default_factory=list)
     replies: list[tuple[int, int, Reply, int]] = field(default_factory=list)
     """(place of the message, device id, reply, arrival in microseconds)."""
@@ -216,7 +227,10 @@ class Preparer:
         if isinstance(state, Reject):
             self._set_aside(prepared, place, state)
         else:
-            prepared.presence[device.id] = (device, state, message.arrived)
+            # A device that connects here and says so too is held here.
+            before = prepared.presence.get(device.id)
+            held = leaf is Leaf.PRESENCE or (state and before is not None and before.held)
+            prepared.presence[device.id] = Presence(device, state, message.arrived, held)
 
 
 def _shown(time: int) -> str:

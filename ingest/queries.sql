@@ -70,17 +70,40 @@ ORDER BY device
 ON CONFLICT (device_id) DO UPDATE SET
     last_time = greatest(s.last_time, excluded.last_time), last_seen_at = greatest(s.last_seen_at, excluded.last_seen_at)
 
+-- seen_lock --
+-- Rows of device_seen are written by every worker, twice in one transaction: one worker at a time.
+SELECT pg_advisory_xact_lock(hashtextextended('smartsite device_seen', 0))
+
 -- seen_connected --
 -- Returns the devices whose state changed. A device that has sent no reading yet has been seen by its connection.
-INSERT INTO device_seen AS s (device_id, last_seen_at, connected)
-SELECT device, timestamptz 'epoch' + at * interval '1 microsecond', connected
-FROM unnest(%(device)s::int[], %(at)s::bigint[], %(connected)s::boolean[]) AS u (device, at, connected)
-WHERE EXISTS (SELECT FROM device WHERE id = u.device)
+-- `held`: said of a connection to this worker itself. That such a connection ended counts only while no other worker
+-- has the device; what is older than what was said last does not count.
+INSERT INTO device_seen AS s (device_id, last_seen_at, connected, connected_by, connected_at)
+SELECT device, at, connected, CASE WHEN held THEN %(worker)s END, at
+FROM (
+    SELECT device, timestamptz 'epoch' + micros * interval '1 microsecond' AS at, connected, held
+    FROM unnest(%(device)s::int[], %(at)s::bigint[], %(connected)s::boolean[], %(held)s::boolean[])
+        AS u (device, micros, connected, held)
+) said
+WHERE EXISTS (SELECT FROM device WHERE id = said.device)
 ORDER BY device
-ON CONFLICT (device_id) DO UPDATE SET connected = excluded.connected
-WHERE s.connected IS DISTINCT FROM excluded.connected
+ON CONFLICT (device_id) DO UPDATE SET
+    connected = excluded.connected,
+    connected_by = CASE
+        WHEN excluded.connected_by IS NULL THEN s.connected_by
+        WHEN excluded.connected THEN excluded.connected_by
+    END,
+    connected_at = excluded.connected_at
+WHERE (
+        s.connected IS DISTINCT FROM excluded.connected
+        OR excluded.connected AND excluded.connected_by IS DISTINCT FROM s.connected_by AND excluded.connected_by IS NOT NULL
+    )
+    AND (excluded.connected OR excluded.connected_by IS NULL OR coalesce(s.connected_by, excluded.connected_by) = excluded.connected_by)
+    AND coalesce(excluded.connected_at >= s.connected_at, true)
 RETURNING device_id
 
 -- seen_forget --
--- Whether devices are connected is not known while no endpoint runs.
-UPDATE device_seen SET connected = NULL WHERE connected IS NOT NULL
+-- What a worker held is not known while it does not run; nor what was held by one that is gone.
+UPDATE device_seen SET connected = NULL, connected_by = NULL
+WHERE connected_by = %(worker)s
+   OR connected_by IS NOT NULL AND NOT EXISTS (SELECT FROM worker WHERE name = 'ingest-' || connected_by)

@@ -18,12 +18,14 @@ from core.workers import Heartbeat
 from ingest.commander import Commander
 from ingest.intake import Intake
 from ingest.prepare import Preparer
+from ingest.sources.amqp import AmqpSource
 from ingest.sources.base import Source, TwoWay
 from ingest.sources.broker import BrokerSource
 from ingest.sources.endpoint import EndpointSource
 from ingest.sources.hj212 import Hj212Source
+from ingest.spool import Spool
 from ingest.store import Store, forget_connected
-from ingest.writer import Writer
+from ingest.writer import Shelter, Writer
 from sensors.profiles import Profile, load_profiles
 from sensors.registry import RegistryWatch
 
@@ -42,6 +44,10 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
     await registry.open()
     keeper = Reconnecting(settings.database, application=name, clock=clock)
     intake = Intake(high=settings.ingest.waiting_messages, high_bytes=settings.ingest.waiting_mb << 20)
+    spool = None
+    if settings.ingest.spool_mb:
+        folder = settings.data_dir / "spool" / name
+        spool = Spool(folder, limit_bytes=settings.ingest.spool_mb << 20)
     writer = Writer(
         intake=intake,
         preparer=Preparer(
@@ -53,18 +59,23 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
         keeper=keeper,
         clock=clock,
         batch=settings.ingest.batch_messages,
+        shelter=None
+        if spool is None
+        else Shelter(spool=spool, registry=registry, patience_s=settings.ingest.spool_after_s),
     )
     sources = _sources(settings, profiles=profiles, registry=registry, intake=intake, clock=clock)
     heart = Heartbeat(name, room="ingest", settings=settings.database, clock=clock)
 
     def detail() -> dict[str, Any]:
         facts: dict[str, Any] = {"waiting": len(intake)}
+        if spool is not None and spool.pending:
+            facts["spooled_bytes"] = spool.pending
         for source in sources:
             facts |= source.detail()
         return facts
 
     if _knows_presence(settings):
-        await _forget(keeper)
+        await _forget(keeper, settings.ingest.worker)
     ending = asyncio.Event()
     writing = asyncio.create_task(writer.run(), name="writer")
     beside = [asyncio.create_task(registry.run(ending), name="registry")]
@@ -91,11 +102,13 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
         if _knows_presence(settings):
             with contextlib.suppress(TimeoutError):  # the next start does it in any case
                 async with asyncio.timeout(2):
-                    await _forget(keeper)
+                    await _forget(keeper, settings.ingest.worker)
         ending.set()
         halt.cancel()
         await asyncio.gather(*beside, return_exceptions=True)
         await keeper.close()
+        if spool is not None:
+            spool.close()
 
 
 def _knows_presence(settings: Settings) -> bool:
@@ -111,6 +124,8 @@ def _sources(
         sources.append(EndpointSource(settings.ingest, registry=registry, intake=intake, clock=clock))
     if "broker" in settings.ingest.sources:
         sources.append(BrokerSource(settings.ingest, registry=registry, intake=intake, clock=clock))
+    if "amqp" in settings.ingest.sources:
+        sources.append(AmqpSource(settings.ingest, registry=registry, intake=intake, clock=clock))
     if "hj212" in settings.ingest.sources:
         sources.append(Hj212Source(settings.ingest, profiles=profiles, registry=registry, intake=intake, clock=clock))
     return sources
@@ -127,11 +142,11 @@ async def _drain(writer: Writer, writing: asyncio.Task[None]) -> None:
     await asyncio.gather(writing, return_exceptions=True)
 
 
-async def _forget(keeper: Reconnecting) -> None:
+async def _forget(keeper: Reconnecting, worker: str) -> None:
     while True:
         try:
             async with keeper.connection() as connection:
-                await forget_connected(connection)
+                await forget_connected(connection, worker)
                 return
         except psycopg.Error as error:
             if not is_outage(error):

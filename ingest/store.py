@@ -72,6 +72,8 @@ class Store:
         outcome = Outcome(messages=sum(message.origin.leaf is Leaf.TELEMETRY for message in prepared.messages))
         aside = list(prepared.aside)
         async with connection.transaction():
+            if seen or prepared.presence:
+                await connection.execute(SQL["seen_lock"])
             logged: list[Rows] = []
             for rows in prepared.rows:
                 logged += await _write_rows(connection, rows, outcome, aside, merge=merge)
@@ -79,7 +81,7 @@ class Store:
             outcome.quarantined = len(aside)
             new_entries = log_entries(logged)
             new_entries += [_entry(alarm) for alarm in prepared.alarms]
-            new_entries += await _write_presence(connection, prepared)
+            new_entries += await self._write_presence(connection, prepared)
             # None of these has an answer that the next one needs: one round trip for all.
             async with connection.pipeline():
                 if prepared.unknown.device:
@@ -89,11 +91,39 @@ class Store:
                 if aside:
                     await quarantine.write(connection, prepared.messages, aside, keep=self.quarantine_rows)
                 if seen:
-                    await write_seen(connection, seen)
+                    await _write_seen(connection, seen)
                 await log.append(connection, self.writer, new_entries)
                 counts = asdict(outcome)
                 await connection.execute(SQL["count_move"], {**counts, "worker": self.worker, "batch": number})
         return outcome
+
+    async def _write_presence(self, connection: psycopg.AsyncConnection, prepared: Prepared) -> list[NewEntry]:
+        """Store who is connected; entries only for devices whose state changed."""
+        said = prepared.presence
+        if not said:
+            return []
+        cursor = await connection.execute(
+            SQL["seen_connected"],
+            {
+                "worker": self.worker,
+                "device": list(said),
+                "at": [one.at for one in said.values()],
+                "connected": [one.connected for one in said.values()],
+                "held": [one.held for one in said.values()],
+            },
+        )
+        return [
+            _entry(
+                DeviceEntry(
+                    device=one.device.id,
+                    site=one.device.site_id,
+                    time=one.at,
+                    event="connected" if one.connected else "disconnected",
+                )
+            )
+            for (number,) in await cursor.fetchall()
+            for one in (said[number],)
+        ]
 
 
 async def _write_unknown(connection: psycopg.AsyncConnection, unknown: Unknown) -> None:
@@ -123,8 +153,14 @@ async def _write_statistics(connection: psycopg.AsyncConnection, statistics: Seq
     )
 
 
-async def write_seen(connection: psycopg.AsyncConnection, seen: Seen) -> None:
-    """Store when devices were last heard."""
+async def flush_seen(connection: psycopg.AsyncConnection, seen: Seen) -> None:
+    """Store and commit when devices were last heard."""
+    async with connection.transaction():
+        await connection.execute(SQL["seen_lock"])
+        await _write_seen(connection, seen)
+
+
+async def _write_seen(connection: psycopg.AsyncConnection, seen: Seen) -> None:
     await connection.execute(
         SQL["seen_readings"],
         {
@@ -135,9 +171,11 @@ async def write_seen(connection: psycopg.AsyncConnection, seen: Seen) -> None:
     )
 
 
-async def forget_connected(connection: psycopg.AsyncConnection) -> None:
-    """Mark every device's connection as not known: an endpoint starts or stops."""
-    await connection.execute(SQL["seen_forget"])
+async def forget_connected(connection: psycopg.AsyncConnection, worker: str) -> None:
+    """Mark the connections that this worker held as not known: it starts or stops."""
+    async with connection.transaction():
+        await connection.execute(SQL["seen_lock"])
+        await connection.execute(SQL["seen_forget"], {"worker": worker})
 
 
 async def _write_rows(
@@ -160,8 +198,10 @@ async def _write_rows(
             logged.append(found.fill)
         new = found.new
     if len(new):
+        # In the order of the key: two workers that were given the same messages wait for each other, never in a circle.
+        ordered = new.pick(np.lexsort((new.time, new.device)))
         async with connection.cursor() as cursor, cursor.copy(_copy(new)) as copy:
-            await copy.write(copy_bytes(new))
+            await copy.write(copy_bytes(ordered))
         outcome.stored += len(new)
         logged.append(new)
     return logged
@@ -177,32 +217,6 @@ def _copy(rows: Rows) -> sql.Composed:
 def _conflict(rows: Rows, place: int) -> SetAside:
     time = np.datetime64(int(rows.time[place]), "us")
     return SetAside(int(rows.message[place]), Reject(CONFLICT, f"another value is stored for {time}Z"))
-
-
-async def _write_presence(connection: psycopg.AsyncConnection, prepared: Prepared) -> list[NewEntry]:
-    """Store who is connected; entries only for devices whose state changed."""
-    if not prepared.presence:
-        return []
-    cursor = await connection.execute(
-        SQL["seen_connected"],
-        {
-            "device": list(prepared.presence),
-            "at": [at for _, _, at in prepared.presence.values()],
-            "connected": [connected for _, connected, _ in prepared.presence.values()],
-        },
-    )
-    changed = [prepared.presence[number] for (number,) in await cursor.fetchall()]
-    return [
-        _entry(
-            DeviceEntry(
-                device=device.id,
-                site=device.site_id,
-                time=at,
-                event="connected" if connected else "disconnected",
-            )
-        )
-        for device, connected, at in changed
-    ]
 
 
 async def _settle(connection: psycopg.AsyncConnection, prepared: Prepared) -> list[SetAside]:

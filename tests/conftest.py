@@ -19,6 +19,7 @@ from psycopg.conninfo import conninfo_to_dict
 from core.settings import DatabaseSettings, Settings
 from smartsite.postgres import EmbeddedPostgres
 from smartsite.schema import bring_up_to_date
+from tests.support import rabbitmq
 from tests.support.clock import FakeClock
 
 _numbers = itertools.count()
@@ -30,6 +31,8 @@ def _missing(part: str) -> str | None:
     search = os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin"
     if part == "broker":
         return None if shutil.which("mosquitto", path=search) else "mosquitto is not installed"
+    if part == "rabbitmq":
+        return None if rabbitmq.program() else "rabbitmq-server is not installed as Debian does"
     if part == "browser":
         return None if shutil.which("chromium") else "chromium is not installed"
     if part == "data":

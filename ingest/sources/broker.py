@@ -1,8 +1,9 @@
 """An existing MQTT broker as a source: paho with a persistent session, acknowledged after commit.
 
 The broker keeps what it has for this session until PUBACK; so whatever happens to this process, the broker sends it
-again. paho runs its network loop in a thread of its own. Its callbacks only queue: an exception in them would end
-that thread without a word.
+again. Several workers can share the messages of one broker as a group (`$share`); what was given to a member that died
+waits in its session until that member comes back. paho runs its network loop in a thread of its own. Its callbacks only
+queue: an exception in them would end that thread without a word.
 """
 
 from __future__ import annotations
@@ -25,20 +26,19 @@ from core.clock import Clock, micros
 from core.settings import IngestSettings
 from ingest import metrics
 from ingest.intake import Intake
-from ingest.message import DISABLED, PUBLISHED, ROOT, UNKNOWN_DEVICE, Message, Origin
+from ingest.message import PUBLISHED, ROOT, Message
 from ingest.sources.broker_downlink import BrokerDownlink
-from sensors.codec_json import Reject
-from sensors.registry import Registry, RegistryWatch
+from ingest.sources.origins import Origins
+from sensors.registry import RegistryWatch
 
 logger = logging.getLogger(__name__)
 
 FILTERS = tuple(f"{ROOT}/+/+/{level}" for level in PUBLISHED)
-"""Topic filters of the session. They never change, so that a kept session holds no other."""
+"""Topic filters. Those of a session never change, so that a kept session holds no other: a group has its own name."""
 
 _FIRST_DELAY_S, _LAST_DELAY_S = 1, 30
 _KEEP_ALIVE_S = 30
 _SESSION_S = 7 * 86_400
-_ORIGINS = 20_000
 
 
 class Link:
@@ -66,7 +66,7 @@ class BrokerSource:
         self._registry = registry
         self._intake = intake
         self._clock = clock
-        self._origins: dict[str, Origin] = {}
+        self._origins = Origins(self.source, registry)
         self._queue: list[tuple[Link, MQTTMessage]] = []
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -76,16 +76,17 @@ class BrokerSource:
         self._room.set()
         self._connected = False
         self._stopping = False
+        self._group = (settings.broker_group,) if settings.broker_group else ()
+        self._filters = ["/".join(("$share", *self._group, name)) if self._group else name for name in FILTERS]
         self._client = self._make_client()
         self.outlet = BrokerDownlink(self._client, clock=clock, sole=len(settings.sources) == 1)
-        registry.on_change(self._forget_origins)
         intake.on_pressure(self._press)
 
     def _make_client(self) -> Client:
         settings = self._settings
         client = Client(
             CallbackAPIVersion.VERSION2,
-            client_id=settings.broker_client_id or f"smartsite-ingest-{settings.worker}",
+            client_id=settings.broker_client_id or "-".join(("smartsite-ingest", settings.worker, *self._group)),
             protocol=MQTTv5,
             manual_ack=True,
         )
@@ -144,7 +145,7 @@ class BrokerSource:
             return
         self._link = Link(client)
         # A broker that lost the session says so by its flag; one that kept it takes the same filters once more.
-        client.subscribe([(name, SubscribeOptions(qos=1)) for name in FILTERS])
+        client.subscribe([(name, SubscribeOptions(qos=1)) for name in self._filters])
 
     def _on_connect_fail(self, _client: Client, _data: object) -> None:
         logger.warning("the broker is away, trying again", extra={"url": self._settings.broker_url})
@@ -152,7 +153,7 @@ class BrokerSource:
     def _on_subscribe(
         self, _client: Client, _data: object, _mid: int, reasons: list[ReasonCode], _properties: Properties | None
     ) -> None:
-        refused = [name for name, reason in zip(FILTERS, reasons, strict=False) if reason.is_failure]
+        refused = [name for name, reason in zip(self._filters, reasons, strict=False) if reason.is_failure]
         if refused:
             logger.error("the broker refuses subscriptions", extra={"topics": " ".join(refused)})
             return
@@ -191,36 +192,11 @@ class BrokerSource:
         messages = []
         for link, message in came:
             self._arrived += 1
-            origin = self._origins.get(message.topic) or self._origin(message.topic)
+            origin = self._origins.of(message.topic)
             holder = link if message.qos else None
             messages.append(Message(origin, bytes(message.payload), self._arrived, holder, message.mid))
             self.outlet.note(messages[-1])
         self._intake.put(messages)
-
-    def _origin(self, topic: str) -> Origin:
-        """Who publishes on a topic; the filters see to its shape, the registry to its names."""
-        site, code, level = topic.removeprefix(f"{ROOT}/").split("/")
-        registry = self._registry.current
-        device = registry.by_topic.get((site, code))
-        refusal = None
-        if device is None:
-            refusal = Reject(UNKNOWN_DEVICE, f"no device {site}/{code}"[:200])
-        elif not device.enabled or not registry.sites[device.site_id].enabled:
-            refusal = Reject(DISABLED, f"device {site}/{code} or its site is switched off")
-        if len(self._origins) >= _ORIGINS:
-            self._origins.clear()
-        origin = self._origins[topic] = Origin(
-            source=self.source,
-            client="",
-            topic=topic,
-            leaf=PUBLISHED[level],
-            device=device,
-            refusal=refusal,
-        )
-        return origin
-
-    def _forget_origins(self, _: Registry) -> None:
-        self._origins.clear()
 
     def _press(self, pressure: bool) -> None:
         if pressure and not self._stopping:

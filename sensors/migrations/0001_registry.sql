@@ -98,7 +98,9 @@ CREATE TABLE device_seen (
     device_id integer PRIMARY KEY REFERENCES device ON DELETE CASCADE,
     last_time timestamptz,                          -- newest reading, event time
     last_seen_at timestamptz NOT NULL,              -- arrival of the last accepted reading
-    connected boolean                               -- by the status topic or the own endpoint; NULL: unknown
+    connected boolean,                              -- by the status topic or the own endpoint; NULL: unknown
+    connected_by text,                              -- ingest worker that holds the connection; NULL: none, or a broker does
+    connected_at timestamptz                        -- when that was said
 );
 
 -- Readers of the registry hold it in memory and reload when the version moves.

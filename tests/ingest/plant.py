@@ -78,7 +78,7 @@ async def running(settings: Settings) -> AsyncIterator[Plant]:
         async def ready() -> Any:
             if service.done():
                 service.result()
-            return await plant.value("SELECT detail FROM worker WHERE room = 'ingest'")
+            return await plant.value("SELECT detail FROM worker WHERE name = %s", f"ingest-{settings.ingest.worker}")
 
         detail = await eventually(ready)
         plant.port = detail.get("mqtt_port", 0)

@@ -144,7 +144,7 @@ def test_a_kind_without_profile_is_set_aside(preparer: Preparer) -> None:
 )
 def test_status(preparer: Preparer, payload: bytes, state: bool) -> None:
     prepared = preparer.prepare([message(payload, leaf=Leaf.STATUS)])
-    assert [found for _, found, _ in prepared.presence.values()] == [state]
+    assert [said.connected for said in prepared.presence.values()] == [state]
 
 
 @pytest.mark.parametrize("payload", [b"", b"maybe", b'{"online": 1}', b"\xff", b"[" * 100_000])
@@ -159,7 +159,8 @@ def test_the_newest_word_on_presence_counts(preparer: Preparer) -> None:
         message(CONNECTED, leaf=Leaf.PRESENCE, arrived=NOW),
         message(b"offline", leaf=Leaf.STATUS, arrived=NOW + 1),
     ]
-    assert preparer.prepare(words).presence[1][1:] == (False, NOW + 1)
+    said = preparer.prepare(words).presence[1]
+    assert (said.connected, said.at, said.held) == (False, NOW + 1, False)
 
 
 def test_an_alarm_of_the_device(preparer: Preparer) -> None:

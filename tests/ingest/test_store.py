@@ -19,7 +19,7 @@ from core.settings import DatabaseSettings
 from ingest.message import CONNECTED, DISCONNECTED, Leaf, Message
 from ingest.prepare import Preparer
 from ingest.rows import Rows, copy_bytes, copy_columns
-from ingest.store import Outcome, Store, write_seen
+from ingest.store import Outcome, Store, flush_seen
 from sensors.batch import ReadingBatch, decode
 from sensors.entries import decode as decode_entry
 from tests.ingest.messages import NOW, PROFILES, device, message
@@ -172,8 +172,8 @@ async def test_presence_is_logged_when_it_changes(bench: Bench) -> None:
 
 
 async def test_last_seen_never_goes_back(bench: Bench) -> None:
-    await write_seen(bench.connection, {1: (NOW, NOW + 5), 2: (NOW, NOW), 99: (NOW, NOW)})
-    await write_seen(bench.connection, {1: (NOW - 10, NOW + 9)})
+    await flush_seen(bench.connection, {1: (NOW, NOW + 5), 2: (NOW, NOW), 99: (NOW, NOW)})
+    await flush_seen(bench.connection, {1: (NOW - 10, NOW + 9)})
     rows = await bench.rows("SELECT device_id, last_time, last_seen_at FROM device_seen ORDER BY device_id")
     assert rows == [(1, from_micros(NOW), from_micros(NOW + 9)), (2, from_micros(NOW), from_micros(NOW))]
 

@@ -1,0 +1,150 @@
+"""RabbitMQ nodes of the tests' own, set up as deploy/rabbitmq is: free ports, own folders, own epmd."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+_PROGRAM = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
+"""Debian's own; the one on the PATH wants to be started by root or rabbitmq, and keeps to /var."""
+
+_CONFIGURATION = """\
+listeners.tcp.1 = 127.0.0.1:{amqp}
+mqtt.listeners.tcp.1 = 127.0.0.1:{mqtt}
+load_definitions = {definitions}
+mqtt.allow_anonymous = false
+mqtt.exchange = amq.topic
+cluster_partition_handling = pause_minority
+"""
+
+
+def program() -> Path | None:
+    """Where rabbitmq-server is, None where it is not."""
+    return _PROGRAM if _PROGRAM.is_file() and shutil.which("epmd") else None
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class Epmd:
+    """Erlang's port mapper on a port of its own: nodes of other runs are not its business, and it ends with us."""
+
+    def __init__(self) -> None:
+        self.port = _free_port()
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it in the foreground; a node would leave one behind."""
+        self._process = subprocess.Popen(["epmd", "-port", str(self.port), "-address", "127.0.0.1"])
+        _wait_for(self.port, 10)
+
+    def stop(self) -> None:
+        """End it."""
+        if self._process is not None:
+            self._process.terminate()
+            self._process.wait()
+
+
+class Node:
+    """One node. `peers` are all nodes of its cluster, by name, itself included."""
+
+    def __init__(
+        self, folder: Path, epmd: Epmd, definitions: dict[str, Any], *, name: str = "one", peers: tuple[str, ...] = ()
+    ) -> None:
+        self.folder = folder / name
+        self.folder.mkdir(parents=True)
+        self.amqp, self.mqtt = _free_port(), _free_port()
+        self.name = f"{name}@localhost"
+        self._process: subprocess.Popen[bytes] | None = None
+        (self.folder / "definitions.json").write_text(json.dumps(definitions))
+        (self.folder / "enabled_plugins").write_text("[rabbitmq_mqtt].\n")
+        lines = _CONFIGURATION.format(amqp=self.amqp, mqtt=self.mqtt, definitions=self.folder / "definitions.json")
+        if peers:
+            lines += "cluster_formation.peer_discovery_backend = classic_config\n"
+            for number, peer in enumerate(peers, 1):
+                lines += f"cluster_formation.classic_config.nodes.{number} = {peer}@localhost\n"
+        (self.folder / "rabbitmq.conf").write_text(lines)
+        cookie = self.folder / ".erlang.cookie"
+        cookie.write_text("OF_THE_TESTS")
+        cookie.chmod(0o400)
+        self._environment = {
+            "PATH": os.environ["PATH"],
+            "LANG": "C.UTF-8",
+            "HOME": str(self.folder),
+            "ERL_EPMD_PORT": str(epmd.port),
+            "RABBITMQ_NODENAME": self.name,
+            "RABBITMQ_DIST_PORT": str(_free_port()),
+            "RABBITMQ_CONF_ENV_FILE": str(self.folder / "none"),
+            "RABBITMQ_CONFIG_FILE": str(self.folder / "rabbitmq.conf"),
+            "RABBITMQ_ENABLED_PLUGINS_FILE": str(self.folder / "enabled_plugins"),
+            "RABBITMQ_MNESIA_BASE": str(self.folder / "mnesia"),
+            "RABBITMQ_LOG_BASE": str(self.folder / "log"),
+            "RABBITMQ_LOGS": "-",
+            "RABBITMQ_PID_FILE": str(self.folder / "pid"),
+            # Schedulers that wait for work without burning the processor.
+            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "+sbwt none +sbwtdcpu none +sbwtdio none +S 2:2"
+            " -kernel inet_dist_use_interface {127,0,0,1}",
+        }
+
+    @property
+    def url(self) -> str:
+        """Address for the settings."""
+        return f"amqp://127.0.0.1:{self.amqp}"
+
+    def start(self) -> None:
+        """Start; `ready` waits for it."""
+        assert program() is not None
+        with (self.folder / "output.log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [str(_PROGRAM)], env=self._environment, stdout=log, stderr=log, cwd=self.folder, start_new_session=True
+            )
+
+    def ready(self, timeout: float = 60) -> None:
+        """Wait until devices and workers can connect."""
+        try:
+            _wait_for(self.mqtt, timeout)
+            _wait_for(self.amqp, timeout)
+        except TimeoutError:
+            raise TimeoutError((self.folder / "output.log").read_text(errors="replace")[-4000:]) from None
+
+    def kill(self) -> None:
+        """kill -9 of all its processes."""
+        process, self._process = self._process, None
+        if process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            for port in (self.amqp, self.mqtt):
+                _wait_for(port, 10, listening=False)
+
+    async def restart(self) -> None:
+        """kill -9, and start again on the same ports with what is on disk."""
+        await asyncio.to_thread(self.kill)
+        self.start()
+        await asyncio.to_thread(self.ready)
+
+
+def _wait_for(port: int, timeout: float, *, listening: bool = True) -> None:
+    deadline = time.monotonic() + timeout
+    while time.monotonic() < deadline:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+            found = True
+        except OSError:
+            found = False
+        if found is listening:
+            return
+        time.sleep(0.05)
+    raise TimeoutError(f"port {port} is {'not yet' if listening else 'still'} open")
