@@ -31,6 +31,7 @@ _DIGITS = re.compile(r"[0-9]{14}([0-9]{3})?")
 _NUMBER = re.compile(r"[+-]?([0-9]{1,30}(\.[0-9]{0,30})?|\.[0-9]{1,30})([eE][+-]?[0-9]{1,3})?")
 _CODE = re.compile(r"[A-Za-z0-9_]{1,40}")
 _METRICS = 200
+_LETTERS = frozenset(QUALITY_LETTERS)
 # Where the value stands, the first of these that is there; vendors write Data for Rtd and the reverse.
 _LIVE_SUFFIXES = {REAL_TIME: ("rtd", "data", "avg"), "2051": ("avg", "data"), "2061": ("avg", "data")}
 _MEANS = (("", ("avg", "data")), ("_day", ("daydata",)), ("_night", ("nightdata",)))
@@ -128,7 +129,7 @@ class PacketDecoder:
             rejects.append(Reject(BAD_METRIC, f"{code[:40]!r} is no factor code"))
             return False
         flag = values.get("flag", "")
-        if flag and flag.upper() not in QUALITY_LETTERS:
+        if flag and flag.upper() not in _LETTERS:
             rejects.append(Reject(BAD_FLAG, f"{code}-Flag={flag[:10]!r}, use one of {QUALITY_LETTERS}"))
             return False
         if self._factor(code) is not None and not flag and not _VALUES & values.keys():

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import math
+import random
+from collections import Counter
 
 import pytest
 from hypothesis import given
@@ -11,6 +13,7 @@ from hypothesis import strategies as st
 
 from core.clock import from_micros
 from sensors.codec_json import Reject
+from sensors.hj212.checksum import crc_hj212
 from sensors.hj212.decode import PacketDecoder, Statistic, Taken
 from sensors.hj212.faults import Refused
 from sensors.hj212.packet import Packet, check, open_frame
@@ -145,10 +148,10 @@ def test_a_value_that_is_no_number_does_not_cost_the_others(text: str) -> None:
 
 
 def test_parts_that_are_wrong_are_named_and_the_rest_is_taken() -> None:
-    content = "DataTime=20260801085857;a34002-Rtd=1,a34002-Flag=X;a34001-Rdt=5;%%-Rtd=1;LA-Rtd=60"
-    taken = decode(frames.frame(content))
+    wrong = "a34002-Rtd=1,a34002-Flag=X;a34004-Rtd=1,a34004-Flag=NF;a34001-Rdt=5;%%-Rtd=1"
+    taken = decode(frames.frame(f"DataTime=20260801085857;{wrong};LA-Rtd=60"))
     assert values(taken) == {"laeq": (60.0, "N")}
-    assert sorted(reasons(taken)) == ["bad_flag", "bad_metric", "bad_value"]
+    assert sorted(reasons(taken)) == ["bad_flag", "bad_flag", "bad_metric", "bad_value"]
 
 
 @pytest.mark.parametrize(
@@ -185,3 +188,40 @@ def test_any_content_gives_a_result_or_a_reason(content: str, cn: str) -> None:
     with contextlib.suppress(Refused):
         taken = decoder.decode(packet)
         assert taken.readings.messages or taken.statistics or taken.readings.rejects
+
+
+def test_mutated_packets_with_a_mended_checksum() -> None:
+    """Deeper than the checksum lets a broken frame come: what is taken has letters and finite values only."""
+    chance = random.Random(212)
+    tokens = [b"&&", b";", b",", b"=", b"-", b"a34002-Rtd=1e38", b"DataTime=", b"Flag=", b"9" * 30, b"\xff\x00", b"N"]
+    policy = Policy(units={"a34002": "mg/m3"})
+    decoder = PacketDecoder(DUST, policy)
+    letters = set(b"NFMSDCTB\0")
+    outcomes: Counter[str] = Counter()
+    for _ in range(5000):
+        data = bytearray(chance.choice([frames.DUST, frames.MINUTE, frames.FAULTY])[6:-4])
+        for _ in range(chance.randrange(1, 5)):
+            place = chance.randrange(len(data))
+            kind = chance.randrange(4)
+            if kind == 0:
+                data[place] = chance.randrange(256)
+            elif kind == 1:
+                data[place:place] = chance.choice(tokens)
+            elif kind == 2:
+                del data[place : place + chance.randrange(12)]
+            else:
+                data[place:place] = data[place : place + chance.randrange(40)]
+        raw = b"##%04d%b%b" % (len(data), bytes(data), crc_hj212(bytes(data)).encode())
+        try:
+            packet, _ = check(open_frame(raw), policy)
+            taken = decoder.decode(packet)
+        except Refused as refused:
+            outcomes[refused.reject.reason] += 1
+            continue
+        outcomes["taken"] += 1
+        for message in taken.readings.messages:
+            assert set(message.quality) <= letters
+            assert all(math.isnan(value) or abs(value) <= 3.5e38 for value in message.values)
+        for statistic in taken.statistics:
+            assert ord(statistic.quality) in letters
+    assert {"taken", "malformed", "bad_time"} <= outcomes.keys()

@@ -54,7 +54,12 @@ async def test_everything_wrong_has_a_remedy(tmp_path: Path, taken_port: int) ->
     settings = Settings(
         data_dir=tmp_path,
         database=DatabaseSettings(url="postgresql://me:hush@127.0.0.1:1/x"),
-        ingest=IngestSettings(sources=["endpoint", "broker"], mqtt_port=taken_port, broker_url="mqtt://127.0.0.1:1"),
+        ingest=IngestSettings(
+            sources=["endpoint", "broker", "hj212"],
+            mqtt_port=taken_port,
+            hj212_port=taken_port,
+            broker_url="mqtt://127.0.0.1:1",
+        ),
         vision=VisionSettings(model=tmp_path / "none.xml", live_port=0),
         alerts={"targets": [{"name": "bureau", "url": "http://127.0.0.1:1"}], "rules": [tmp_path / "none.toml"]},
         api={"port": taken_port, "web_dir": tmp_path},
@@ -64,6 +69,7 @@ async def test_everything_wrong_has_a_remedy(tmp_path: Path, taken_port: int) ->
     assert failed >= {
         "port of the page",
         "port of MQTT",
+        "port of HJ 212",
         "database",
         "broker",
         "regulator bureau",
