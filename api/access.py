@@ -23,14 +23,14 @@ from core.sql import queries
 SQL = queries("api")
 COOKIE = "smartsite_session"
 
-Right = Literal["acknowledge", "review", "system"]
+Right = Literal["acknowledge", "review", "command", "system"]
 RIGHTS: dict[str, frozenset[Right]] = {
-    "leader": frozenset({"acknowledge", "review", "system"}),
-    "operator": frozenset({"acknowledge", "review", "system"}),
+    "leader": frozenset({"acknowledge", "review", "command", "system"}),
+    "operator": frozenset({"acknowledge", "review", "command", "system"}),
     "inspector": frozenset({"acknowledge", "review"}),
     "supervisor": frozenset({"acknowledge", "review"}),
-    "officer": frozenset({"acknowledge"}),
-    "integrator": frozenset({"system"}),
+    "officer": frozenset({"acknowledge", "command"}),
+    "integrator": frozenset({"command", "system"}),
     "auditor": frozenset({"system"}),
 }
 

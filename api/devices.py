@@ -50,6 +50,14 @@ class ChannelModel(BaseModel):
     symbols: list[SymbolModel]
 
 
+class InstructionModel(BaseModel):
+    """A command that devices of a kind take."""
+
+    name: str = Field(examples=["spray_on"])
+    label: str
+    label_en: str
+
+
 class Kind(BaseModel):
     """A kind of device and its channels, in the order in which they are shown."""
 
@@ -57,6 +65,7 @@ class Kind(BaseModel):
     name: str = Field(examples=["扬尘噪声监测站"])
     name_en: str = Field(examples=["Dust and noise station"])
     channels: list[ChannelModel]
+    commands: list[InstructionModel]
 
 
 class KindList(BaseModel):

@@ -76,6 +76,18 @@ class Channel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
             raise ValueError(f"channel {self.name}: noise and circular exclude each other")
 
 
+class Instruction(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A command that devices of a kind take."""
+
+    name: str
+    label: str
+    label_en: str
+
+    def __post_init__(self) -> None:
+        if not _KIND.fullmatch(self.name):
+            raise ValueError(f"command name {self.name!r}: use a-z, 0-9 and _, starting with a letter")
+
+
 class Profile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A device kind. The order of `channels` is the order of columns in batches' codecs and on the page."""
 
@@ -83,6 +95,7 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     name: str
     name_en: str
     channels: tuple[Channel, ...]
+    commands: tuple[Instruction, ...] = ()
 
     def __post_init__(self) -> None:
         if not _KIND.fullmatch(self.kind) or self.kind == _UNKNOWN:
@@ -92,6 +105,10 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
             raise ValueError(f"kind {self.kind} has no channels")
         if repeated := sorted({name for name in names if names.count(name) > 1}):
             raise ValueError(f"kind {self.kind}: channel {repeated[0]} appears twice")
+
+    def takes(self, command: str) -> bool:
+        """Whether devices of the kind know the command."""
+        return any(instruction.name == command for instruction in self.commands)
 
     @property
     def table(self) -> str:

@@ -7,11 +7,21 @@ once until it expires: a device that sees an id again does nothing and repeats i
 
 from __future__ import annotations
 
-from sensors.commands.life import CHANNEL, expire, request, settle
-from sensors.commands.model import Command, CommandRow, Reply, Requested, decode_reply, payload_of, topic_of
+from sensors.commands.life import CHANNEL, expire, listed, request, settle
+from sensors.commands.model import (
+    ARGUMENTS_BYTES,
+    Command,
+    CommandRow,
+    Reply,
+    Requested,
+    decode_reply,
+    payload_of,
+    topic_of,
+)
 from sensors.commands.sending import claim, mark_delivered, release, requeue_abandoned, waiting
 
 __all__ = [
+    "ARGUMENTS_BYTES",
     "CHANNEL",
     "Command",
     "CommandRow",
@@ -20,6 +30,7 @@ __all__ = [
     "claim",
     "decode_reply",
     "expire",
+    "listed",
     "mark_delivered",
     "payload_of",
     "release",

@@ -1,4 +1,4 @@
-"""The ends of a command's life: requested, replied to, expired."""
+"""A command's life beside its sending: requested, replied to, expired, looked at."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from datetime import datetime
 
 import psycopg
+from psycopg.rows import class_row
 from psycopg.types.json import Jsonb
 
 from core.sql import queries
-from sensors.commands.model import Reply, Requested
+from sensors.commands.model import CommandRow, Reply, Requested
 
 CHANNEL = "smartsite_command"
 """Notified, at commit, when there is something to send."""
@@ -52,6 +53,15 @@ async def settle(
         },
     )
     return {(device, command) for command, device in await cursor.fetchall()}
+
+
+async def listed(
+    connection: psycopg.AsyncConnection, device: int, *, limit: int, before: int | None = None
+) -> list[CommandRow]:
+    """A device's commands, newest first; with `before` those older than that id."""
+    async with connection.cursor(row_factory=class_row(CommandRow)) as cursor:
+        await cursor.execute(_SQL["command_list"], {"device": device, "limit": limit, "before": before})
+        return await cursor.fetchall()
 
 
 async def expire(connection: psycopg.AsyncConnection, *, now: datetime) -> int:

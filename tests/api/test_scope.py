@@ -17,7 +17,7 @@ from tests.api.world import World
 
 ROOT = "/api/v1/"
 PUBLIC = {("post", "/api/v1/session")}
-BODIES: dict[str, Any] = {"review": {"verdict": "confirmed"}, "acknowledge": {}}
+BODIES: dict[str, Any] = {"review": {"verdict": "confirmed"}, "acknowledge": {}, "commands": {"name": "spray_on"}}
 
 
 def operations(app: FastAPI) -> list[tuple[str, str]]:

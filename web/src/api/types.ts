@@ -11,7 +11,7 @@ export interface Named {
 }
 
 /** What a role may do beyond reading. */
-export type Right = 'acknowledge' | 'review' | 'system'
+export type Right = 'acknowledge' | 'review' | 'command' | 'system'
 
 export interface Person extends Named {
   id: number
