@@ -157,6 +157,14 @@ class IngestSettings(Section):
         default=50_000, ge=1, description="Messages that may wait in memory before sources stop reading."
     )
     waiting_mb: int = Field(default=128, ge=1, description="The same bound for their payloads, in MiB.")
+    spool_mb: int = Field(
+        default=1024,
+        ge=0,
+        description="MiB of messages that wait on disk (data_dir/spool) while the database is away; 0: no spool.",
+    )
+    spool_after_s: float = Field(
+        default=2, gt=0, description="Seconds that a transaction may take before what arrives goes to the spool."
+    )
     quarantine_rows: int = Field(
         default=1000, ge=1, description="Newest rows of the quarantine that are kept for each device."
     )

@@ -24,6 +24,9 @@ AMQP_CONNECTED = Gauge(
 )
 REDELIVERED = Counter("smartsite_ingest_redelivered", "Messages that RabbitMQ says it had given out before")
 WAITING = Gauge("smartsite_ingest_waiting_messages", "Messages queued for the writer", multiprocess_mode="livesum")
+SPOOLED = Gauge(
+    "smartsite_ingest_spooled_bytes", "Bytes of the spool that the database lacks", multiprocess_mode="livesum"
+)
 MESSAGES = Counter("smartsite_ingest_messages", "Messages dealt with and acknowledged", ["leaf"])
 ROWS = Counter("smartsite_ingest_rows", "Readings by what became of them", ["outcome"])
 QUARANTINED = Counter("smartsite_ingest_quarantined", "Messages or readings set aside", ["reason"])

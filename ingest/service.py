@@ -23,8 +23,9 @@ from ingest.sources.base import Source, TwoWay
 from ingest.sources.broker import BrokerSource
 from ingest.sources.endpoint import EndpointSource
 from ingest.sources.hj212 import Hj212Source
+from ingest.spool import Spool
 from ingest.store import Store, forget_connected
-from ingest.writer import Writer
+from ingest.writer import Shelter, Writer
 from sensors.profiles import Profile, load_profiles
 from sensors.registry import RegistryWatch
 
@@ -43,6 +44,10 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
     await registry.open()
     keeper = Reconnecting(settings.database, application=name, clock=clock)
     intake = Intake(high=settings.ingest.waiting_messages, high_bytes=settings.ingest.waiting_mb << 20)
+    spool = None
+    if settings.ingest.spool_mb:
+        folder = settings.data_dir / "spool" / name
+        spool = Spool(folder, limit_bytes=settings.ingest.spool_mb << 20)
     writer = Writer(
         intake=intake,
         preparer=Preparer(
@@ -54,12 +59,17 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
         keeper=keeper,
         clock=clock,
         batch=settings.ingest.batch_messages,
+        shelter=None
+        if spool is None
+        else Shelter(spool=spool, registry=registry, patience_s=settings.ingest.spool_after_s),
     )
     sources = _sources(settings, profiles=profiles, registry=registry, intake=intake, clock=clock)
     heart = Heartbeat(name, room="ingest", settings=settings.database, clock=clock)
 
     def detail() -> dict[str, Any]:
         facts: dict[str, Any] = {"waiting": len(intake)}
+        if spool is not None and spool.pending:
+            facts["spooled_bytes"] = spool.pending
         for source in sources:
             facts |= source.detail()
         return facts
@@ -97,6 +107,8 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
         halt.cancel()
         await asyncio.gather(*beside, return_exceptions=True)
         await keeper.close()
+        if spool is not None:
+            spool.close()
 
 
 def _knows_presence(settings: Settings) -> bool:

@@ -2,12 +2,19 @@
 
 There is no linger: the next transaction starts when the last one ends, so batches grow with the load by themselves and
 never wait for messages that a full in-flight window holds back.
+
+While a transaction does not come to its end, because the database is away or hangs, what was read goes to the spool
+and is acknowledged from there. It comes out in order before anything newer is stored.
 """
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import psycopg
 from psycopg import errors as pg
@@ -19,8 +26,12 @@ from ingest.existing import Overtaken
 from ingest.intake import Intake
 from ingest.message import Holder, Leaf, Message
 from ingest.prepare import Prepared, Preparer, SetAside
+from ingest.spool import Spool
+from ingest.spooled import messages as messages_of
+from ingest.spooled import records
 from ingest.store import Outcome, Store, flush_seen
 from sensors.codec_json import Reject
+from sensors.registry import RegistryWatch
 
 logger = logging.getLogger(__name__)
 
@@ -29,16 +40,34 @@ BATCH_BYTES = 8 << 20
 SEEN_EVERY_S = 1.0
 """Seconds between writes of when devices were last heard."""
 _FIRST_DELAY, _LAST_DELAY = 0.2, 5.0
+_DISK_DELAY_S = 1.0
 
 UNSTORABLE = "unstorable"  # the database refuses the values themselves
 """Reason under which a message is set aside that no transaction takes."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shelter:
+    """Where messages go while the database does not take them: after `patience_s` seconds into the spool."""
+
+    spool: Spool
+    registry: RegistryWatch
+    patience_s: float
+
+
 class Writer:
-    """The one task that writes; everything it is given is acknowledged after COMMIT or not at all."""
+    """The one task that writes; what it is given is acknowledged once it is committed or safe in the spool."""
 
     def __init__(
-        self, *, intake: Intake, preparer: Preparer, store: Store, keeper: Reconnecting, clock: Clock, batch: int
+        self,
+        *,
+        intake: Intake,
+        preparer: Preparer,
+        store: Store,
+        keeper: Reconnecting,
+        clock: Clock,
+        batch: int,
+        shelter: Shelter | None = None,
     ) -> None:
         self._intake = intake
         self._preparer = preparer
@@ -46,6 +75,7 @@ class Writer:
         self._keeper = keeper
         self._clock = clock
         self._batch = batch
+        self._shelter = shelter
         self._number = 0
         self._seen: dict[int, tuple[int, int]] = {}
         self._seen_at = clock.monotonic()
@@ -57,17 +87,97 @@ class Writer:
         self._intake.wake()
 
     async def run(self) -> None:
-        """Write until `stop`."""
+        """Write until `stop`; what is in the spool by then stays there for the next start."""
         self._number = await self._start()
+        if self._shelter is not None:
+            self._shelter.spool.settle(self._number)
         while True:
+            if self._shelter is not None and self._shelter.spool.pending and not self._stopping:
+                await self._drain(self._shelter)
+                continue
             wait = None if not self._seen else max(0.0, self._seen_at + SEEN_EVERY_S - self._clock.monotonic())
             if await self._intake.wait(0 if self._stopping else wait):
-                await self._deal(self._intake.take(self._batch, BATCH_BYTES))
+                messages = self._intake.take(self._batch, BATCH_BYTES)
+                await self._work(self._deal(messages), messages)
+            elif self._stopping and self._shelter is not None and self._shelter.spool.pending:
+                return
             elif self._seen:
-                await self._flush_seen()
+                await self._work(self._flush_seen(), ())
             elif self._stopping:
                 return
             metrics.WAITING.set(len(self._intake))
+
+    # -- the spool ----------------------------------------------------------------------------------------------------
+
+    async def _drain(self, shelter: Shelter) -> None:
+        """Store the oldest messages of the spool."""
+        bodies, end = await asyncio.to_thread(shelter.spool.read, self._batch, BATCH_BYTES)
+        messages = messages_of(bodies, shelter.registry)
+        await self._work(self._deal(messages, end), messages, end)
+        metrics.SPOOLED.set(shelter.spool.pending)
+
+    async def _work(self, job: Coroutine[Any, Any, None], messages: Sequence[Message], end: int | None = None) -> None:
+        """Run a job of the database's to its end; what arrives while it is overdue goes to the spool.
+
+        `messages` are what the job stores; `end` is their end in the spool where they come from there. Of the last
+        ones there nothing is overdue at first, else a busy stream would never find its way back past the spool.
+        """
+        task = asyncio.create_task(job)
+        try:
+            if self._shelter is not None:
+                spool = self._shelter.spool
+                if end is None or end == spool.tail:
+                    await asyncio.wait({task}, timeout=self._shelter.patience_s)
+                if not task.done():
+                    if messages and end is None:
+                        end = await self._put_aside(spool, messages)
+                        spool.mark(self._number, end)
+                    await self._collect(spool, task)
+                if not task.done():
+                    return  # told to stop; what the job was to store is in the spool
+            await task
+        finally:
+            if not task.done():
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
+        if end is None:
+            acknowledge(messages)
+        elif self._shelter is not None:
+            self._shelter.spool.release(end)
+
+    async def _collect(self, spool: Spool, task: asyncio.Task[None]) -> None:
+        """Move what arrives into the spool until the task is done, or until a stop finds nothing left to move."""
+        while not task.done():
+            if spool.full:
+                # The intake fills up and the sources stop reading.
+                await asyncio.wait({task})
+                return
+            if self._stopping and not len(self._intake):
+                return
+            arrival = asyncio.create_task(self._intake.wait(None))
+            await asyncio.wait({task, arrival}, return_when=asyncio.FIRST_COMPLETED)
+            arrival.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await arrival
+            if len(self._intake) and not task.done():
+                await self._put_aside(spool, self._intake.take(self._batch, BATCH_BYTES))
+
+    async def _put_aside(self, spool: Spool, messages: Sequence[Message]) -> int:
+        """Append messages, acknowledge them once they are on disk, and return their end."""
+        bodies = records(messages)
+        while True:
+            try:
+                end = await asyncio.to_thread(spool.append, bodies)
+            except OSError:
+                logger.exception("the spool cannot be written, messages wait")
+                await self._clock.sleep(_DISK_DELAY_S)
+            else:
+                break
+        acknowledge(messages)
+        metrics.SPOOLED.set(spool.pending)
+        return end
+
+    # -- transactions -------------------------------------------------------------------------------------------------
 
     async def _start(self) -> int:
         delay = _FIRST_DELAY
@@ -78,32 +188,38 @@ class Writer:
             except psycopg.Error as error:
                 delay = await self._wait_out(error, delay)
 
-    async def _deal(self, messages: Sequence[Message]) -> None:
-        """Store messages and acknowledge them; a batch that holds poison is halved until the poison is alone."""
+    async def _deal(self, messages: Sequence[Message], end: int | None = None) -> None:
+        """Store messages; a batch that holds poison is halved until the poison is alone.
+
+        `end` is where they end in the spool.
+        """
+        if not messages:
+            return
         prepared = self._preparer.prepare(messages)
         for device, (time, arrived) in prepared.seen.items():
             last = self._seen.get(device, (time, arrived))
             self._seen[device] = (max(time, last[0]), max(arrived, last[1]))
         try:
-            outcome = await self._commit(prepared)
+            outcome = await self._commit(prepared, end)
         except (psycopg.DataError, psycopg.IntegrityError) as error:
             metrics.RETRIES.labels("poison").inc()
             if len(messages) > 1:
                 middle = len(messages) // 2
                 await self._deal(messages[:middle])
-                await self._deal(messages[middle:])
+                await self._deal(messages[middle:], end)
                 return
             reject = Reject(UNSTORABLE, str(error).strip())
             logger.warning("a message cannot be stored, set aside", extra={"reason": reject.detail})
             messages[0].reject = reject
             prepared = Prepared(messages, aside=[SetAside(0, reject)])
-            outcome = await self._commit(prepared)
+            outcome = await self._commit(prepared, end)
         self._account(prepared, outcome)
-        acknowledge(messages)
 
-    async def _commit(self, prepared: Prepared) -> Outcome:
+    async def _commit(self, prepared: Prepared, end: int | None) -> Outcome:
         """Write a batch until it is committed; only what the values themselves cause is raised."""
         self._number += 1
+        if end is not None and self._shelter is not None:
+            self._shelter.spool.mark(self._number, end)
         number, merge, lost, delay = self._number, False, False, _FIRST_DELAY
         while True:
             started = self._clock.monotonic()

@@ -289,7 +289,7 @@ async def test_a_database_that_hangs_stops_the_reading_and_not_the_endpoint(
 ) -> None:
     await furnish(database_url)
     count = 20_000
-    async with running(with_ingest(settings, waiting_messages=500, batch_messages=100)) as plant:
+    async with running(with_ingest(settings, waiting_messages=500, batch_messages=100, spool_mb=0)) as plant:
         flood = await RawClient.enter(plant.port, version=4, client_id="flood")
         async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as locker:
             await locker.execute("BEGIN; LOCK TABLE reading_dust IN ACCESS EXCLUSIVE MODE")
