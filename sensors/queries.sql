@@ -279,6 +279,9 @@ WHERE device.kind = %(kind)s
 INSERT INTO rollup_state (kind, resolution, since) VALUES (%(kind)s, %(resolution)s, %(since)s)
 ON CONFLICT DO NOTHING
 
+-- rollup_since --
+SELECT since FROM rollup_state WHERE kind = %(kind)s AND resolution = %(resolution)s
+
 -- rollup_order_rebuild --
 INSERT INTO rollup_rebuild (kind, low, high) VALUES (%(kind)s, %(low)s, %(high)s)
 ON CONFLICT (kind) DO UPDATE SET low = least(rollup_rebuild.low, excluded.low),

@@ -32,7 +32,7 @@ from sensors.rollups import (
     from_rollups,
     table_of,
 )
-from sensors.tables import MAX_AGE, accepted_span
+from sensors.tables import MAX_AGE, WEEK, accepted_span, week_of
 
 logger = logging.getLogger(__name__)
 SQL = queries(__package__)
@@ -130,7 +130,7 @@ class Rollups:
                 await self._order_lost(connection, since=last_pass, now=now)
             for kind, minutes in touched.items():
                 if kind in self._profiles:
-                    await recompute(connection, self._profiles[kind], minutes, floor=accepted_span(now)[0])
+                    await recompute(connection, self._profiles[kind], minutes, floor=await _floor(connection, kind))
                     work.minutes += len(minutes)
             await reader.commit(connection)
             if ended:
@@ -185,7 +185,6 @@ class Rollups:
                 await order_rebuild(connection, kind, since - MAX_AGE, max(now, row[1]))
 
     async def _rebuild_piece(self, connection: psycopg.AsyncConnection) -> bool:
-        now = self._clock.now()
         async with connection.transaction():
             await _quick(connection)
             cursor = await connection.execute(SQL["rollup_next_rebuild"], {"kinds": list(self._profiles)})
@@ -200,7 +199,7 @@ class Rollups:
                 [np.arange(first, last, dtype=np.int64) | (number << _MINUTE_BITS) for (number,) in sorted(found)]
                 or [np.empty(0, dtype=np.int64)]
             )
-            await recompute(connection, self._profiles[kind], minutes, floor=accepted_span(now)[0])
+            await recompute(connection, self._profiles[kind], minutes, floor=await _floor(connection, kind))
             await connection.execute(SQL["rollup_rebuilt"], {"kind": kind, "high": start})
             await connection.execute(SQL["rollup_done"])
         return True
@@ -210,6 +209,14 @@ async def through(connection: psycopg.AsyncConnection) -> datetime | None:
     """The moment up to which all that was stored is rolled up; None before the first pass."""
     row = await (await connection.execute(SQL["rollup_through"])).fetchone()
     return None if row is None else row[0]
+
+
+async def _floor(connection: psycopg.AsyncConnection, kind: str) -> datetime:
+    """The first week for all of which there is room in the table of minutes, and whose minutes are all there."""
+    row = await (await connection.execute(SQL["rollup_since"], {"kind": kind, "resolution": MINUTE.name})).fetchone()
+    assert row is not None, "a kind is begun before anything of it is computed"
+    since: datetime = row[0]
+    return since if since == week_of(since) else week_of(since) + WEEK
 
 
 async def order_rebuild(connection: psycopg.AsyncConnection, kind: str, low: datetime, high: datetime) -> None:

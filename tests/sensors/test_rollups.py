@@ -202,6 +202,21 @@ async def test_entries_dropped_unread_are_made_up_for(connection: psycopg.AsyncC
         assert (await rollups.run(connection)).pieces == 0
 
 
+async def test_what_a_long_absent_keeper_missed_is_made_up_for(connection: psycopg.AsyncConnection) -> None:
+    number = await device(connection)
+    await store(connection, number, [{"time": NOW, "pm10": 1.0, "laeq": 50.0}])
+    await Rollups(PROFILES, FakeClock()).run(connection)
+    oldest = NOW - timedelta(days=35) + timedelta(hours=1)
+    await store(connection, number, [{"time": oldest, "pm10": 1.0, "laeq": 50.0}])
+    await Rollups(PROFILES, FakeClock()).run(connection)
+    await store(connection, number, [{"time": oldest + timedelta(seconds=9), "pm10": 3.0, "laeq": 50.0}])
+    await connection.execute("DELETE FROM log_entry")
+    later = NOW + timedelta(days=10)
+    await maintain(connection, PROFILES, later)
+    await Rollups(PROFILES, FakeClock(later)).run(connection)
+    await expect_exact(connection)
+
+
 async def test_a_rebuild_mends_what_was_tampered_with(connection: psycopg.AsyncConnection) -> None:
     number = await device(connection)
     rollups = Rollups(PROFILES, FakeClock())
