@@ -125,8 +125,8 @@ class Connection(asyncio.Protocol):
         if self._closing:
             if now - self._since > CLOSE_TIMEOUT_S and self._transport is not None:
                 self._transport.abort()
-        elif self._blocks:
-            pass  # while nothing is read, silence is ours and not the station's
+        elif self._blocks & ~Block.WRITING:
+            pass  # while nothing is read, silence is ours; while it does not take our answers, it is the station's
         elif self._partial is not None and now - self._partial > PARTIAL_S:
             self.fail("slow_frame", f"a frame was not complete within {PARTIAL_S:.0f} s")
         elif not self.devices and now - self._since > STRANGER_S:
@@ -157,13 +157,14 @@ class Connection(asyncio.Protocol):
             self._take(self._pieces.popleft())
 
     def _take(self, piece: Piece) -> None:
-        station: Station | None = None
+        device = self._last  # what has no fields is most likely of who spoke last
         try:
             envelope = _opened(piece)
+            device = self._gateway.device_of(envelope.packet.mn)
             station = self._station(envelope)
             packet, warnings = _checked(envelope, station.policy)
         except Refused as refused:
-            self._refuse(piece.raw, refused.reject, self._last if station is None else station.device)
+            self._refuse(piece.raw, refused.reject, device)
             return
         self._bad = 0
         self._last = station.device

@@ -143,16 +143,19 @@ class Gateway:
         """Wall time, microseconds since the epoch."""
         return micros(self.clock.now())
 
+    def device_of(self, mn: str) -> Device | None:
+        """The device of that MN, whether it may send or not."""
+        return self._registry.current.by_mn.get(mn)
+
     def find(self, mn: str) -> Station:
         """The station of that MN. Raises Refused where there is none that may send."""
         known = self._stations.get(mn)
         if known is not None:
             return known
-        registry = self._registry.current
-        device = registry.by_mn.get(mn)
+        device = self.device_of(mn)
         if device is None:
             raise Refused(UNKNOWN_DEVICE, f"no device has MN={mn}")
-        if not device.enabled or not registry.sites[device.site_id].enabled:
+        if not device.enabled or not self._registry.current.sites[device.site_id].enabled:
             raise Refused(DISABLED, f"device {device.site}/{device.code} or its site is switched off")
         try:
             policy = policy_of(device.protocol_options.get("hj212", {}))

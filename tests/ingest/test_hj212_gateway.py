@@ -185,6 +185,19 @@ async def test_bad_frames_are_set_aside_and_the_connection_goes_on(plant: Plant,
     assert [source for (source,) in await plant.rows("SELECT DISTINCT source FROM quarantine")] == ["hj212"]
     assert await readings(plant) == [(pytest.approx(152.3), None)]
 
+    # Garbage is filed under the station that spoke last, a frame under the station that it names.
+    await box.send(b"AT+CSQ\r\n", data("unknown-2"), broken.replace(MN["d1"].encode(), MN["d2"].encode()), data(flag=5))
+    await box.receive()
+    query = (
+        "SELECT q.reason, d.code FROM quarantine q LEFT JOIN device d ON d.id = q.device_id"
+        " WHERE q.id > (SELECT max(id) - 3 FROM quarantine)"
+    )
+    assert sorted(await plant.rows(query), key=str) == [
+        ("bad_credentials", "d2"),
+        ("malformed", "d1"),
+        ("unknown_device", None),
+    ]
+
 
 async def test_a_wrong_checksum_may_pass_with_a_warning(plant: Plant, box: Box) -> None:
     await box.send(data("d3").replace(b"152.3", b"152.4"))

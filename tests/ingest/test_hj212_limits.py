@@ -163,6 +163,16 @@ async def test_silence_is_shed_but_not_while_we_do_not_read(bench: Bench) -> Non
         assert (await waiting.receive()).cn == "9014"
 
 
+async def test_who_does_not_take_the_answers_is_shed(bench: Bench) -> None:
+    box = await bench.box()
+    await box.send(data())
+    await bench.arrived(2)
+    (connection,) = bench.gateway._connections
+    connection.pause_writing()  # as the transport does when its buffer is full
+    await bench.let_pass(905)
+    await box.closed()
+
+
 async def test_what_has_no_end_does_not_grow(bench: Bench) -> None:
     box = await bench.box()
     await box.send(data(), *[b"##0100" + b"y" * 16_000] * 20)
