@@ -1,9 +1,9 @@
 """What charts and tables cost as the history grows: 100 stations, a message of nine values each five seconds.
 
-Loads three days and measures, loads up to thirty and measures again; the growth ratio is the second over the first.
-Then a minute of 15,000 messages/s is rolled up once, for its share of a core. Runs on the embedded PostgreSQL, or on a
-database of its own on the server that --url names (with TimescaleDB: also after turning old chunks into columns). All
-that it writes it throws away.
+Two databases on one server, one with three days and one with thirty, are asked in turns; the growth ratio is the second
+over the first. Then a minute of 15,000 messages/s is rolled up once, for its share of a core. Runs on the embedded
+PostgreSQL, or on the server that --url names (with TimescaleDB: again after all chunks of the long one have become
+columns). All that it writes it throws away.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -87,27 +87,31 @@ def say(text: str) -> None:
 
 @contextlib.contextmanager
 def server(url: str | None) -> Iterator[str]:
-    """Address of a fresh database, gone afterwards."""
-    if url is None:
-        folder = Path(tempfile.mkdtemp(prefix="smartsite-history-"))
-        folder.chmod(0o755)
-        postgres = EmbeddedPostgres(folder)
-        try:
-            yield postgres.start()
-        finally:
-            postgres.stop()
-            shutil.rmtree(folder)
+    """Address of a server: the given one, or an embedded one that is gone afterwards."""
+    if url is not None:
+        yield url
         return
-    name = f"bench_history_{os.getpid()}"
+    folder = Path(tempfile.mkdtemp(prefix="smartsite-history-"))
+    folder.chmod(0o755)
+    postgres = EmbeddedPostgres(folder)
+    try:
+        yield postgres.start()
+    finally:
+        postgres.stop()
+        shutil.rmtree(folder)
+
+
+@contextlib.contextmanager
+def database(url: str, part: str) -> Iterator[str]:
+    """Address of a fresh database on the server, gone afterwards; with TimescaleDB where the server has it."""
+    name = f"bench_history_{os.getpid()}_{part}"
     with psycopg.connect(url, autocommit=True) as admin:
         admin.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
     own = make_conninfo(url, dbname=name)
     try:
         with psycopg.connect(own, autocommit=True) as connection:
-            if (
-                connection.execute("SELECT FROM pg_available_extensions WHERE name = 'timescaledb'").fetchone()
-                is not None
-            ):
+            known = connection.execute("SELECT FROM pg_available_extensions WHERE name = 'timescaledb'").fetchone()
+            if known is not None:
                 connection.execute("CREATE EXTENSION IF NOT EXISTS timescaledb")
         yield own
     finally:
@@ -156,8 +160,8 @@ class Bench:
         rows = self._size.stations * (end - start).total_seconds() / INTERVAL_S
         return {"rows": rows, "rows_rolled_up_per_s": round(rows / (time.monotonic() - loaded))}
 
-    async def queries(self, span: timedelta) -> dict[str, float]:
-        """Milliseconds, medians, with a history of `span`."""
+    def queries(self, span: timedelta) -> dict[str, Callable[[], Awaitable[None]]]:
+        """What is timed, with a history of `span`."""
         device, now = self._ids[len(self._ids) // 2], self._now
 
         async def chart(length: timedelta) -> None:
@@ -175,13 +179,12 @@ class Bench:
             rows = await (await self._connection.execute(statement, [now - DAY / 2, now])).fetchall()
             assert len(rows) >= 40 * len(self._ids)
 
-        rounds = self._size.rounds
         return {
-            "day_chart_ms": await timed(lambda: chart(min(DAY, self._size.short)), rounds),
-            "span_chart_ms": await timed(lambda: chart(span), rounds),
-            "latest_of_all_ms": await timed(latest, rounds),
-            "quarter_means_of_all_12h_ms": await timed(lambda: quarters(QUARTERS), rounds),
-            "quarter_means_of_all_12h_from_readings_ms": await timed(lambda: quarters(QUARTERS_RAW), 3),
+            "day_chart_ms": lambda: chart(min(DAY, self._size.short)),
+            "span_chart_ms": lambda: chart(span),
+            "latest_of_all_ms": latest,
+            "quarter_means_of_all_12h_ms": lambda: quarters(QUARTERS),
+            "quarter_means_of_all_12h_from_readings_ms": lambda: quarters(QUARTERS_RAW),
         }
 
     async def bytes_per_reading(self, rows: float) -> dict[str, float]:
@@ -256,15 +259,22 @@ class Bench:
         return True
 
 
-async def timed(work: Callable[[], Awaitable[None]], rounds: int) -> float:
-    """Median milliseconds, after one round that warms up."""
-    await work()
-    taken = []
-    for _ in range(rounds):
-        begun = time.perf_counter()
-        await work()
-        taken.append((time.perf_counter() - begun) * 1000)
-    return median(taken, 2)
+async def timed(
+    short: Mapping[str, Callable[[], Awaitable[None]]], long: Mapping[str, Callable[[], Awaitable[None]]], rounds: int
+) -> dict[str, dict[str, float]]:
+    """Median milliseconds on either history, taken in turns, and the ratio of the two."""
+    found: dict[str, dict[str, float]] = {"short": {}, "long": {}, "growth": {}}
+    for name in short:
+        taken: tuple[list[float], list[float]] = ([], [])
+        for number in range(rounds + 1):
+            for work, times in zip((short[name], long[name]), taken, strict=True):
+                begun = time.perf_counter()
+                await work()
+                if number:  # the first round warms up
+                    times.append((time.perf_counter() - begun) * 1000)
+        found["short"][name], found["long"][name] = (median(times, 2) for times in taken)
+        found["growth"][name] = round(found["long"][name] / found["short"][name], 2)
+    return found
 
 
 def backend_seconds(pid: int) -> float:
@@ -276,31 +286,27 @@ def backend_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-async def measure(url: str, size: Size) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+@contextlib.asynccontextmanager
+async def opened(url: str, size: Size, now: datetime) -> AsyncIterator[Bench]:
+    """A migrated database with its stations."""
     settings = Settings(database=DatabaseSettings(url=url))
     await bring_up_to_date(settings, clock=SystemClock())
-    now = SystemClock().now()
-    profile = load_profiles()["dust"]
     async with await connect(settings.database, application="bench") as connection:
-        bench = Bench(connection, profile, size, now)
+        bench = Bench(connection, load_profiles()["dust"], size, now)
         await bench.add_stations()
-        figures: dict[str, Any] = {
-            "stations": size.stations,
-            "days": [size.short / DAY, size.long / DAY],
-            "server": connection.info.server_version,
-        }
-        first = await bench.load(now - size.short, now)
-        figures["short"] = await bench.queries(size.short)
-        second = await bench.load(now - size.long, now - size.short)
-        figures["long"] = await bench.queries(size.long)
-        figures["growth"] = {
-            name: round(figures["long"][name] / figures["short"][name], 2) for name in figures["short"]
-        }
-        rows = first["rows"] + second["rows"]
-        figures |= {"rows": rows, "rows_rolled_up_per_s": second["rows_rolled_up_per_s"]}
-        figures["bytes_per_reading"] = await bench.bytes_per_reading(rows)
-        figures["minute_at_15000_per_s"] = await bench.busy_minute()
-        taken = figures["bytes_per_reading"]
+        yield bench
+
+
+async def measure(short_url: str, long_url: str, size: Size) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    now = SystemClock().now()
+    async with opened(short_url, size, now) as short, opened(long_url, size, now) as long:
+        await short.load(now - size.short, now)
+        loaded = await long.load(now - size.long, now)
+        rows = loaded["rows"]
+        figures: dict[str, Any] = {"stations": size.stations, "days": [size.short / DAY, size.long / DAY], **loaded}
+        figures |= await timed(short.queries(size.short), long.queries(size.long), size.rounds)
+        taken = figures["bytes_per_reading"] = await long.bytes_per_reading(rows)
+        figures["minute_at_15000_per_s"] = await long.busy_minute()
         targets = [
             target("growth of a day's chart", figures["growth"]["day_chart_ms"], "<=", 1.2),
             target("growth of the latest of all", figures["growth"]["latest_of_all_ms"], "<=", 1.2),
@@ -311,17 +317,10 @@ async def measure(url: str, size: Size) -> tuple[dict[str, Any], list[dict[str, 
                 20,
             ),
         ]
-        if await bench.to_columns():
-            figures["columns"] = await bench.queries(size.long)
-            figures["bytes_per_reading_in_columns"] = await bench.bytes_per_reading(rows)
-            targets.append(
-                target(
-                    "bytes per reading in columns",
-                    figures["bytes_per_reading_in_columns"]["readings_and_keys"],
-                    "<=",
-                    3,
-                )
-            )
+        if await long.to_columns():
+            figures["columns"] = await timed(short.queries(size.short), long.queries(size.long), size.rounds)
+            taken = figures["bytes_per_reading_in_columns"] = await long.bytes_per_reading(rows)
+            targets.append(target("bytes per reading in columns", taken["readings_and_keys"], "<=", 3))
     return figures, targets
 
 
@@ -336,8 +335,8 @@ def main() -> None:
     if options.stations:
         size = Size(options.stations, size.short, size.long, size.rounds)
     about = machine()
-    with server(options.url) as url:
-        figures, targets = asyncio.run(measure(url, size))
+    with server(options.url) as url, database(url, "short") as short, database(url, "long") as long:
+        figures, targets = asyncio.run(measure(short, long, size))
     conclude(figures, about, targets)
 
 
