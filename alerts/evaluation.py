@@ -18,6 +18,7 @@ import psycopg
 from alerts import life, logbook, metrics
 from alerts.engine import Engine, Standing, Transition
 from alerts.engine.snapshot import BadSnapshot
+from alerts.linkage import Linker
 from alerts.listening import Listening
 from alerts.model import AlertRow, load_open
 from alerts.rules.versions import put_in_force
@@ -51,11 +52,14 @@ class _Common(TypedDict):
 class Evaluation:
     """Keeps one engine in step with the log, the registry and the rules."""
 
-    def __init__(self, settings: Settings, *, watch: RegistryWatch, rules: RuleWatch, clock: Clock) -> None:
+    def __init__(
+        self, settings: Settings, *, watch: RegistryWatch, rules: RuleWatch, clock: Clock, linker: Linker | None = None
+    ) -> None:
         self._settings = settings
         self._watch = watch
         self._rules = rules
         self._clock = clock
+        self._linker = linker or Linker((), {})
         self._keeper = Reconnecting(settings.database, application="alerts engine", clock=clock)
         self._reader = log.Reader(READER, registered=True)
         self._listening = Listening(clock)
@@ -185,6 +189,7 @@ class Evaluation:
         for item in items:
             if isinstance(item, ReadingBatch):
                 told += self._engine.feed(item)
+                self._linker.feed(item)
                 metrics.READINGS.inc(len(item))
             else:
                 told += self._engine.feed_episode(item)
@@ -232,6 +237,9 @@ class Evaluation:
         told = self._engine.tick(micros(now), listening_since=micros(now) if since is None else since)
         if told or self._snapshot_is_due():
             await self._commit(connection, told)
+        else:
+            async with connection.transaction():
+                await self._linker.step(connection, self._registry, now)
 
     def _snapshot_is_due(self) -> bool:
         return self._dirty and self._clock.monotonic() - self._snapshot_at >= self._settings.alerts.snapshot_every_s
@@ -245,6 +253,7 @@ class Evaluation:
         async with connection.transaction():
             refused = [transition for transition in told if not await self._apply(connection, transition)]
             await life.progress(connection, engine.progress(), clock=self._clock)
+            await self._linker.step(connection, self._registry, self._clock.now())
             await self._reader.commit(connection)
             await connection.execute(
                 _SQL["snapshot_put"], {"engine": _ENGINE, "now": self._clock.now(), "state": state}

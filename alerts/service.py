@@ -9,6 +9,7 @@ from typing import Any
 
 from alerts import delivery, notify
 from alerts.evaluation import Evaluation
+from alerts.linkage import Linker, load
 from alerts.rules.versions import in_force
 from alerts.rules.watch import RuleWatch
 from core.clock import Clock, SystemClock
@@ -34,7 +35,9 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
     rules = await _rules(settings, targets, clock)
     watch = RegistryWatch(settings.database, application=NAME, clock=clock)
     await watch.open()
-    evaluation = Evaluation(settings, watch=watch, rules=rules, clock=clock)
+    profiles = load_profiles(settings.kinds_dir)
+    linker = Linker(load(settings.alerts.linkages, profiles), profiles)
+    evaluation = Evaluation(settings, watch=watch, rules=rules, clock=clock, linker=linker)
     heart = Heartbeat(NAME, room="alerts", settings=settings.database, clock=clock)
 
     def detail() -> dict[str, Any]:

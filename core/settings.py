@@ -316,6 +316,9 @@ class AlertsSettings(Section):
     """Rules, regulator targets and notifications."""
 
     rules: list[Path] = Field(default=[], description="Rule files and folders of them; empty: the built-in packs.")
+    linkages: list[Path] = Field(
+        default=[], description="Linkage files: what is switched on while a violation stands; read at the start."
+    )
     rules_check_s: float = Field(default=2, gt=0, description="Seconds between looks for changed rule files.")
     snapshot_every_s: float = Field(
         default=2, gt=0, description="Seconds of readings that a restarted engine reads again at most."

@@ -13,6 +13,7 @@ import psycopg
 from psycopg.rows import dict_row
 
 from alerts.evaluation import Evaluation
+from alerts.linkage import Linker
 from alerts.rules.watch import RuleWatch
 from core import log
 from core.clock import Clock
@@ -76,9 +77,9 @@ class World:
         await log.append(self.connection, "vision-1", [new])
 
     @contextlib.asynccontextmanager
-    async def engine(self) -> AsyncIterator[asyncio.Task[None]]:
+    async def engine(self, *, linker: Linker | None = None) -> AsyncIterator[asyncio.Task[None]]:
         """A running engine; left without a word at the end, as a killed process would."""
-        task, watch, stop = await self.start()
+        task, watch, stop = await self.start(linker=linker)
         try:
             yield task
         finally:
@@ -86,13 +87,15 @@ class World:
             stop.set()
             await watch
 
-    async def start(self) -> tuple[asyncio.Task[None], asyncio.Task[None], asyncio.Event]:
+    async def start(
+        self, *, linker: Linker | None = None
+    ) -> tuple[asyncio.Task[None], asyncio.Task[None], asyncio.Event]:
         """(engine, registry watch, the event that ends both in order)."""
         watch = RegistryWatch(self.settings.database, application="test", clock=self.clock)
         await watch.open()
         stop = asyncio.Event()
         rules = RuleWatch([self.rules], PROFILES, [])
-        evaluation = Evaluation(self.settings, watch=watch, rules=rules, clock=self.clock)
+        evaluation = Evaluation(self.settings, watch=watch, rules=rules, clock=self.clock, linker=linker)
         return asyncio.create_task(evaluation.run(stop)), asyncio.create_task(watch.run(stop)), stop
 
     async def kill(self, task: asyncio.Task[None]) -> None:
