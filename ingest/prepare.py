@@ -23,6 +23,7 @@ from sensors.registry import Device
 TOO_OLD = "too_old"  # event time before what is still taken
 IN_FUTURE = "in_future"  # event time ahead of this machine's clock by more than clocks differ
 NO_COMMAND = "no_command"  # a reply to a command that this device was never given
+KIND_CHANGED = "kind_changed"  # decoded when it came, and stored after its kind got other channels
 
 _MICROSECOND = timedelta(microseconds=1)
 
@@ -144,6 +145,10 @@ class Preparer:
             self._set_aside(prepared, place, Reject(UNKNOWN_KIND, f"no profile for devices of kind {device.kind}"))
             return
         decoded = message.decoded or columns.decoder.decode(message.payload)
+        width = len(columns.decoder.profile.channels)
+        if any(len(reading.values) != width for reading in decoded.messages):
+            self._set_aside(prepared, place, Reject(KIND_CHANGED, f"channels of {device.kind} changed since it came"))
+            return
         arrived = message.arrived
         rejects = list(decoded.rejects)
         offset = device.clock_offset_ms * 1000
