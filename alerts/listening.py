@@ -17,11 +17,14 @@ _SQL = queries("alerts")
 
 
 class Listening:
-    """Watches the ingest workers. Any change among them starts the time anew: their devices must first come back."""
+    """Watches the ingest workers. Any change among them starts the time anew: their devices must first come back.
+
+    Workers of one group read from one queue: as long as one of them is there, what another one leaves is heard.
+    """
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._workers: frozenset[tuple[str, int]] = frozenset()
+        self._ears: frozenset[tuple[str, int]] = frozenset()
         self._since = micros(clock.now())
 
     def restart(self) -> None:
@@ -33,9 +36,13 @@ class Listening:
         now = self._clock.now()
         fresh = now - timedelta(seconds=_MISSED * BEAT_S)
         rows = await (await connection.execute(_SQL["ingest_workers"])).fetchall()
-        workers = frozenset((name, micros(started_at)) for name, started_at, beat_at in rows if beat_at >= fresh)
-        if workers != self._workers:
+        ears = frozenset(
+            (group, 0) if group else (name, micros(started_at))
+            for name, started_at, beat_at, group in rows
+            if beat_at >= fresh
+        )
+        if ears != self._ears:
             # At the first look the workers may have been there for long; but this process has not.
-            self._workers = workers
+            self._ears = ears
             self._since = micros(now)
-        return self._since if workers else None
+        return self._since if ears else None

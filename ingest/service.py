@@ -44,10 +44,15 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
     await registry.open()
     keeper = Reconnecting(settings.database, application=name, clock=clock)
     intake = Intake(high=settings.ingest.waiting_messages, high_bytes=settings.ingest.waiting_mb << 20)
+    queued = settings.ingest.sources == ["amqp"]
     spool = None
     if settings.ingest.spool_mb:
         folder = settings.data_dir / "spool" / name
         spool = Spool(folder, limit_bytes=settings.ingest.spool_mb << 20)
+        if queued and not spool.pending:
+            # The queue keeps what the database does not take, and on more than one machine.
+            spool.close()
+            spool = None
     writer = Writer(
         intake=intake,
         preparer=Preparer(
@@ -68,6 +73,9 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
 
     def detail() -> dict[str, Any]:
         facts: dict[str, Any] = {"waiting": len(intake)}
+        if queued:
+            # Whoever of the group is gone, the others hear its devices.
+            facts["group"] = f"amqp {settings.ingest.amqp_queue}"
         if spool is not None and spool.pending:
             facts["spooled_bytes"] = spool.pending
         for source in sources:

@@ -20,7 +20,6 @@ _PROGRAM = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
 _CONFIGURATION = """\
 listeners.tcp.1 = 127.0.0.1:{amqp}
 mqtt.listeners.tcp.1 = 127.0.0.1:{mqtt}
-load_definitions = {definitions}
 mqtt.allow_anonymous = false
 mqtt.exchange = amq.topic
 cluster_partition_handling = pause_minority
@@ -58,7 +57,11 @@ class Epmd:
 
 
 class Node:
-    """One node. `peers` are all nodes of its cluster, by name, itself included."""
+    """One node. `peers` are all nodes of its cluster, by name, itself included.
+
+    A node alone loads the definitions when it starts. In a cluster they are imported once all nodes are there: a quorum
+    queue has its replicas on the nodes that run when it is made.
+    """
 
     def __init__(
         self, folder: Path, epmd: Epmd, definitions: dict[str, Any], *, name: str = "one", peers: tuple[str, ...] = ()
@@ -70,11 +73,13 @@ class Node:
         self._process: subprocess.Popen[bytes] | None = None
         (self.folder / "definitions.json").write_text(json.dumps(definitions))
         (self.folder / "enabled_plugins").write_text("[rabbitmq_mqtt].\n")
-        lines = _CONFIGURATION.format(amqp=self.amqp, mqtt=self.mqtt, definitions=self.folder / "definitions.json")
+        lines = _CONFIGURATION.format(amqp=self.amqp, mqtt=self.mqtt)
         if peers:
             lines += "cluster_formation.peer_discovery_backend = classic_config\n"
             for number, peer in enumerate(peers, 1):
                 lines += f"cluster_formation.classic_config.nodes.{number} = {peer}@localhost\n"
+        else:
+            lines += f"load_definitions = {self.folder / 'definitions.json'}\n"
         (self.folder / "rabbitmq.conf").write_text(lines)
         cookie = self.folder / ".erlang.cookie"
         cookie.write_text("OF_THE_TESTS")
@@ -118,6 +123,21 @@ class Node:
             _wait_for(self.amqp, timeout)
         except TimeoutError:
             raise TimeoutError((self.folder / "output.log").read_text(errors="replace")[-4000:]) from None
+
+    def control(self, *arguments: str) -> str:
+        """What rabbitmqctl says."""
+        return subprocess.run(
+            [str(_PROGRAM.with_name("rabbitmqctl")), "--quiet", *arguments],
+            env=self._environment,
+            cwd=self.folder,
+            check=True,
+            capture_output=True,
+            text=True,
+        ).stdout
+
+    def import_definitions(self) -> None:
+        """Bring users, the queue and its bindings into the cluster."""
+        self.control("import_definitions", str(self.folder / "definitions.json"))
 
     def kill(self) -> None:
         """kill -9 of all its processes."""
