@@ -80,10 +80,15 @@ class Spool:
             return self.tail
 
     def read(self, limit: int, limit_bytes: int) -> tuple[list[bytes], int]:
-        """The oldest records, at most `limit` and, beyond the first, `limit_bytes`; and the position of their end."""
+        """The oldest records, at most `limit` and, beyond the first, `limit_bytes`; and the position of their end.
+
+        An empty one stands for the rest of a segment that cannot be read.
+        """
         records: list[bytes] = []
         size, end = 0, self.head
         for body, after in self._records(self.head):
+            if not body:
+                logger.error("a segment of the spool is damaged", extra={"at": end, "lost_bytes": after - end})
             size += len(body)
             if records and (len(records) >= limit or size > limit_bytes):
                 break
@@ -143,7 +148,9 @@ class Spool:
         self.tail = last + size
         self.head = max(self.head, self._starts[0])
         whole = last
-        for _, after in self._records(last):
+        for body, after in self._records(last):
+            if not body:
+                break
             whole = after
         if whole < self.tail:
             logger.warning("the spool ends in a torn record, which nobody was promised", extra={"bytes": size})
@@ -168,9 +175,7 @@ class Spool:
                     length, check = _HEAD.unpack(head) if len(head) == _HEAD.size else (0, -1)
                     body = file.read(length) if at + len(head) + length <= end else b""
                     if len(body) != length or zlib.crc32(body) != check:
-                        if end != self.tail:
-                            logger.error("a segment of the spool is damaged", extra={"at": at, "lost_bytes": end - at})
-                            yield b"", end
+                        yield b"", end
                         break
                     at += _HEAD.size + length
                     yield body, at

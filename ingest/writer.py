@@ -10,7 +10,6 @@ and is acknowledged from there. It comes out in order before anything newer is s
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
@@ -87,38 +86,39 @@ class Writer:
         self._intake.wake()
 
     async def run(self) -> None:
-        """Write until `stop`; what is in the spool by then stays there for the next start."""
+        """Write until `stop`; what the database does not take even then stays in the spool for the next start."""
         self._number = await self._start()
         if self._shelter is not None:
             self._shelter.spool.settle(self._number)
         while True:
-            if self._shelter is not None and self._shelter.spool.pending and not self._stopping:
-                await self._drain(self._shelter)
-                continue
             wait = None if not self._seen else max(0.0, self._seen_at + SEEN_EVERY_S - self._clock.monotonic())
-            if await self._intake.wait(0 if self._stopping else wait):
+            if self._shelter is not None and self._shelter.spool.pending:
+                done = await self._drain(self._shelter)
+            elif await self._intake.wait(0 if self._stopping else wait):
                 messages = self._intake.take(self._batch, BATCH_BYTES)
-                await self._work(self._deal(messages), messages)
-            elif self._stopping and self._shelter is not None and self._shelter.spool.pending:
-                return
+                done = await self._work(self._deal(messages), messages)
             elif self._seen:
-                await self._work(self._flush_seen(), ())
-            elif self._stopping:
-                return
+                done = await self._work(self._flush_seen(), ())
+            else:
+                done = not self._stopping
             metrics.WAITING.set(len(self._intake))
+            if not done:
+                return
 
     # -- the spool ----------------------------------------------------------------------------------------------------
 
-    async def _drain(self, shelter: Shelter) -> None:
-        """Store the oldest messages of the spool."""
+    async def _drain(self, shelter: Shelter) -> bool:
+        """Store the oldest messages of the spool; False as `_work`."""
         bodies, end = await asyncio.to_thread(shelter.spool.read, self._batch, BATCH_BYTES)
         messages = messages_of(bodies, shelter.registry)
-        await self._work(self._deal(messages, end), messages, end)
+        done = await self._work(self._deal(messages, end), messages, end)
         metrics.SPOOLED.set(shelter.spool.pending)
+        return done
 
-    async def _work(self, job: Coroutine[Any, Any, None], messages: Sequence[Message], end: int | None = None) -> None:
+    async def _work(self, job: Coroutine[Any, Any, None], messages: Sequence[Message], end: int | None = None) -> bool:
         """Run a job of the database's to its end; what arrives while it is overdue goes to the spool.
 
+        Returns False when `stop` came and the job did not end: what it was to store is in the spool.
         `messages` are what the job stores; `end` is their end in the spool where they come from there. Of the last
         ones there nothing is overdue at first, else a busy stream would never find its way back past the spool.
         """
@@ -132,9 +132,9 @@ class Writer:
                     if messages and end is None:
                         end = await self._put_aside(spool, messages)
                         spool.mark(self._number, end)
-                    await self._collect(spool, task)
+                    await self._collect(spool, task, self._shelter.patience_s)
                 if not task.done():
-                    return  # told to stop; what the job was to store is in the spool
+                    return False
             await task
         finally:
             if not task.done():
@@ -144,21 +144,22 @@ class Writer:
             acknowledge(messages)
         elif self._shelter is not None:
             self._shelter.spool.release(end)
+        return True
 
-    async def _collect(self, spool: Spool, task: asyncio.Task[None]) -> None:
-        """Move what arrives into the spool until the task is done, or until a stop finds nothing left to move."""
+    async def _collect(self, spool: Spool, task: asyncio.Task[None], patience_s: float) -> None:
+        """Move what arrives into the spool until the task is done, or a stop finds nothing left to move and waits."""
         while not task.done():
             if spool.full:
                 # The intake fills up and the sources stop reading.
                 await asyncio.wait({task})
                 return
             if self._stopping and not len(self._intake):
+                await asyncio.wait({task}, timeout=patience_s)
                 return
             arrival = asyncio.create_task(self._intake.wait(None))
             await asyncio.wait({task, arrival}, return_when=asyncio.FIRST_COMPLETED)
             arrival.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await arrival
+            await asyncio.gather(arrival, return_exceptions=True)
             if len(self._intake) and not task.done():
                 await self._put_aside(spool, self._intake.take(self._batch, BATCH_BYTES))
 
