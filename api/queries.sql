@@ -165,3 +165,16 @@ WHERE n.alert_id = %(id)s AND (%(sites)s::int[] IS NULL OR a.site_id = ANY (%(si
 -- Unscoped: the caller has looked the camera up within its scope.
 SELECT host, detail ->> 'live_host' AS live_host, (detail ->> 'live_port')::int AS live_port
 FROM worker WHERE room = 'vision' AND detail ? 'live_port' AND beat_at > %(since)s ORDER BY beat_at DESC
+
+-- device_clock --
+SELECT d.clock_offset_ms, s.time_zone, n.last_time, n.last_seen_at
+FROM device d JOIN site s ON s.id = d.site_id LEFT JOIN device_seen n ON n.device_id = d.id
+WHERE d.id = %(device_id)s AND s.enabled AND (%(sites)s::int[] IS NULL OR d.site_id = ANY (%(sites)s))
+
+-- device_in_future --
+-- The newest messages that lay too far in the future, if nothing was stored since.
+SELECT q.arrived_at, q.detail
+FROM quarantine q JOIN device d ON d.id = q.device_id LEFT JOIN device_seen n ON n.device_id = d.id
+WHERE q.device_id = %(device_id)s AND q.reason = 'in_future' AND (%(sites)s::int[] IS NULL OR d.site_id = ANY (%(sites)s))
+  AND (n.last_time IS NULL OR q.arrived_at > n.last_seen_at)
+ORDER BY q.id DESC LIMIT 21
