@@ -160,7 +160,8 @@ class IngestSettings(Section):
     spool_mb: int = Field(
         default=1024,
         ge=0,
-        description="MiB of messages that wait on disk (data_dir/spool) while the database is away; 0: no spool.",
+        description="MiB of messages that wait on disk (data_dir/spool) while the database is away; 0: no spool. "
+        "A worker that only reads from a broker has none.",
     )
     spool_after_s: float = Field(
         default=2, gt=0, description="Seconds that a transaction may take before what arrives goes to the spool."

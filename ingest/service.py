@@ -46,7 +46,8 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
     intake = Intake(high=settings.ingest.waiting_messages, high_bytes=settings.ingest.waiting_mb << 20)
     queued = settings.ingest.sources == ["amqp"]
     spool = None
-    if settings.ingest.spool_mb:
+    # A broker keeps by itself what is not acknowledged, and gives it to another worker where this one is gone.
+    if settings.ingest.spool_mb and {"endpoint", "hj212"} & set(settings.ingest.sources):
         folder = settings.data_dir / "spool" / name
         spool = Spool(folder, limit_bytes=settings.ingest.spool_mb << 20)
         if queued and not spool.pending:
