@@ -13,10 +13,11 @@ from alerts.engine.fleet import Fleet
 from alerts.engine.limits import ThresholdEvaluator
 from alerts.engine.offline import OfflineEvaluator
 from alerts.engine.sightings import SightingEvaluator
+from alerts.engine.stuck import StuckEvaluator
 from alerts.engine.transitions import Progress, Standing, Transition
 from alerts.engine.violations import restore
 from alerts.engine.windows import WindowEvaluator
-from alerts.rules.model import AnyRule, OfflineRule, ThresholdRule, VisionRule, WindowRule
+from alerts.rules.model import AnyRule, OfflineRule, StuckRule, ThresholdRule, VisionRule, WindowRule
 from sensors.batch import ReadingBatch
 from sensors.entries import EpisodeEntry
 from sensors.registry import Device, Registry
@@ -207,5 +208,7 @@ def _evaluators(rule: AnyRule, fleet: Fleet) -> Iterator[Evaluator]:
         yield ThresholdEvaluator(rule, fleet)
     elif isinstance(rule, WindowRule):
         yield WindowEvaluator(rule, fleet)
+    elif isinstance(rule, StuckRule):
+        yield StuckEvaluator(rule, fleet)
     elif isinstance(rule, OfflineRule):
         yield OfflineEvaluator(rule, fleet)

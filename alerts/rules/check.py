@@ -8,7 +8,7 @@ from pathlib import Path
 
 from alerts.rules import files
 from alerts.rules.files import Block, Problem
-from alerts.rules.model import AnyRule, RuleSet, ThresholdRule, VisionRule, WindowRule
+from alerts.rules.model import AnyRule, RuleSet, StuckRule, ThresholdRule, VisionRule, WindowRule
 from core.errors import ConfigurationError
 from sensors.profiles import Channel, Profile
 
@@ -76,7 +76,7 @@ def _faults(
         for target in rule.targets:
             if target not in targets:
                 yield block.problem(rule.id, f"target {target!r} is not configured", "targets")
-    if isinstance(rule, ThresholdRule | WindowRule):
+    if isinstance(rule, ThresholdRule | WindowRule | StuckRule):
         if kind is None:
             yield block.problem(rule.id, "scope.device_kind is missing: a metric belongs to a kind", "scope")
         elif kind in profiles:
@@ -84,7 +84,7 @@ def _faults(
             if channel is None:
                 known = ", ".join(item.name for item in profiles[kind].channels)
                 yield block.problem(rule.id, f"kind {kind} has no metric {rule.metric!r}; it has {known}", "metric")
-            else:
+            elif not isinstance(rule, StuckRule):
                 yield from _channel_faults(rule, block, channel)
 
 

@@ -185,6 +185,15 @@ class OfflineRule(_Common):
     after: Span = Field(description="Silence, by wall clock, that makes a device offline.")
 
 
+class StuckRule(_Common):
+    """A channel reports the very same value for `after`; ends with the first other value."""
+
+    kind: Literal["stuck"]
+    metric: str = Field(description="Channel of the device kind.")
+    after: Span = Field(description="Event time without a change that makes a value stuck.")
+    minimum_readings: int = Field(default=10, ge=2, description="Readings that the run must have.")
+
+
 class VisionRule(_Common):
     """A camera sees violations of one kind; ends when none has been seen for `clear_after`."""
 
@@ -194,8 +203,8 @@ class VisionRule(_Common):
 
 
 LimitRule = ThresholdRule | WindowRule
-Rule = Annotated[ThresholdRule | WindowRule | OfflineRule | VisionRule, Field(discriminator="kind")]
-AnyRule = ThresholdRule | WindowRule | OfflineRule | VisionRule
+Rule = Annotated[ThresholdRule | WindowRule | OfflineRule | StuckRule | VisionRule, Field(discriminator="kind")]
+AnyRule = ThresholdRule | WindowRule | OfflineRule | StuckRule | VisionRule
 
 
 RULE: TypeAdapter[AnyRule] = TypeAdapter(Rule)
