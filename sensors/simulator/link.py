@@ -100,7 +100,8 @@ class Link:
             self._client.publish(f"{self._topic}/status", _OFFLINE, qos=1, retain=True)
             self._client.disconnect()
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._ended.wait(), timeout_s)
+                async with asyncio.timeout(timeout_s):
+                    await self._ended.wait()
         self._sever()
 
     async def _connect(self) -> bool:
@@ -114,7 +115,9 @@ class Link:
             self._ended.set()
             return False
         try:
-            await asyncio.wait_for(self._answered.wait(), _CONNACK_S)
+            # Python 3.11's wait_for loses a cancellation that comes in the moment of the answer; timeout does not.
+            async with asyncio.timeout(_CONNACK_S):
+                await self._answered.wait()
         except TimeoutError:
             self._sever()
             return False
@@ -125,7 +128,8 @@ class Link:
             # paho's own housekeeping: keep-alive pings and their time-outs.
             self._client.loop_misc()
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._ended.wait(), 1.0)
+                async with asyncio.timeout(1.0):
+                    await self._ended.wait()
 
     def _sever(self) -> None:
         sock = self._client.socket()

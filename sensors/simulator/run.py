@@ -98,7 +98,9 @@ async def _drain(stations: list[_Station], drain_s: float) -> None:
     for station in stations:
         station.link.restore()  # also what a device without power had not got through yet
     with contextlib.suppress(TimeoutError):
-        await asyncio.wait_for(asyncio.gather(*(station.settled.wait() for station in stations)), drain_s)
+        async with asyncio.timeout(drain_s):
+            for station in stations:
+                await station.settled.wait()
 
 
 async def _flush(journal: Journal) -> None:

@@ -7,11 +7,13 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from sensors.simulator import Effect, Episode, Schedule, SimulatedDevice, SimulationPlan, Summary, run_simulation
 from sensors.simulator.journal import Written, read_journal
+from sensors.simulator.link import Link
 from tests.sensors.listener import Listener
 from tests.support.wait import eventually
 
@@ -129,3 +131,27 @@ async def test_a_refused_device_is_named_and_the_other_goes_on(
         await eventually(lambda: [r for r in caplog.records if getattr(r, "device", "") == "a/d2"])
         await run.end()
     assert {name for name, _ in held(listener)} == {"a/d1"}
+
+
+async def test_a_link_that_is_cancelled_in_the_moment_of_its_connack_ends(listener: Listener) -> None:
+    link = Link(
+        host="127.0.0.1",
+        port=listener.port,
+        user="a/d1",
+        password="secret",
+        topic="smartsite/v1/a/d1",
+        acknowledged=lambda _: None,
+    )
+    work = asyncio.create_task(link.run())
+    answer = link._client.on_connect
+    assert answer is not None
+
+    def answer_and_cancel(*arguments: Any) -> None:
+        answer(*arguments)
+        work.cancel()
+
+    link._client.on_connect = answer_and_cancel
+    done, _ = await asyncio.wait({work}, timeout=5)
+    assert done == {work}
+    assert work.cancelled()
+    await link.close(1)
