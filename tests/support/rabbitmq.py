@@ -17,13 +17,9 @@ from typing import Any
 _PROGRAM = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
 """Debian's own; the one on the PATH wants to be started by root or rabbitmq, and keeps to /var."""
 
-_CONFIGURATION = """\
-listeners.tcp.1 = 127.0.0.1:{amqp}
-mqtt.listeners.tcp.1 = 127.0.0.1:{mqtt}
-mqtt.allow_anonymous = false
-mqtt.exchange = amq.topic
-cluster_partition_handling = pause_minority
-"""
+_DEPLOYED = Path(__file__).parents[2] / "deploy" / "rabbitmq"
+_OF_THE_PLACE = ("listeners.", "mqtt.listeners.", "cluster_formation.")
+"""Settings of deploy/rabbitmq/rabbitmq.conf that belong to a machine."""
 
 
 def program() -> Path | None:
@@ -72,8 +68,10 @@ class Node:
         self.name = f"{name}@localhost"
         self._process: subprocess.Popen[bytes] | None = None
         (self.folder / "definitions.json").write_text(json.dumps(definitions))
-        (self.folder / "enabled_plugins").write_text("[rabbitmq_mqtt].\n")
-        lines = _CONFIGURATION.format(amqp=self.amqp, mqtt=self.mqtt)
+        shutil.copy(_DEPLOYED / "enabled_plugins", self.folder)
+        deployed = (_DEPLOYED / "rabbitmq.conf").read_text().splitlines(keepends=True)
+        lines = "".join(line for line in deployed if not line.startswith(_OF_THE_PLACE))
+        lines += f"listeners.tcp.1 = 127.0.0.1:{self.amqp}\nmqtt.listeners.tcp.1 = 127.0.0.1:{self.mqtt}\n"
         if peers:
             lines += "cluster_formation.peer_discovery_backend = classic_config\n"
             for number, peer in enumerate(peers, 1):
