@@ -230,9 +230,12 @@ async def _rows(connection: psycopg.AsyncConnection, statement: sql.Composed, sc
 
 
 def _columns(channels: Iterable[Channel]) -> sql.Composed:
+    # A real is left as it is: widened to double, 1.95 would read 1.9500000476837158.
     return sql.SQL(", ").join(
-        sql.SQL("{value}::float8 AS {value}, {quality}").format(
-            value=sql.Identifier(channel.name), quality=sql.Identifier(f"{channel.name}_q")
+        sql.SQL("{value} AS {name}, {quality}").format(
+            value=sql.SQL("{}" if channel.type == "real" else "{}::float8").format(sql.Identifier(channel.name)),
+            name=sql.Identifier(channel.name),
+            quality=sql.Identifier(f"{channel.name}_q"),
         )
         for channel in channels
     )

@@ -40,13 +40,13 @@ async def store(connection: psycopg.AsyncConnection, kind: str, device: int, row
 async def test_latest_takes_the_newest_row_of_each_device(connection: psycopg.AsyncConnection) -> None:
     await store(connection, "dust", 1, [
         {"time": START - timedelta(weeks=3), "pm10": 1.5},
-        {"time": START, "pm10": 5.5, "pm10_q": "T", "tsp_q": "D"},
+        {"time": START, "pm10": 5.1, "pm10_q": "T", "tsp_q": "D"},
     ])  # fmt: skip
     await store(connection, "dust", 2, [{"time": START, "laeq": 60.5}])
     await store(connection, "hoist", 3, [{"time": START, "persons": 4, "door": 1}])
     found = await history.latest(connection, PROFILES, [(1, "dust"), (2, "dust"), (3, "hoist"), (4, "dust"), (5, "x")])
     assert found == {
-        1: {"pm10": {"value": 5.5, "quality": "T"}, "tsp": {"value": None, "quality": "D"}},
+        1: {"pm10": {"value": 5.1, "quality": "T"}, "tsp": {"value": None, "quality": "D"}},
         2: {"laeq": {"value": 60.5, "quality": "N"}},
         3: {"persons": {"value": 4.0, "quality": "N"}, "door": {"value": 1.0, "quality": "N"}},
     }
