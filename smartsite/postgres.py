@@ -20,7 +20,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -101,13 +101,31 @@ class EmbeddedPostgres:
         for name, value in options.items():
             arguments += ["-c", f"{name}={value}"]
         log = self._home / "postgres.log"
+        deadline = time.monotonic() + _LEFTOVER_S
+        while not self._run(arguments, log):
+            # Sessions of a server that was killed hold its memory until they notice, a moment later.
+            if time.monotonic() > deadline:
+                raise Unavailable(f"PostgreSQL did not start: {_tail(log)}", hint=f"the whole story is in {log}")
+            time.sleep(0.1)
+        return self.url
+
+    def _run(self, arguments: Sequence[str], log: Path) -> bool:
+        """Start the server and wait until it answers; False where the memory of the one before is still in use."""
+        told = log.stat().st_size if log.exists() else 0
         with log.open("ab") as output:
             self._process = subprocess.Popen(
                 arguments, stdin=subprocess.DEVNULL, stdout=output, stderr=output, cwd="/", start_new_session=True,
                 preexec_fn=_die_with_parent(), **_drop_root(),  # noqa: PLW1509 - one system call, takes no lock
             )  # fmt: skip
-        self._wait_until_ready(log)
-        return self.url
+        try:
+            self._wait_until_ready(log)
+        except Unavailable:
+            with log.open("rb") as story:
+                story.seek(told)
+                if b"pre-existing shared memory block" in story.read():
+                    return False
+            raise
+        return True
 
     def stop(self) -> None:
         """Fast shutdown: sessions are ended, everything committed is on disk."""

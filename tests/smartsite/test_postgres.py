@@ -6,6 +6,8 @@ import os
 import signal
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import psycopg
@@ -62,4 +64,34 @@ def test_a_half_made_cluster_is_made_anew(open_folder: Path) -> None:
     server = EmbeddedPostgres(open_folder)
     server.start()
     assert not half.exists()
+    server.stop()
+
+
+def test_sessions_that_outlive_a_killed_server_are_waited_for(open_folder: Path) -> None:
+    server = EmbeddedPostgres(open_folder)
+    with psycopg.connect(server.start()) as connection:
+        session = connection.info.backend_pid
+        os.kill(session, signal.SIGSTOP)  # holds the memory and notices nothing
+        assert server.pid is not None
+        os.kill(server.pid, signal.SIGKILL)
+        refused = threading.Event()
+
+        def let_go() -> None:
+            log = open_folder / "postgres" / "postgres.log"
+            deadline = time.monotonic() + 20
+            while time.monotonic() < deadline and not refused.is_set():
+                if "pre-existing shared memory block" in log.read_text():
+                    refused.set()
+                time.sleep(0.01)
+            os.kill(session, signal.SIGCONT)
+
+        releasing = threading.Thread(target=let_go)
+        releasing.start()
+        while server.is_running():
+            time.sleep(0.01)
+        url = server.start()
+        releasing.join()
+    assert refused.is_set()
+    with psycopg.connect(url) as connection:
+        assert connection.execute("SELECT 1").fetchone() == (1,)
     server.stop()
