@@ -41,7 +41,8 @@ async def test_serves_until_it_is_told_to_stop(settings: Settings, tmp_path: Pat
 
         async def all_sessions_are_closed() -> bool:
             found = await site.rows(
-                "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+                "SELECT 1 FROM pg_stat_activity WHERE datname = current_database()"
+                " AND pid <> pg_backend_pid() AND application_name LIKE 'smartsite%%'"
             )
             return not found
 
