@@ -26,7 +26,7 @@ class AlertPart(Model):
     rule: Annotated[str, Field(min_length=1, max_length=200)] = Field(description="Name of the rule that was broken.")
     rule_version: int = Field(ge=0, description="Version of that rule.")
     kind: Annotated[str, Field(min_length=1, max_length=50)] = Field(
-        description="threshold, window_mean, offline, vision or another kind of rule."
+        description="threshold, window, offline, vision or another kind of rule."
     )
     severity: Literal["info", "warning", "major", "critical"]
 

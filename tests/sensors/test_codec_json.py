@@ -143,6 +143,14 @@ def test_a_bad_channel_leaves_the_good_ones(bad: bytes, expected: str, wrap: byt
     assert [reject.reason for reject in decoded.rejects] == [expected]
 
 
+def test_a_bad_channel_leaves_counts_and_states() -> None:
+    decoded = HOIST.decode(b'{"values":{"persons":4,"door":2,"load":NaN,"speed":1},"flags":null}')
+    (message,) = decoded.messages
+    assert [message.values[HOIST_PLACE[name]] for name in ("persons", "door", "speed")] == [4.0, 2.0, 1.0]
+    assert all(isinstance(value, float) for value in message.values)
+    assert [reject.reason for reject in decoded.rejects] == ["not_finite"]
+
+
 def test_a_bad_flag_takes_its_channel_alone() -> None:
     decoded = DUST.decode(b'{"values":{"pm10":1,"laeq":60},"flags":{"pm10":"X","laeq":"N"}}')
     assert [(math.isnan(m.values[0]), m.values[3]) for m in decoded.messages] == [(True, 60.0)]
