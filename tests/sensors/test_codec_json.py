@@ -206,3 +206,20 @@ def test_nothing_raises_and_every_reason_can_be_stored(payload: bytes) -> None:
     for reject in decoded.rejects:
         assert "\0" not in reject.detail
         reject.detail.encode()
+
+
+mixed = st.dictionaries(
+    st.sampled_from([*HOIST_PLACE, "what", "\0", "x" * 70]),
+    st.sampled_from([None, True, 4, -2, 1.5, 10**400, 2**60, math.nan, math.inf, 1e39, "open", "x", [], {}]),
+)
+
+
+@given(
+    st.lists(mixed, min_size=1, max_size=3), st.sampled_from([None, {}, {"load": "D"}, {"load": "ZZ"}, {"door": 5}, []])
+)
+def test_good_and_bad_channels_in_any_mixture(objects: list[dict[str, object]], flags: object) -> None:
+    decoded = HOIST.decode(json.dumps([{"ts": 1, "values": values, "flags": flags} for values in objects]).encode())
+    assert decoded.messages or decoded.rejects
+    for message in decoded.messages:
+        assert all(type(value) is float and not math.isinf(value) for value in message.values)
+        assert all(math.isfinite(value) for value in message.unknown.values())
