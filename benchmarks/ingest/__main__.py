@@ -20,7 +20,7 @@ PACED = 4000.0
 Runs = dict[str, list[dict[str, Any]]]
 
 
-async def rounds(ways: Ways, only: list[str], *, count: int, messages: int, slow: int, paced: int) -> Runs:
+async def rounds(ways: Ways, only: list[str], *, count: int, messages: int, queued: int, slow: int, paced: int) -> Runs:
     """Run every way in turn, `count` times; the order turns by one each round."""
     todo = {
         "own_endpoint": lambda: ways.own(messages, connections=FEW),
@@ -28,6 +28,9 @@ async def rounds(ways: Ways, only: list[str], *, count: int, messages: int, slow
         "obvious": lambda: ways.obvious(slow, connections=FEW),
         "ceiling_endpoint": lambda: ways.endpoint_ceiling(messages, connections=FEW),
         "ceiling_subscriber": lambda: ways.subscriber_ceiling(messages, connections=FEW),
+        "rabbitmq": lambda: ways.through_rabbitmq(queued, connections=FEW, workers=1),
+        "rabbitmq_two_workers": lambda: ways.through_rabbitmq(queued, connections=FEW, workers=2),
+        "ceiling_queue": lambda: ways.queue_ceiling(queued, connections=FEW),
         "ceiling_copy": lambda: ways.copy_ceiling(messages),
         "paced_500": lambda: ways.own(paced, connections=FEW, rate=PACED),
         "paced_5000": lambda: ways.own(paced, connections=MANY, rate=PACED),
@@ -86,6 +89,7 @@ async def run(options: argparse.Namespace) -> None:
             options.only,
             count=1 if options.quick else options.rounds,
             messages=int(options.messages * scale),
+            queued=int(options.messages * scale) // 4,
             slow=int(20_000 * scale),
             paced=int(60_000 * scale),
         )
@@ -111,7 +115,9 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="one round with a tenth of the messages")
     parser.add_argument("--only", action="append", default=[], help="run this way alone; no targets are judged")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--messages", type=int, default=200_000, help="messages of a run (the slow way: 20,000)")
+    parser.add_argument(
+        "--messages", type=int, default=200_000, help="messages of a run (RabbitMQ: a quarter; the slow way: 20,000)"
+    )
     parser.add_argument("--window", type=int, default=10, help="unacknowledged messages of a device")
     parser.add_argument("--folder", help="where to keep databases meanwhile; the disk whose fsync counts")
     asyncio.run(run(parser.parse_args()))

@@ -1,7 +1,8 @@
 """What ingest is compared with, each a process: `python -m benchmarks.ingest.peers NAME ...`.
 
 `obvious URL PORT`: paho callback, json, one INSERT a message. `endpoint`: acknowledges and forgets. `subscriber PORT`:
-takes everything from the broker and forgets. `copy URL FILE`: binary COPY of ready-made streams, a commit each.
+takes everything from the broker and forgets. `queue URL USER PASSWORD QUEUE`: the same from a queue of RabbitMQ.
+`copy URL FILE`: binary COPY of ready-made streams, a commit each.
 They print `ready` with their port where they have one, and the number of messages when told on stdin to say it.
 """
 
@@ -11,14 +12,18 @@ import asyncio
 import json
 import pickle
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
 
 import paho.mqtt.client as paho
+import pika
 import psycopg
 import uvloop
 from psycopg import sql
+
+from ingest.sources.amqp_link import parameters_of
 
 CHANNELS = ("pm10", "pm2_5", "tsp", "laeq", "temperature", "humidity", "pressure", "wind_speed")
 OBVIOUS_TABLE = f"""
@@ -67,6 +72,27 @@ def _subscribe(port: int, on_message: Any, count: Any = lambda: 0) -> None:
     client.loop_start()
     for _ in sys.stdin:
         print(count(), flush=True)
+
+
+def queue(url: str, user: str, password: str, name: str) -> None:
+    """The ceiling of any consumer written with pika."""
+    count = 0
+
+    def take(channel: Any, method: Any, _properties: Any, _body: bytes) -> None:
+        nonlocal count
+        count += 1
+        if count % 100 == 0:
+            channel.basic_ack(method.delivery_tag, multiple=True)
+
+    def begin(channel: Any) -> None:
+        channel.basic_qos(prefetch_count=2000)
+        channel.basic_consume(name, take, callback=lambda _: print("ready 0", flush=True))
+
+    parameters = parameters_of(url, user=user, password=password, name="bench")
+    connection = pika.SelectConnection(parameters, lambda opened: opened.channel(on_open_callback=begin))
+    threading.Thread(target=connection.ioloop.start, daemon=True).start()
+    for _ in sys.stdin:
+        print(count, flush=True)
 
 
 class Nothing(asyncio.Protocol):
@@ -129,6 +155,8 @@ if __name__ == "__main__":
         obvious(rest[0], int(rest[1]))
     elif name == "subscriber":
         subscriber(int(rest[0]))
+    elif name == "queue":
+        queue(rest[0], rest[1], rest[2], rest[3])
     elif name == "copy":
         copy(rest[0], Path(rest[1]))
     else:

@@ -141,7 +141,7 @@ class Stage:
             await process.wait()
 
     @contextlib.asynccontextmanager
-    async def rooms(self, url: str, **ingest: str) -> AsyncIterator[tuple[dict[str, int], int]]:
+    async def rooms(self, url: str, *, workers: int = 1, **ingest: str) -> AsyncIterator[tuple[dict[str, int], int]]:
         """Ingest and alerts on a database: their process ids by name, and the port of ingest's endpoint."""
         environment = {
             "SMARTSITE_DATABASE__URL": url,
@@ -153,22 +153,28 @@ class Stage:
             "SMARTSITE_LOG__LEVEL": "warning",
             **{f"SMARTSITE_INGEST__{name.upper()}": value for name, value in ingest.items()},
         }
-        async with (
-            self.process("-m", "smartsite", "run", "alerts", **environment) as alerts,
-            self.process("-m", "smartsite", "run", "ingest", **environment) as ready,
-        ):
-            detail = await self._ready(url)
-            yield {"ingest": ready.pid, "alerts": alerts.pid}, detail.get("mqtt_port", 0)
+        async with contextlib.AsyncExitStack() as stack:
+            pids = {}
+            for number in range(1, workers + 1):
+                own = environment | {"SMARTSITE_INGEST__WORKER": str(number)}
+                process = await stack.enter_async_context(self.process("-m", "smartsite", "run", "ingest", **own))
+                pids["ingest" if number == 1 else f"ingest_{number}"] = process.pid
+            alerts = await stack.enter_async_context(self.process("-m", "smartsite", "run", "alerts", **environment))
+            detail = await self._ready(url, workers)
+            yield pids | {"alerts": alerts.pid}, detail.get("mqtt_port", 0)
 
-    async def _ready(self, url: str) -> dict[str, Any]:
+    async def _ready(self, url: str, workers: int) -> dict[str, Any]:
         async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
             deadline = time.monotonic() + _READY_S
             while time.monotonic() < deadline:
                 rows = await (await connection.execute("SELECT room, detail FROM worker")).fetchall()
-                facts = dict(rows)
-                ingest = facts.get("ingest")
-                if ingest is not None and "alerts" in facts and ingest.get("broker_connected", True):
-                    return dict(ingest)
+                reading = [
+                    detail
+                    for room, detail in rows
+                    if room == "ingest" and detail.get("broker_connected", detail.get("amqp_connected", True))
+                ]
+                if len(reading) == workers and any(room == "alerts" for room, _ in rows):
+                    return dict(reading[0])
                 await asyncio.sleep(0.1)
         raise TimeoutError(f"ingest and alerts did not start; see {self.folder / 'processes.log'}")
 

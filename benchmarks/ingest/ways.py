@@ -14,6 +14,7 @@ import psycopg
 
 from benchmarks.ingest.generator import Job
 from benchmarks.ingest.peers import CHANNELS, OBVIOUS_TABLE
+from benchmarks.ingest.rabbitmq import PASSWORD, QUEUE, USER, rabbitmq, reader
 from benchmarks.ingest.stage import KIND, Stage
 from benchmarks.ingest.usage import Meter
 from ingest.rows import Rows, copy_bytes, copy_columns
@@ -50,10 +51,18 @@ class Ways:
             ):
                 meter = Meter({**pids, "mosquitto": broker, "postgres": self._stage.postgres_pid})
                 run = await self._generate(port, messages, connections, meter)
-                query = "SELECT stored + duplicates FROM ingest_count"
-                seconds = await self._until(url, query, messages) - run["begun"]
-                behind = await self._engine_done(url)
-                return self._figures(run, seconds, meter) | await self._kept(url, messages) | behind
+                return await self._stored(url, run, meter)
+
+    async def through_rabbitmq(self, messages: int, *, connections: int, workers: int) -> dict[str, Any]:
+        """Beside (b): devices speak to one RabbitMQ node, workers read its quorum queue."""
+        with self._stage.database() as url:
+            async with (
+                rabbitmq(self._stage.folder, self._stage.names[:connections], self._stage.secret) as (erlang, node),
+                self._stage.rooms(url, workers=workers, **reader(node)) as (pids, _),
+            ):
+                meter = Meter({**pids, "rabbitmq": erlang, "postgres": self._stage.postgres_pid})
+                run = await self._generate(node.mqtt, messages, connections, meter)
+                return await self._stored(url, run, meter)
 
     async def obvious(self, messages: int, *, connections: int) -> dict[str, Any]:
         """(c): paho's callback and one INSERT a message, without rules."""
@@ -87,6 +96,19 @@ class Ways:
             await _line(peer)
             meter = Meter({"subscriber": peer.pid, "mosquitto": broker})
             run = await self._generate(port, messages, connections, meter)
+            while int(await _ask(peer)) < messages:  # noqa: ASYNC110 - another process counts
+                await asyncio.sleep(0.01)
+            return self._figures(run, time.perf_counter() - run["begun"], meter)
+
+    async def queue_ceiling(self, messages: int, *, connections: int) -> dict[str, Any]:
+        """(d): the same bytes through RabbitMQ's quorum queue to a consumer that counts and acknowledges."""
+        async with (
+            rabbitmq(self._stage.folder, self._stage.names[:connections], self._stage.secret) as (erlang, node),
+            self._stage.process("-m", "benchmarks.ingest.peers", "queue", node.url, USER, PASSWORD, QUEUE) as peer,
+        ):
+            await _line(peer)
+            meter = Meter({"consumer": peer.pid, "rabbitmq": erlang})
+            run = await self._generate(node.mqtt, messages, connections, meter)
             while int(await _ask(peer)) < messages:  # noqa: ASYNC110 - another process counts
                 await asyncio.sleep(0.01)
             return self._figures(run, time.perf_counter() - run["begun"], meter)
@@ -133,7 +155,7 @@ class Ways:
             deadline = time.monotonic() + _PATIENCE_S
             while time.monotonic() < deadline:
                 row = await (await connection.execute(query)).fetchone()  # type: ignore[arg-type]
-                if row is not None and row[0] >= messages:
+                if row is not None and (row[0] or 0) >= messages:
                     return time.perf_counter()
                 await asyncio.sleep(0.05)
         raise TimeoutError(f"only {row} of {messages} messages are stored")
@@ -154,13 +176,23 @@ class Ways:
                         return {"rules_behind_s": time.perf_counter() - started}
                     await asyncio.sleep(0.1)
 
+    async def _stored(self, url: str, run: dict[str, Any], meter: Meter) -> dict[str, Any]:
+        """Figures of messages that a broker acknowledged: until the last of them is committed."""
+        messages = run["published"]
+        query = "SELECT sum(stored + duplicates) FROM ingest_count"
+        seconds = await self._until(url, query, messages) - run["begun"]
+        behind = await self._engine_done(url)
+        return self._figures(run, seconds, meter) | await self._kept(url, messages) | behind
+
     async def _kept(self, url: str, messages: int) -> dict[str, Any]:
         async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
             row = await (await connection.execute(f"SELECT count(*) FROM reading_{KIND}")).fetchone()
-            counts = await (await connection.execute("SELECT duplicates, quarantined FROM ingest_count")).fetchone()
+            counts = await (
+                await connection.execute("SELECT sum(duplicates), sum(quarantined) FROM ingest_count")
+            ).fetchone()
         assert row is not None
         assert counts is not None
-        return {"lost": messages - row[0], "duplicates": counts[0], "quarantined": counts[1]}
+        return {"lost": messages - row[0], "duplicates": int(counts[0]), "quarantined": int(counts[1])}
 
     def _figures(self, run: dict[str, Any], seconds: float, meter: Meter) -> dict[str, Any]:
         messages = run["published"]
