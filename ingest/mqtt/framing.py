@@ -22,6 +22,19 @@ FIRST_OF_CLIENT = frozenset(
 )
 """First bytes that a connected client may send here: no server-side packets, no flows of QoS 2, no AUTH."""
 
+FIRST_OF_SERVER = frozenset(
+    {
+        PacketType.CONNACK << 4,
+        *range(0x30, 0x40),
+        PacketType.PUBACK << 4,
+        PacketType.SUBACK << 4,
+        PacketType.UNSUBACK << 4,
+        PacketType.PINGRESP << 4,
+        PacketType.DISCONNECT << 4,
+    }
+)
+"""First bytes that a broker sends to a client that publishes and subscribes with QoS 1."""
+
 
 class Frame(NamedTuple):
     """One packet: its first byte, and its body as data[start:stop]."""
@@ -35,17 +48,19 @@ class Frame(NamedTuple):
 class Framer:
     """Feeds on chunks, yields whole packets: first a CONNECT of at most `connect_limit` bytes, then others of `limit`.
 
+    With another set of first bytes in `allowed` there is no CONNECT to come first.
+
     A wrong first byte or a length beyond the limit is a violation as soon as it is seen. It is kept in `violation` so
     that the packets before it are dealt with first; after it nothing is cut any more.
     """
 
     __slots__ = ("_after", "_allowed", "_held", "_limit", "_needed", "violation")
 
-    def __init__(self, connect_limit: int, limit: int) -> None:
+    def __init__(self, connect_limit: int, limit: int, allowed: frozenset[int] = FIRST_OF_CONNECT) -> None:
         self.violation: ProtocolViolation | None = None
         self._limit = connect_limit
         self._after = limit
-        self._allowed: frozenset[int] = FIRST_OF_CONNECT
+        self._allowed = allowed
         self._held = bytearray()
         self._needed = 2
 

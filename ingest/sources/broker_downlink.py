@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-
 from paho.mqtt.client import Client
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
@@ -24,7 +22,6 @@ class BrokerDownlink:
         self._sole = sole
         self._heard: set[int] = set()
         self._away: set[int] = set()
-        self._lock = threading.Lock()  # paho calls back in a thread of its own
         self._sent: dict[int, int] = {}
         self._arrived: list[int] = []
         client.on_publish = self._on_publish
@@ -50,8 +47,7 @@ class BrokerDownlink:
 
     def take_arrived(self) -> list[int]:
         """Commands that the broker has taken since the last call."""
-        with self._lock:
-            arrived, self._arrived = self._arrived, []
+        arrived, self._arrived = self._arrived, []
         return arrived
 
     def deliver(self, command: Command) -> bool:
@@ -59,13 +55,11 @@ class BrokerDownlink:
         properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
         left = (command.expires_at - self._clock.now()).total_seconds()
         properties.MessageExpiryInterval = min(max(1, int(left)), 2**32 - 1)
-        with self._lock:  # its PUBACK waits until the number is known
-            sent = self._client.publish(topic_of(command), payload_of(command), qos=1, properties=properties)
-            self._sent[sent.mid] = command.id
+        sent = self._client.publish(topic_of(command), payload_of(command), qos=1, properties=properties)
+        self._sent[sent.mid] = command.id
         return True
 
     def _on_publish(self, _client: Client, _data: object, mid: int, _reason: ReasonCode, _props: Properties) -> None:
-        with self._lock:
-            command = self._sent.pop(mid, None)
-            if command is not None:
-                self._arrived.append(command)
+        command = self._sent.pop(mid, None)
+        if command is not None:
+            self._arrived.append(command)
