@@ -11,6 +11,7 @@ from pathlib import Path
 
 _CONFIGURATION = """\
 listener {port} 127.0.0.1
+{tls}
 allow_anonymous true
 persistence true
 persistence_location {folder}/
@@ -21,22 +22,33 @@ max_inflight_messages 1000
 """
 
 
-class Mosquitto:
-    """Started and stopped at will, on one port, with its persistence kept."""
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
-    def __init__(self, folder: Path) -> None:
+
+class Mosquitto:
+    """Started and stopped at will, on one port, with its persistence kept.
+
+    With `certificate`, a certificate and its key, `port` speaks TLS and `plain_port` does not.
+    """
+
+    def __init__(self, folder: Path, *, certificate: tuple[Path, Path] | None = None) -> None:
         self._folder = folder
         self._process: asyncio.subprocess.Process | None = None
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = int(probe.getsockname()[1])
+        self.port = self.plain_port = _free_port()
+        self._scheme, tls = "mqtt", ""
+        if certificate is not None:
+            self._scheme, self.plain_port = "mqtts", _free_port()
+            tls = f"certfile {certificate[0]}\nkeyfile {certificate[1]}\nlistener {self.plain_port} 127.0.0.1"
         user = "user root" if os.geteuid() == 0 else ""  # else it would drop to a user who cannot write here
-        (folder / "mosquitto.conf").write_text(_CONFIGURATION.format(port=self.port, folder=folder, user=user))
+        (folder / "mosquitto.conf").write_text(_CONFIGURATION.format(port=self.port, folder=folder, user=user, tls=tls))
 
     @property
     def url(self) -> str:
         """Address for the settings."""
-        return f"mqtt://127.0.0.1:{self.port}"
+        return f"{self._scheme}://127.0.0.1:{self.port}"
 
     async def start(self) -> None:
         """Start and wait until it accepts connections."""

@@ -14,6 +14,7 @@ import psycopg
 import pytest
 
 from core.settings import Settings
+from tests.ingest.authority import Authority
 from tests.ingest.broker import Mosquitto
 from tests.ingest.load import Publisher
 from tests.ingest.plant import Plant, furnish, running, with_ingest
@@ -71,6 +72,54 @@ async def test_messages_of_the_broker_are_stored_and_acknowledged(
             "duplicates": 0,
             "quarantined": 0,
         }
+
+
+async def test_a_broker_behind_tls(
+    settings: Settings, database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    authority = Authority(tmp_path)
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority.file))
+    broker = Mosquitto(tmp_path, certificate=authority.issue("broker"))
+    await broker.start()
+    try:
+        await furnish(database_url)
+        async with running(through(settings, broker)) as plant:
+            await subscribed(plant)
+            # More than one TLS record at a time.
+            publisher = Publisher("A/d1", broker.plain_port).start()
+            await eventually(lambda: len(publisher.acknowledged) > 500)
+            await asyncio.to_thread(publisher.finish)
+            wanted = len(publisher.acknowledged)
+            await eventually(lambda: plant.value(f"SELECT count(*) = {wanted} FROM reading_dust"))
+    finally:
+        await broker.stop()
+
+
+async def test_qos_0_beyond_what_ingest_can_hold_waits_in_the_connection(
+    settings: Settings,
+    database_url: str,
+    broker: Mosquitto,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    for name in ("broker_session.KEEP_ALIVE_S", "broker.KEEP_ALIVE_S", "broker_session._LOOK_S"):
+        monkeypatch.setattr(f"ingest.sources.{name}", 1 if "KEEP" in name else 0.1)
+    await furnish(database_url)
+    chosen = through(settings, broker, waiting_messages=100)
+    async with running(chosen) as plant:
+        await subscribed(plant)
+        async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as locker:
+            await locker.execute("BEGIN; LOCK TABLE reading_dust IN ACCESS EXCLUSIVE MODE")
+            async with aiomqtt.Client("127.0.0.1", broker.port) as client:
+                for number in range(1000):
+                    await client.publish("smartsite/v1/A/d1/telemetry", reading(number), qos=0)
+            waiting = "SELECT (detail->>'waiting')::int FROM worker WHERE room = 'ingest'"
+            await eventually(lambda: plant.value(f"SELECT ({waiting}) > 100"))
+            # Longer than the broker bears a silent client: it is kept alive although nothing is read.
+            await asyncio.sleep(2.5)
+            await locker.execute("ROLLBACK")
+        await eventually(lambda: plant.value("SELECT count(*) = 1000 FROM reading_dust"))
+        assert "disconnected from the broker" not in caplog.text
 
 
 async def test_what_came_while_ingest_was_away_comes_to_the_next_one(
