@@ -115,7 +115,7 @@ async def test_qos_0_beyond_what_ingest_can_hold_waits_in_the_connection(
                     await client.publish("smartsite/v1/A/d1/telemetry", reading(number), qos=0)
             waiting = "SELECT (detail->>'waiting')::int FROM worker WHERE room = 'ingest'"
             await eventually(lambda: plant.value(f"SELECT ({waiting}) > 100"))
-            # Longer than the broker, which looks every five seconds, bears a silent client: kept alive though nothing is read.
+            # Longer than the broker bears silence (it looks every five seconds): kept alive though nothing is read.
             await asyncio.sleep(7)
             await locker.execute("ROLLBACK")
         await eventually(lambda: plant.value("SELECT count(*) = 1000 FROM reading_dust"))
