@@ -81,6 +81,18 @@ class Value(BaseModel):
     quality: str = Field(examples=["N"])
 
 
+class Sequence(BaseModel):
+    """What the device's running numbers (`seq` of its telemetry) say of readings that never came."""
+
+    since: Millis = Field(description="Time of the first numbered reading, ms.")
+    received: int = Field(description="Numbered readings that were taken.", examples=[86400])
+    missing: int = Field(description="Numbers that were passed over and have not come since.", examples=[12])
+    late: int = Field(description="Of those received, came after a higher number and closed a gap.")
+    repeated: int = Field(description="Of those received, numbers that had come before.")
+    restarts: int = Field(description="Times that the numbering began anew.")
+    gap_at: Millis | None = Field(description="Time of the reading after the newest gap, ms; null: no gap yet.")
+
+
 class Device(BaseModel):
     """A station or machine and how it is now."""
 
@@ -93,6 +105,7 @@ class Device(BaseModel):
     online: bool | None = Field(description="null: never heard.")
     last_time: Millis | None = Field(description="Time of the newest reading by the device's clock, ms.")
     last_seen_at: Millis | None = Field(description="When it was last heard, ms.")
+    sequence: Sequence | None = Field(description="null: its readings carry no numbers.")
     values: dict[str, Value] = Field(examples=[{"pm10": {"value": 152.3, "quality": "N"}}])
     limits: dict[str, Limit]
 
@@ -213,6 +226,7 @@ async def describe_devices(connection: AsyncConnection, context: Context, found:
     return [
         Device(
             **one,
+            sequence=None if one["since"] is None else Sequence(**one),
             values=newest.get(one["id"], {}),
             limits=limits_of(context.rules, site=one["site"], kind=one["kind"], tags=one["tags"]),
         )

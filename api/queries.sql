@@ -66,8 +66,10 @@ GROUP BY site_id, severity
 
 -- devices --
 SELECT d.id, d.site_id, t.code AS site, d.code, d.kind, d.name, d.name_en, d.tags, d.interval_s, s.last_time, s.last_seen_at, s.connected,
+       q.received, q.missing, q.late, q.repeated, q.restarts, q.since, q.gap_at,
        EXISTS (SELECT FROM alert a WHERE a.device_id = d.id AND a.rule_kind = 'offline' AND a.cleared_at IS NULL) AS missed
 FROM device d JOIN site t ON t.id = d.site_id LEFT JOIN device_seen s ON s.device_id = d.id
+LEFT JOIN device_sequence q ON q.device_id = d.id
 WHERE d.enabled AND t.enabled
   AND (%(sites)s::int[] IS NULL OR d.site_id = ANY (%(sites)s)) AND (%(site_id)s::int IS NULL OR d.site_id = %(site_id)s)
   AND (%(device_id)s::int IS NULL OR d.id = %(device_id)s)

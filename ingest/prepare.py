@@ -10,6 +10,7 @@ import numpy as np
 
 from core.clock import from_micros
 from ingest.message import CONNECTED, UNKNOWN_KIND, Leaf, Message
+from ingest.numbering import Span, note
 from ingest.rows import Rows
 from ingest.status import alarm_entry, online, reply_of
 from sensors.batch import BACK_FILL, CLOCK_OFFSET_APPLIED, TIME_FROM_ARRIVAL
@@ -73,6 +74,8 @@ class Prepared:
     """With the id of the device; `time` has the clock offset."""
     seen: dict[int, tuple[int, int]] = field(default_factory=dict)
     """Device -> (newest event time, newest arrival), microseconds."""
+    numbers: dict[int, list[Span]] = field(default_factory=dict)
+    """Running numbers of the readings that were taken."""
 
 
 class Columns:
@@ -168,6 +171,8 @@ class Preparer:
                 continue
             taken = True
             newest = max(newest, time)
+            if reading.sequence is not None and reading.time is not None:
+                note(prepared.numbers, device.id, reading.sequence, time)
             for metric, value in reading.unknown.items():
                 prepared.unknown.device.append(device.id)
                 prepared.unknown.metric.append(metric)

@@ -71,7 +71,7 @@ ON CONFLICT (device_id) DO UPDATE SET
     last_time = greatest(s.last_time, excluded.last_time), last_seen_at = greatest(s.last_seen_at, excluded.last_seen_at)
 
 -- seen_lock --
--- Rows of device_seen are written by every worker, twice in one transaction: one worker at a time.
+-- Rows of device_seen and device_sequence are written by every worker, twice in one transaction: one worker at a time.
 SELECT pg_advisory_xact_lock(hashtextextended('smartsite device_seen', 0))
 
 -- seen_connected --
@@ -107,3 +107,20 @@ RETURNING device_id
 UPDATE device_seen SET connected = NULL, connected_by = NULL
 WHERE connected_by = %(worker)s
    OR connected_by IS NOT NULL AND NOT EXISTS (SELECT FROM worker WHERE name = 'ingest-' || connected_by)
+
+-- sequence_read --
+SELECT device_id, received, late, repeated, restarts, lost, (extract(epoch FROM gap_at) * 1000000)::bigint, runs::text
+FROM device_sequence WHERE device_id = ANY (%(device)s::int[])
+
+-- sequence_write --
+INSERT INTO device_sequence AS s (device_id, since, received, missing, late, repeated, restarts, lost, gap_at, runs)
+SELECT device, timestamptz 'epoch' + since * interval '1 microsecond', received, missing, late, repeated, restarts, lost,
+       timestamptz 'epoch' + gap_at * interval '1 microsecond', runs::jsonb
+FROM unnest(%(device)s::int[], %(since)s::bigint[], %(received)s::bigint[], %(missing)s::bigint[], %(late)s::bigint[],
+            %(repeated)s::bigint[], %(restarts)s::bigint[], %(lost)s::bigint[], %(gap_at)s::bigint[], %(runs)s::text[])
+    AS u (device, since, received, missing, late, repeated, restarts, lost, gap_at, runs)
+WHERE EXISTS (SELECT FROM device WHERE id = u.device)
+ORDER BY device
+ON CONFLICT (device_id) DO UPDATE SET
+    received = excluded.received, missing = excluded.missing, late = excluded.late, repeated = excluded.repeated,
+    restarts = excluded.restarts, lost = excluded.lost, gap_at = excluded.gap_at, runs = excluded.runs

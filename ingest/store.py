@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from types import MappingProxyType
 
+import msgspec
 import numpy as np
 import psycopg
 from psycopg import sql
@@ -16,6 +18,7 @@ from ingest import quarantine
 from ingest.existing import sort_out, write_fill
 from ingest.merge import fold
 from ingest.message import Leaf
+from ingest.numbering import Numbering, Numbers, Run
 from ingest.prepare import NO_COMMAND, Prepared, SetAside, Unknown
 from ingest.rows import Rows, copy_bytes, copy_columns, log_entries
 from sensors import commands, entries
@@ -29,6 +32,7 @@ CONFLICT = "conflict"  # a different value for a (device, time, channel) that ha
 """Reason under which a second, different value is set aside."""
 
 Seen = Mapping[int, tuple[int, int]]
+_NO_NUMBERS: Numbers = MappingProxyType({})
 
 
 @dataclass(slots=True)
@@ -62,17 +66,25 @@ class Store:
         return int(row[0])
 
     async def write(
-        self, connection: psycopg.AsyncConnection, prepared: Prepared, *, number: int, seen: Seen, merge: bool
+        self,
+        connection: psycopg.AsyncConnection,
+        prepared: Prepared,
+        *,
+        number: int,
+        seen: Seen,
+        merge: bool,
+        numbers: Numbers = _NO_NUMBERS,
     ) -> Outcome:
         """Write and commit the batch.
 
         With `merge` off every row is taken to be new, and UniqueViolation tells that one is not; with it on, rows are
-        first compared with those of the table. `seen` is device -> (newest event time, newest arrival) to store along.
+        first compared with those of the table. `seen` is device -> (newest event time, newest arrival) to store along,
+        `numbers` the running numbers to lay on those of the devices, each once.
         """
         outcome = Outcome(messages=sum(message.origin.leaf is Leaf.TELEMETRY for message in prepared.messages))
         aside = list(prepared.aside)
         async with connection.transaction():
-            if seen or prepared.presence:
+            if seen or numbers or prepared.presence:
                 await connection.execute(SQL["seen_lock"])
             logged: list[Rows] = []
             for rows in prepared.rows:
@@ -82,6 +94,8 @@ class Store:
             new_entries = log_entries(logged)
             new_entries += [_entry(alarm) for alarm in prepared.alarms]
             new_entries += await self._write_presence(connection, prepared)
+            if numbers:
+                await _write_numbers(connection, numbers)
             # None of these has an answer that the next one needs: one round trip for all.
             async with connection.pipeline():
                 if prepared.unknown.device:
@@ -153,11 +167,33 @@ async def _write_statistics(connection: psycopg.AsyncConnection, statistics: Seq
     )
 
 
-async def flush_seen(connection: psycopg.AsyncConnection, seen: Seen) -> None:
-    """Store and commit when devices were last heard."""
-    async with connection.transaction():
-        await connection.execute(SQL["seen_lock"])
-        await _write_seen(connection, seen)
+async def _write_numbers(connection: psycopg.AsyncConnection, numbers: Numbers) -> None:
+    """Lay running numbers upon the rows of their devices; seen_lock is held."""
+    cursor = await connection.execute(SQL["sequence_read"], {"device": list(numbers)})
+    known = {
+        device: Numbering(received, late, repeated, restarts, lost, gap_at, msgspec.json.decode(runs, type=list[Run]))
+        for device, received, late, repeated, restarts, lost, gap_at, runs in await cursor.fetchall()
+    }
+    for device, spans in numbers.items():
+        numbering = known.setdefault(device, Numbering())
+        for span in spans:
+            numbering.lay(span)
+    every = known.values()
+    await connection.execute(
+        SQL["sequence_write"],
+        {
+            "device": list(known),
+            "since": [numbering.runs[0].start for numbering in every],
+            "received": [numbering.received for numbering in every],
+            "missing": [numbering.missing for numbering in every],
+            "late": [numbering.late for numbering in every],
+            "repeated": [numbering.repeated for numbering in every],
+            "restarts": [numbering.restarts for numbering in every],
+            "lost": [numbering.lost for numbering in every],
+            "gap_at": [numbering.gap_at for numbering in every],
+            "runs": [msgspec.json.encode(numbering.runs).decode() for numbering in every],
+        },
+    )
 
 
 async def _write_seen(connection: psycopg.AsyncConnection, seen: Seen) -> None:

@@ -24,11 +24,12 @@ from ingest import metrics
 from ingest.existing import Overtaken
 from ingest.intake import Intake
 from ingest.message import Holder, Leaf, Message
+from ingest.numbering import Span, joined
 from ingest.prepare import Prepared, Preparer, SetAside
 from ingest.spool import Spool
 from ingest.spooled import messages as messages_of
 from ingest.spooled import records
-from ingest.store import Outcome, Store, flush_seen
+from ingest.store import Outcome, Store
 from sensors.codec_json import Reject
 from sensors.registry import RegistryWatch
 
@@ -77,6 +78,7 @@ class Writer:
         self._shelter = shelter
         self._number = 0
         self._seen: dict[int, tuple[int, int]] = {}
+        self._numbers: dict[int, list[Span]] = {}
         self._seen_at = clock.monotonic()
         self._stopping = False
 
@@ -98,7 +100,7 @@ class Writer:
                 messages = self._intake.take(self._batch, BATCH_BYTES)
                 done = await self._work(self._deal(messages), messages)
             elif self._seen:
-                done = await self._work(self._flush_seen(), ())
+                done = await self._work(self._flush(), ())
             else:
                 done = not self._stopping
             metrics.WAITING.set(len(self._intake))
@@ -216,21 +218,34 @@ class Writer:
             outcome = await self._commit(prepared, end)
         self._account(prepared, outcome)
 
-    async def _commit(self, prepared: Prepared, end: int | None) -> Outcome:
-        """Write a batch until it is committed; only what the values themselves cause is raised."""
+    async def _commit(self, prepared: Prepared, end: int | None, *, flush: bool = False) -> Outcome:
+        """Write a batch until it is committed; only what the values themselves cause is raised.
+
+        When devices were last heard and their running numbers go along once a second, and with `flush` at once.
+        """
         self._number += 1
         if end is not None and self._shelter is not None:
             self._shelter.spool.mark(self._number, end)
         number, merge, lost, delay = self._number, False, False, _FIRST_DELAY
+        heard = joined(self._numbers, prepared.numbers) if prepared.numbers else self._numbers
+        due = False
         while True:
             started = self._clock.monotonic()
-            due = self._seen if started - self._seen_at >= SEEN_EVERY_S else {}
             try:
                 async with self._keeper.connection() as connection:
                     if lost and await self._store.last_batch(connection) == number:
                         # The reply to COMMIT was lost, not the COMMIT.
+                        self._written(heard, due=due)
                         return Outcome()
-                    outcome = await self._store.write(connection, prepared, number=number, seen=due, merge=merge)
+                    due = flush or started - self._seen_at >= SEEN_EVERY_S
+                    outcome = await self._store.write(
+                        connection,
+                        prepared,
+                        number=number,
+                        seen=self._seen if due else {},
+                        numbers=heard if due else {},
+                        merge=merge,
+                    )
             except (pg.DeadlockDetected, Overtaken):
                 # Another worker wrote the same rows in between, and has committed by now.
                 metrics.RETRIES.labels("overtaken").inc()
@@ -248,22 +263,19 @@ class Writer:
                 delay = await self._wait_out(error, delay)
             else:
                 metrics.COMMIT_SECONDS.observe(self._clock.monotonic() - started)
-                if due:
-                    self._seen, self._seen_at = {}, started
+                self._written(heard, due=due)
                 return outcome
 
-    async def _flush_seen(self) -> None:
+    def _written(self, heard: dict[int, list[Span]], *, due: bool) -> None:
+        """A batch is committed, and with it, where it was due, what was heard until then."""
+        if due:
+            self._seen, self._numbers, self._seen_at = {}, {}, self._clock.monotonic()
+        else:
+            self._numbers = heard
+
+    async def _flush(self) -> None:
         """While nothing arrives, what was heard last is stored on its own."""
-        delay = _FIRST_DELAY
-        while True:
-            try:
-                async with self._keeper.connection() as connection:
-                    await flush_seen(connection, self._seen)
-            except psycopg.Error as error:
-                delay = await self._wait_out(error, delay)
-            else:
-                self._seen, self._seen_at = {}, self._clock.monotonic()
-                return
+        await self._commit(Prepared(()), None, flush=True)
 
     async def _wait_out(self, error: psycopg.Error, delay: float) -> float:
         """Wait before the next attempt. What is no outage (a missing table, a full disk) is an operator's to mend:

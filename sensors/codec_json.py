@@ -1,4 +1,4 @@
-"""Telemetry as JSON: `{"ts": <ms>, "values": {...}, "flags": {...}}`, or an array of such objects for back-fill.
+"""Telemetry as JSON: `{"ts": <ms>, "seq": <number>, "values": {...}, "flags": {...}}`, or an array for back-fill.
 
 One object is one row. A channel with a wrong type, flag or symbol, or with NaN (which is no JSON, but is sent), is
 rejected with a reason and left out; the channels beside it are taken, and the other objects of an array too. The bytes
@@ -26,6 +26,7 @@ _EXACT_INTEGER = 2.0**53  # whole numbers up to here survive as float64
 _LARGEST = {"real": 3.4028234e38, "double": 1.7976931348623157e308}
 _METRIC_LENGTH = 64
 _UNKNOWN_METRICS = 64
+_LARGEST_NUMBER = 2**53  # of `seq`: what every JSON library keeps whole
 _MESSAGES = 10_000
 _NOT_FINITE = re.compile(rb"[\[:,\s]-?(?:NaN|nan|Infinity|Inf|inf)\b")
 
@@ -37,6 +38,7 @@ BAD_TIME = "bad_time"  # ts is no moment between 1970 and 9999
 BAD_FLAG = "bad_flag"  # a flag that is no HJ 212 letter
 BAD_SYMBOL = "bad_symbol"  # text for a number, or no symbol of the enumeration
 BAD_METRIC = "bad_metric"  # a metric name that cannot be stored, or too many unknown ones
+BAD_SEQUENCE = "bad_sequence"  # seq is no whole number from 0 to 2^53
 EMPTY = "empty"  # nothing in it
 TOO_MANY = "too_many"  # more objects in one array than one message may carry
 
@@ -52,6 +54,8 @@ class Message(msgspec.Struct, frozen=True, gc=False):
     values: list[float]
     quality: bytearray
     unknown: dict[str, float]
+    sequence: int | None = None
+    """The device's running number, where it gave one."""
 
 
 class Reject(NamedTuple):
@@ -72,6 +76,7 @@ class Decoded(NamedTuple):
 class _Telemetry(msgspec.Struct, gc=False):
     values: dict[str, float | str | None]
     ts: int | None = None
+    seq: int | None = None
     flags: dict[str, str] = {}
 
 
@@ -162,10 +167,15 @@ class TelemetryDecoder:
                 good[name] = value
         if not good:
             return [], [fault]
+        sequence = tree.get("seq")
+        if sequence is not None and (type(sequence) is not int or not 0 <= sequence <= _LARGEST_NUMBER):
+            rejects.append(Reject(BAD_SEQUENCE, f"seq: a whole number from 0 to {_LARGEST_NUMBER}"))
+            sequence = None
         kept = {name: flags[name] for name in good if name in flags} if isinstance(flags, dict) else {}
         try:
             # Converted, not constructed: it makes floats of whole numbers, as decoding does.
-            together = msgspec.convert({"ts": tree.get("ts"), "values": good, "flags": kept}, _Telemetry)
+            whole = {"ts": tree.get("ts"), "seq": sequence, "values": good, "flags": kept}
+            together = msgspec.convert(whole, _Telemetry)
             return [self._message(together)], rejects or [fault]
         except _FAULTS as error:
             return [], [_reject(b"", error)]
@@ -202,7 +212,10 @@ class TelemetryDecoder:
             self._apply_flags(telemetry.flags, quality)
         if not unknown and not any(quality):
             raise _Refused(EMPTY, "no values")
-        return Message(None if ts is None else ts * 1000, values, quality, unknown)
+        sequence = telemetry.seq
+        if sequence is not None and not 0 <= sequence <= _LARGEST_NUMBER:
+            raise _Refused(BAD_SEQUENCE, f"seq: a whole number from 0 to {_LARGEST_NUMBER}")
+        return Message(None if ts is None else ts * 1000, values, quality, unknown, sequence)
 
     def _apply_flags(self, flags: dict[str, str], quality: bytearray) -> None:
         """A flag other than N overrides what the range says; it stands alone where the device sent no value."""

@@ -15,3 +15,14 @@ DELETE FROM worker WHERE beat_at < %(before)s
 
 -- hung_workers --
 SELECT pid FROM worker WHERE host = %(host)s AND pid = ANY(%(pids)s::integer[]) AND beat_at < %(before)s
+
+-- sequences --
+-- How many devices number their readings; with it those that have gaps of late, the widest first.
+SELECT total.numbered, gap.device, gap.missing, gap.since
+FROM (SELECT count(*) AS numbered FROM device_sequence) AS total
+LEFT JOIN LATERAL (
+    SELECT s.code || '/' || d.code AS device, q.missing, q.since
+    FROM device_sequence q JOIN device d ON d.id = q.device_id JOIN site s ON s.id = d.site_id
+    WHERE q.missing > 0 AND q.gap_at > %(after)s AND d.enabled AND s.enabled
+) AS gap ON true
+ORDER BY gap.missing DESC, gap.device

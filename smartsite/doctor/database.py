@@ -14,6 +14,7 @@ from core.log import lag
 from core.logs import redact_url
 from core.migrate import pending
 from core.settings import Settings
+from core.sql import queries
 from sensors import rollup_work
 from smartsite.doctor.finding import Finding, fail, ok, warn
 
@@ -22,6 +23,9 @@ _SKEW = timedelta(seconds=2)
 _STALE = timedelta(seconds=15)
 _LAG = 10_000
 _ROLLUP_LAG = timedelta(minutes=5)
+_GAPS_OF = timedelta(days=1)
+_NAMED = 3
+SQL = queries("smartsite")
 
 
 async def examine(settings: Settings, *, clock: Clock) -> AsyncIterator[Finding]:
@@ -45,6 +49,7 @@ async def examine(settings: Settings, *, clock: Clock) -> AsyncIterator[Finding]
                 yield finding
             yield await _log(connection)
             yield await _rollups(connection, clock)
+            yield await _sequences(connection, clock)
 
 
 def _version(number: int, address: str) -> Finding:
@@ -122,3 +127,22 @@ async def _rollups(connection: psycopg.AsyncConnection, clock: Clock) -> Finding
     if clock.now() - through > _ROLLUP_LAG:
         return warn("roll-ups", fact, "see that the keeper runs; until then charts are read from single readings")
     return ok("roll-ups", fact)
+
+
+async def _sequences(connection: psycopg.AsyncConnection, clock: Clock) -> Finding:
+    """What the running numbers of devices say of readings that never came."""
+    rows = await (await connection.execute(SQL["sequences"], {"after": clock.now() - _GAPS_OF})).fetchall()
+    numbered = rows[0][0] if rows else 0
+    if not numbered:
+        return ok("running numbers", "no device numbers its readings")
+    gaps = [(device, missing, since) for _, device, missing, since in rows if device is not None]
+    if not gaps:
+        return ok("running numbers", f"{numbered} devices number their readings, no gap in the last day")
+    named = [f"{device}: {missing} missing since {since:%Y-%m-%d}" for device, missing, since in gaps[:_NAMED]]
+    more = [f"and {len(gaps) - _NAMED} more"] if len(gaps) > _NAMED else []
+    return warn(
+        "running numbers",
+        f"{len(gaps)} of {numbered} devices have gaps of the last day; {', '.join(named + more)}",
+        "see that these devices keep what is not acknowledged and that their network holds; what the quarantine"
+        " holds of them is missing too",
+    )

@@ -37,6 +37,25 @@ async def test_a_device_has_its_newest_values(log_in: LogIn, readings: World) ->
     assert (crane["online"], crane["values"], crane["last_time"]) == (None, {}, None)
 
 
+async def test_a_device_that_numbers_its_readings_tells_what_is_missing(log_in: LogIn, readings: World) -> None:
+    await readings.connection.execute(
+        "INSERT INTO device_sequence VALUES (%(id)s, %(at)s, 100, 3, 2, 1, 4, 0, %(at)s, '[]')",
+        {"id": readings.ids["dust-north"], "at": readings.now},
+    )
+    crane, dust = (await (await log_in("officer")).get("/api/v1/devices")).json()["items"]
+    now = ms(readings)
+    assert dust["sequence"] == {
+        "since": now,
+        "received": 100,
+        "missing": 3,
+        "late": 2,
+        "repeated": 1,
+        "restarts": 4,
+        "gap_at": now,
+    }
+    assert crane["sequence"] is None
+
+
 async def test_a_series_is_raw_where_it_fits_and_buckets_where_not(log_in: LogIn, readings: World) -> None:
     for n in range(60):
         await readings.reading("dust-north", ago_s=600 - n * 10, pm10=float(n))

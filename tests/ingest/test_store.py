@@ -17,9 +17,9 @@ from core.clock import from_micros
 from core.database import connect
 from core.settings import DatabaseSettings
 from ingest.message import CONNECTED, DISCONNECTED, Leaf, Message
-from ingest.prepare import Preparer
+from ingest.prepare import Prepared, Preparer
 from ingest.rows import Rows, copy_bytes, copy_columns
-from ingest.store import Outcome, Store, flush_seen
+from ingest.store import Outcome, Seen, Store
 from sensors.batch import ReadingBatch, decode
 from sensors.entries import decode as decode_entry
 from tests.ingest.messages import NOW, PROFILES, device, message
@@ -45,6 +45,11 @@ class Bench:
             return await store.write(self.connection, prepared, number=self.number, seen={}, merge=False)
         except pg.UniqueViolation:
             return await store.write(self.connection, prepared, number=self.number, seen={}, merge=True)
+
+    async def heard(self, seen: Seen) -> None:
+        """Write nothing but when devices were heard."""
+        store = Store(worker="1", quarantine_rows=1)
+        await store.write(self.connection, Prepared(()), number=self.number, seen=seen, merge=False)
 
     async def rows(self, query: str) -> list[tuple[Any, ...]]:
         return await (await self.connection.execute(query)).fetchall()  # type: ignore[arg-type]
@@ -172,8 +177,8 @@ async def test_presence_is_logged_when_it_changes(bench: Bench) -> None:
 
 
 async def test_last_seen_never_goes_back(bench: Bench) -> None:
-    await flush_seen(bench.connection, {1: (NOW, NOW + 5), 2: (NOW, NOW), 99: (NOW, NOW)})
-    await flush_seen(bench.connection, {1: (NOW - 10, NOW + 9)})
+    await bench.heard({1: (NOW, NOW + 5), 2: (NOW, NOW), 99: (NOW, NOW)})
+    await bench.heard({1: (NOW - 10, NOW + 9)})
     rows = await bench.rows("SELECT device_id, last_time, last_seen_at FROM device_seen ORDER BY device_id")
     assert rows == [(1, from_micros(NOW), from_micros(NOW + 9)), (2, from_micros(NOW), from_micros(NOW))]
 

@@ -5,15 +5,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from datetime import timedelta
+from typing import ClassVar
 
 import psycopg
 import pytest
 
-from core.clock import SystemClock
+from core.clock import SystemClock, from_micros
 from core.database import Reconnecting, connect
 from core.settings import Settings
 from ingest.intake import Intake
 from ingest.message import Message
+from ingest.numbering import Numbers
 from ingest.prepare import Prepared, Preparer
 from ingest.store import Outcome, Seen, Store
 from ingest.writer import Writer
@@ -35,13 +37,23 @@ class Waiting:
 
 
 class LosesReplies(Store):
-    """A store whose first COMMIT is done, but its reply never comes."""
+    """A store of whose COMMITs each is done, but its reply never comes."""
+
+    lost: ClassVar[set[int]] = set()
 
     async def write(
-        self, connection: psycopg.AsyncConnection, prepared: Prepared, *, number: int, seen: Seen, merge: bool
+        self,
+        connection: psycopg.AsyncConnection,
+        prepared: Prepared,
+        *,
+        number: int,
+        seen: Seen,
+        merge: bool,
+        numbers: Numbers,
     ) -> Outcome:
-        outcome = await super().write(connection, prepared, number=number, seen=seen, merge=merge)
-        if number == 1:
+        outcome = await super().write(connection, prepared, number=number, seen=seen, merge=merge, numbers=numbers)
+        if number not in self.lost:
+            self.lost.add(number)
             raise psycopg.OperationalError("server closed the connection unexpectedly")
         return outcome
 
@@ -85,12 +97,14 @@ class Rig:
 
 
 def reading(number: int, value: float = 1) -> dict[str, object]:
-    return {"ts": MS + number, "values": {"pm10": value}}
+    return {"ts": MS + number, "seq": number, "values": {"pm10": value}}
+
+
+NUMBERS = "SELECT received, missing, late, repeated, restarts FROM device_sequence"
 
 
 @pytest.fixture
 async def database(settings: Settings, database_url: str) -> AsyncIterator[psycopg.AsyncConnection]:
-    from core.clock import from_micros
     from sensors.tables import maintain
 
     await furnish(database_url)
@@ -110,13 +124,14 @@ async def test_batches_grow_with_what_has_queued_up(settings: Settings, database
     await rig.start()
     await rig.finish()
     assert rig.holder.acknowledged == list(range(1, 251))
-    # At most 100 messages a transaction: 250 in three.
-    assert await one(database, "SELECT stored, batch FROM ingest_count") == (250, 3)
+    # At most 100 messages a transaction: 250 in three. The last one says when the device was heard.
+    assert await one(database, "SELECT stored, batch FROM ingest_count") == (250, 4)
 
 
 async def test_a_commit_whose_reply_was_lost_is_not_done_twice(
     settings: Settings, database: psycopg.AsyncConnection
 ) -> None:
+    LosesReplies.lost.clear()
     rig = Rig(settings, LosesReplies)
     rig.put(reading(1), reading(2))
     await rig.start()
@@ -124,6 +139,40 @@ async def test_a_commit_whose_reply_was_lost_is_not_done_twice(
     assert rig.holder.acknowledged == [1, 2]
     assert await one(database, "SELECT messages, stored, duplicates FROM ingest_count") == (2, 2, 0)
     assert await one(database, "SELECT count(*) FROM log_entry") == 1
+    assert await one(database, NUMBERS) == (2, 0, 0, 0, 0)
+
+
+async def test_running_numbers_are_counted_over_restarts_of_ingest(
+    settings: Settings, database: psycopg.AsyncConnection
+) -> None:
+    rig = Rig(settings)
+    rig.put(reading(1), reading(2), reading(5), reading(2))
+    rig.put([reading(6), {**reading(7), "seq": "seven"}, {**reading(9), "values": {"pm10": "bad", "laeq": 60}}])
+    rig.put({"seq": 20, "values": {"pm10": 1}})  # without ts: cannot be placed
+    await rig.start()
+    await rig.finish()
+    assert await one(database, NUMBERS) == (6, 4, 0, 1, 0)  # 3, 4, 7, 8
+    assert await one(database, "SELECT stored, quarantined FROM ingest_count") == (7, 2)
+    assert await one(database, "SELECT gap_at, since FROM device_sequence") == (
+        from_micros((MS + 9) * 1000),
+        from_micros((MS + 1) * 1000),
+    )
+    rig = Rig(settings)
+    rig.put([reading(3), reading(4), reading(8)], reading(10), {**reading(20), "seq": 0})
+    await rig.start()
+    await rig.finish()
+    assert await one(database, NUMBERS) == (11, 1, 3, 1, 1)
+
+
+async def test_running_numbers_survive_poison_beside_them(
+    settings: Settings, database: psycopg.AsyncConnection
+) -> None:
+    await database.execute("ALTER TABLE reading_dust ADD CHECK (pm10 <> 666)")
+    rig = Rig(settings)
+    rig.put(*[reading(n, 666 if n == 37 else n) for n in range(100)])
+    await rig.start()
+    await rig.finish()
+    assert await one(database, NUMBERS) == (99, 1, 0, 0, 0)
 
 
 async def test_poison_that_only_the_database_finds_is_set_aside_alone(

@@ -223,3 +223,24 @@ def test_good_and_bad_channels_in_any_mixture(objects: list[dict[str, object]], 
     for message in decoded.messages:
         assert all(type(value) is float and not math.isinf(value) for value in message.values)
         assert all(math.isfinite(value) for value in message.unknown.values())
+
+
+@pytest.mark.parametrize("number", [0, 1, 2**53])
+def test_a_running_number_goes_with_its_reading(number: int) -> None:
+    decoded = DUST.decode(b'{"ts": 1, "seq": %d, "values": {"pm10": 1}}' % number)
+    assert (decoded.messages[0].sequence, decoded.rejects) == (number, [])
+
+
+@pytest.mark.parametrize("number", [b"-1", b"9007199254740993", b'"7"', b"1.5", b"true", b"NaN", b"[1]"])
+def test_a_bad_running_number_loses_no_reading(number: bytes) -> None:
+    decoded = DUST.decode(
+        b'[{"ts": 1, "seq": %s, "values": {"pm10": 1}}, {"ts": 2, "seq": 8, "values": {"pm10": 2}}]' % number
+    )
+    assert [(message.time, message.sequence) for message in decoded.messages] == [(1000, None), (2000, 8)]
+    assert [reject.reason for reject in decoded.rejects] == ["bad_sequence"]
+
+
+def test_a_running_number_survives_a_bad_channel_beside_it() -> None:
+    decoded = DUST.decode(b'{"ts": 1, "seq": 5, "values": {"pm10": "x", "laeq": 60}}')
+    assert decoded.messages[0].sequence == 5
+    assert [reject.reason for reject in decoded.rejects] == ["bad_symbol"]

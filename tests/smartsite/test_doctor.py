@@ -106,6 +106,31 @@ async def test_silent_process(settings: Settings) -> None:
     assert findings["vision-1"].level == "warn"
 
 
+async def test_gaps_in_running_numbers(settings: Settings) -> None:
+    async def found() -> Finding:
+        return by_subject([finding async for finding in database.examine(settings, clock=CLOCK)])["running numbers"]
+
+    assert settings.database.url is not None
+    assert (await found()).level == "ok"
+    with psycopg.connect(settings.database.url.get_secret_value(), autocommit=True) as connection:
+        connection.execute("INSERT INTO site (code, name) VALUES ('A', 'A')")
+        connection.execute(
+            "INSERT INTO device (site_id, code, kind, name)"
+            " SELECT id, 'd' || n, 'dust', '' FROM site, generate_series(1, 6) n"
+        )
+        connection.execute(
+            "INSERT INTO device_sequence SELECT id, '2026-11-02Z', 100, id % 6, 0, 0, 0, 0,"
+            " now() - interval '1 day' * (id % 6 / 5), '[]' FROM device"
+        )
+    finding = await found()
+    assert (finding.level, finding.fact) == (
+        "warn",
+        "4 of 6 devices have gaps of the last day; "
+        "A/d4: 4 missing since 2026-11-02, A/d3: 3 missing since 2026-11-02, A/d2: 2 missing since 2026-11-02, "
+        "and 1 more",
+    )
+
+
 async def test_regulator_with_its_clock() -> None:
     async def answer(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await _reader.readuntil(b"\r\n\r\n")

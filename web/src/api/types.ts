@@ -99,6 +99,17 @@ export interface Limit {
   severity?: Severity
 }
 
+/** What a device's running numbers say of readings that never came. */
+export interface Sequence {
+  since: number
+  received: number
+  missing: number
+  late: number
+  repeated: number
+  restarts: number
+  gap_at: number | null
+}
+
 export interface Device extends Named {
   id: number
   site_id: number
@@ -107,6 +118,7 @@ export interface Device extends Named {
   online: boolean | null
   last_time: number | null
   last_seen_at: number | null
+  sequence: Sequence | null
   values: Record<string, Reading>
   limits: Record<string, Limit>
 }

@@ -62,6 +62,8 @@ const en: typeof zh = {
     near: 'near limit',
     updated: 'updated {age} ago',
     never: 'never reported',
+    missing: '{count} missing',
+    missingSince: 'since {since}: {missing} readings missing, {received} received, {late} late, {repeated} repeated, numbering restarted {restarts} times',
     trend: 'Trend',
     localTime: 'Site time',
   },

@@ -61,6 +61,8 @@ const zh = {
     near: '接近限值',
     updated: '{age}前更新',
     never: '从未上报',
+    missing: '缺 {count} 条',
+    missingSince: '{since} 起：缺失 {missing} 条，收到 {received} 条，补传 {late} 条，重复 {repeated} 条，序号重新开始 {restarts} 次',
     trend: '趋势',
     localTime: '工地时间',
   },
