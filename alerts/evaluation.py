@@ -29,6 +29,7 @@ from core.database import Reconnecting, is_outage
 from core.settings import Settings
 from core.sql import queries
 from sensors.batch import ReadingBatch
+from sensors.entries import EpisodeEntry
 from sensors.registry import Registry, RegistryWatch, load_registry
 
 logger = logging.getLogger(__name__)
@@ -37,6 +38,7 @@ READER = "alerts"
 _ENGINE = "alerts"
 _LOCK = 0x5317E0A1
 _BATCH = 256
+_REST_S = 0.02  # a turn costs the same for one entry as for many: let some gather
 _TICK_S = 0.4  # less than the doorbell's back-stop, so that every idle turn looks
 _SQL = queries("alerts")
 
@@ -80,7 +82,7 @@ class Evaluation:
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop`, then store what is in hand."""
         try:
-            async for _ in log.doorbell(self._settings.database, clock=self._clock, stop=stop):
+            async for _ in log.doorbell(self._settings.database, clock=self._clock, stop=stop, rest_s=_REST_S):
                 try:
                     async with self._keeper.connection() as connection:
                         await self._turn(connection, stop)
@@ -185,13 +187,13 @@ class Evaluation:
         assert self._engine is not None
         # Streams have no order among each other: what a person cleared is forgotten before new readings are judged.
         await self._forget(connection, cleared)
-        told: list[Transition] = []
+        readings = [item for item in items if isinstance(item, ReadingBatch)]
+        told = self._engine.feed(*readings)
+        for batch in readings:
+            self._linker.feed(batch)
+        metrics.READINGS.inc(sum(map(len, readings)))
         for item in items:
-            if isinstance(item, ReadingBatch):
-                told += self._engine.feed(item)
-                self._linker.feed(item)
-                metrics.READINGS.inc(len(item))
-            else:
+            if isinstance(item, EpisodeEntry):
                 told += self._engine.feed_episode(item)
         self._dirty = True
         if told or self._snapshot_is_due():

@@ -141,12 +141,18 @@ class Reader:
 
 
 async def listen(
-    settings: DatabaseSettings, channel: str, *, clock: Clock, stop: asyncio.Event, poll_s: float = _POLL_S
+    settings: DatabaseSettings,
+    channel: str,
+    *,
+    clock: Clock,
+    stop: asyncio.Event,
+    poll_s: float = _POLL_S,
+    rest_s: float = 0,
 ) -> AsyncIterator[None]:
     """Yield at once, then after every notification on `channel` and at least every `poll_s` seconds, until `stop`.
 
     Holds a connection of its own; while the database is away it yields at the poll's pace, so that the caller finds
-    out by its own means. Notifications that gather while the caller works make one yield.
+    out by its own means. Notifications that gather while the caller works, and for `rest_s` after it, make one yield.
     """
     rung = asyncio.Event()
     rung.set()
@@ -163,15 +169,19 @@ async def listen(
                 ear.result()
             rung.clear()
             yield
+            if rest_s:
+                await asyncio.wait({halt}, timeout=rest_s)
     finally:
         ear.cancel()
         halt.cancel()
         await asyncio.gather(ear, halt, return_exceptions=True)
 
 
-def doorbell(settings: DatabaseSettings, *, clock: Clock, stop: asyncio.Event) -> AsyncIterator[None]:
+def doorbell(
+    settings: DatabaseSettings, *, clock: Clock, stop: asyncio.Event, rest_s: float = 0
+) -> AsyncIterator[None]:
     """`listen` to the log."""
-    return listen(settings, DOORBELL, clock=clock, stop=stop)
+    return listen(settings, DOORBELL, clock=clock, stop=stop, rest_s=rest_s)
 
 
 async def _ear(settings: DatabaseSettings, channel: str, rung: asyncio.Event, clock: Clock) -> None:

@@ -23,6 +23,7 @@ _ALL, _SHARED = 0, 1
 _HEAD = struct.Struct("<BH")
 _BATCH = struct.Struct("<Iq")
 _COUNT = struct.Struct("<H")
+_I4, _I8, _F8, _U1 = (np.dtype(name) for name in ("<i4", "<i8", "<f8", "u1"))
 
 # Quality letters of HJ 212 as they stand in `quality` columns; 0 means that the message had no such channel.
 ABSENT = 0
@@ -94,36 +95,56 @@ def decode(payload: bytes) -> list[ReadingBatch]:
     Raises:
         BadBatch: cut short, trailing bytes, or written by a newer version.
     """
-    cursor = _Cursor(payload)
     try:
-        version, count = cursor.unpack(_HEAD)
+        version, count = _HEAD.unpack_from(payload)
         if version != _VERSION:
             raise BadBatch(f"batch version {version} is not known (this is {_VERSION})", hint="update this process")
-        batches = [_read_batch(cursor) for _ in range(count)]
-    except (struct.error, UnicodeDecodeError) as error:
-        raise BadBatch(f"batch is damaged at byte {cursor.offset}: {error}") from error
-    if cursor.offset != len(payload):
-        raise BadBatch(f"batch has {len(payload) - cursor.offset} bytes too many")
+        batches: list[ReadingBatch] = []
+        offset = _HEAD.size
+        for _ in range(count):
+            batch, offset = _read_batch(payload, offset)
+            batches.append(batch)
+    except (struct.error, IndexError, ValueError) as error:
+        raise BadBatch(f"batch is damaged: {error}") from error
+    if offset != len(payload):
+        raise BadBatch(f"batch has {len(payload) - offset} bytes too many")
     return batches
 
 
-def _read_batch(cursor: _Cursor) -> ReadingBatch:
-    kind = cursor.name()
-    rows, arrived = cursor.unpack(_BATCH)
-    device = cursor.column("<i4", rows)
-    site = cursor.column("<i4", rows)
-    time = cursor.column("<i8", rows)
-    flags = cursor.column("u1", rows)
+def _read_batch(payload: bytes, offset: int) -> tuple[ReadingBatch, int]:
+    """A batch and where it ends. Running past the payload's end is an IndexError, a ValueError or a struct.error."""
+    kind, offset = _read_name(payload, offset)
+    rows, arrived = _BATCH.unpack_from(payload, offset)
+    device, offset = _read_column(payload, offset + _BATCH.size, _I4, rows)
+    site, offset = _read_column(payload, offset, _I4, rows)
+    time, offset = _read_column(payload, offset, _I8, rows)
+    flags, offset = _read_column(payload, offset, _U1, rows)
     values: dict[str, npt.NDArray[np.float64]] = {}
     quality: dict[str, npt.NDArray[np.uint8]] = {}
-    (channels,) = cursor.unpack(_COUNT)
+    (channels,) = _COUNT.unpack_from(payload, offset)
+    offset += _COUNT.size
     for _ in range(channels):
-        name = cursor.name()
-        values[name] = cursor.column("<f8", rows)
-        quality[name] = cursor.column("u1", rows)
-    return ReadingBatch(
+        name, offset = _read_name(payload, offset)
+        values[name], offset = _read_column(payload, offset, _F8, rows)
+        quality[name], offset = _read_column(payload, offset, _U1, rows)
+    batch = ReadingBatch(
         kind=kind, device=device, site=site, time=time, values=values, quality=quality, flags=flags, arrived=arrived
     )
+    return batch, offset
+
+
+def _read_name(payload: bytes, offset: int) -> tuple[str, int]:
+    end = offset + 1 + payload[offset]
+    return payload[offset + 1 : end].decode(), end
+
+
+def _read_column(payload: bytes, offset: int, item: np.dtype[Any], rows: int) -> tuple[npt.NDArray[Any], int]:
+    form = payload[offset]
+    if form == _ALL:
+        return np.frombuffer(payload, item, rows, offset + 1), offset + 1 + item.itemsize * rows
+    if form == _SHARED:
+        return np.frombuffer(payload, item, 1, offset + 1).repeat(rows), offset + 1 + item.itemsize
+    raise ValueError(f"column form {form} at byte {offset} is not known")
 
 
 def _name(text: str) -> bytes:
@@ -141,37 +162,3 @@ def _column(parts: list[bytes], column: npt.NDArray[Any], dtype: str, rows: int)
         parts += [bytes((_SHARED,)), raw[:1].tobytes()]
     else:
         parts += [bytes((_ALL,)), raw.tobytes()]
-
-
-class _Cursor:
-    """Reads a payload from front to back; running past its end is a struct.error."""
-
-    def __init__(self, payload: bytes) -> None:
-        self._payload = payload
-        self.offset = 0
-
-    def unpack(self, layout: struct.Struct) -> tuple[Any, ...]:
-        values = layout.unpack_from(self._payload, self.offset)
-        self.offset += layout.size
-        return values
-
-    def take(self, size: int) -> bytes:
-        end = self.offset + size
-        if end > len(self._payload):
-            raise struct.error(f"{size} bytes wanted, {len(self._payload) - self.offset} left")
-        taken = self._payload[self.offset : end]
-        self.offset = end
-        return taken
-
-    def name(self) -> str:
-        (size,) = self.take(1)
-        return self.take(size).decode()
-
-    def column(self, dtype: str, rows: int) -> npt.NDArray[Any]:
-        (form,) = self.take(1)
-        item = np.dtype(dtype)
-        if form == _SHARED:
-            return np.full(rows, np.frombuffer(self.take(item.itemsize), dtype=item)[0])
-        if form != _ALL:
-            raise struct.error(f"column form {form} is not known")
-        return np.frombuffer(self.take(item.itemsize * rows), dtype=item)

@@ -8,15 +8,15 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 
 from alerts.engine import snapshot
-from alerts.engine.evaluator import Evaluator
+from alerts.engine.evaluator import Evaluator, RuleState
 from alerts.engine.fleet import Fleet
-from alerts.engine.limits import ThresholdEvaluator
 from alerts.engine.offline import OfflineEvaluator
 from alerts.engine.sightings import SightingEvaluator
 from alerts.engine.stuck import StuckEvaluator
+from alerts.engine.thresholds import ThresholdEvaluator
 from alerts.engine.transitions import Progress, Standing, Transition
 from alerts.engine.violations import restore
-from alerts.engine.windows import WindowEvaluator
+from alerts.engine.windows import WindowEvaluator, alike
 from alerts.rules.model import AnyRule, OfflineRule, StuckRule, ThresholdRule, VisionRule, WindowRule
 from sensors.batch import ReadingBatch
 from sensors.entries import EpisodeEntry
@@ -38,21 +38,30 @@ class Engine:
             if device.enabled:
                 by_kind.setdefault(device.kind, []).append(device)
         self._fleets = {kind: Fleet(kind, devices) for kind, devices in by_kind.items()}
-        self._evaluators: dict[str, list[Evaluator]] = {
-            kind: [evaluator for rule in rules for evaluator in _evaluators(rule, fleet)]
-            for kind, fleet in self._fleets.items()
-        }
+        self._evaluators = {kind: tuple(_evaluators(rules, fleet)) for kind, fleet in self._fleets.items()}
+        self._states: dict[str, list[RuleState]] = {rule.id: [] for rule in rules}
+        for evaluator in self._all():
+            for state in evaluator.states:
+                self._states[state.rule.id].append(state)
         self._sightings = [SightingEvaluator(rule, registry) for rule in rules if isinstance(rule, VisionRule)]
         self.rules = {rule.id: rule for rule in rules}
+        self._digests = {rule.id: rule.state_digest() for rule in rules}
 
-    def feed(self, batch: ReadingBatch) -> list[Transition]:
-        """Evaluate stored readings in the order of the log."""
-        fleet = self._fleets.get(batch.kind)
-        if fleet is None:
-            return []
-        rows = fleet.rows(batch)
-        fleet.heard[rows.slots] = np.maximum(fleet.heard[rows.slots], batch.arrived)
-        return [told for evaluator in self._evaluators[batch.kind] for told in evaluator.feed(rows)]
+    def feed(self, *batches: ReadingBatch) -> list[Transition]:
+        """Evaluate stored readings in the order of the log; many batches at once cost less than one by one."""
+        by_kind: dict[str, list[ReadingBatch]] = {}
+        for batch in batches:
+            by_kind.setdefault(batch.kind, []).append(batch)
+        told: list[Transition] = []
+        for kind, group in by_kind.items():
+            fleet = self._fleets.get(kind)
+            if fleet is None:
+                continue
+            rows = fleet.rows(group)
+            np.maximum.at(fleet.heard, rows.slots, rows.arrived)
+            for evaluator in self._evaluators[kind]:
+                told += evaluator.feed(rows)
+        return told
 
     def feed_episode(self, entry: EpisodeEntry) -> list[Transition]:
         """Evaluate the start or the end of a vision episode."""
@@ -81,14 +90,14 @@ class Engine:
 
     def late(self) -> int:
         """Readings that came too late for their window, since the engine was made."""
-        return sum(evaluator.late for evaluator in self._all() if isinstance(evaluator, WindowEvaluator))
+        return sum(evaluator.late for evaluator in self._all())
 
     def is_open(self, rule: str, subject: str) -> bool:
         """Whether the engine holds (rule, subject) to be in violation."""
         kind, _, number = subject.partition(":")
         if kind == "camera":
             return any(e.rule.id == rule and int(number) in e.scenes for e in self._sightings)
-        return any(evaluator.is_open(slot) for evaluator, slot in self._find(rule, int(number)))
+        return any(state.is_open(slot) for state, slot in self._find(rule, int(number)))
 
     def close(self, rule: str, subject: str, now: int) -> None:
         """An alert was cleared by hand at wall time `now`: the next violating reading or episode raises anew."""
@@ -98,8 +107,8 @@ class Engine:
                 if sighting.rule.id == rule:
                     sighting.close(int(number))
             return
-        for evaluator, slot in self._find(rule, int(number)):
-            evaluator.close(slot, now)
+        for state, slot in self._find(rule, int(number)):
+            state.close(slot, now)
 
     def adopt(self, standings: Iterable[Standing], now: int) -> list[Standing]:
         """Make what is open agree with the database, which is right where the two differ.
@@ -112,10 +121,11 @@ class Engine:
             known.add((standing.rule, standing.subject))
             if not self.is_open(standing.rule, standing.subject) and not self._stand(standing):
                 orphans.append(standing)
-        for evaluator in self._all():
-            for slot in evaluator.open_slots():
-                if (evaluator.rule.id, f"device:{evaluator.fleet.ids[slot]}") not in known:
-                    evaluator.close(int(slot), now)
+        for rule, states in self._states.items():
+            for state in states:
+                for slot in state.open_slots():
+                    if (rule, f"device:{state.fleet.ids[slot]}") not in known:
+                        state.close(int(slot), now)
         for sighting in self._sightings:
             for camera in list(sighting.scenes):
                 if (sighting.rule.id, f"camera:{camera}") not in known:
@@ -131,17 +141,23 @@ class Engine:
                     kind: snapshot.FleetState(
                         ids=column(fleet.ids),
                         heard=column(fleet.heard),
+                        shared={
+                            name: column(array)
+                            for evaluator in self._evaluators[kind]
+                            for name, array in evaluator.shared().items()
+                        },
                         rules={
-                            evaluator.rule.id: (
-                                evaluator.rule.state_digest(),
-                                {name: column(array) for name, array in evaluator.arrays().items()},
+                            state.rule.id: (
+                                self._digests[state.rule.id],
+                                {name: column(array) for name, array in state.arrays().items()},
                             )
                             for evaluator in self._evaluators[kind]
+                            for state in evaluator.states
                         },
                     )
                     for kind, fleet in self._fleets.items()
                 },
-                scenes={e.rule.id: (e.rule.state_digest(), e.scenes) for e in self._sightings},
+                scenes={e.rule.id: (self._digests[e.rule.id], e.scenes) for e in self._sightings},
             )
         )
 
@@ -157,7 +173,7 @@ class Engine:
                 self._load_fleet(fleet, state.fleets[kind])
         for sighting in self._sightings:
             digest, scenes = state.scenes.get(sighting.rule.id, ("", {}))
-            if digest == sighting.rule.state_digest():
+            if digest == self._digests[sighting.rule.id]:
                 sighting.scenes = {camera: scene for camera, scene in scenes.items() if camera in sighting.cameras}
 
     def _load_fleet(self, fleet: Fleet, state: snapshot.FleetState) -> None:
@@ -166,13 +182,18 @@ class Engine:
         new = new[old]
         restore({"heard": fleet.heard}, {"heard": state.heard.array()}, old, new)
         for evaluator in self._evaluators[fleet.kind]:
-            digest, columns = state.rules.get(evaluator.rule.id, ("", {}))
-            if digest != evaluator.rule.state_digest():
-                continue
-            taken = {name: column.array() for name, column in columns.items()}
-            # A device that left the rule's scope leaves its state behind, so that its alert shows as an orphan.
-            inside = np.array([evaluator.is_member(int(slot)) for slot in new], dtype=np.bool_)
-            restore(evaluator.arrays(), taken, old[inside], new[inside])
+            shared = evaluator.shared()
+            kept = {name: state.shared[name].array() for name in shared if name in state.shared}
+            restore({name: shared[name] for name in kept}, kept, old, new)
+            for own in evaluator.states:
+                digest, columns = state.rules.get(own.rule.id, ("", {}))
+                if digest != self._digests[own.rule.id]:
+                    continue
+                taken = {name: column.array() for name, column in columns.items()}
+                # A device that left the rule's scope leaves its state behind, so that its alert shows as an orphan.
+                inside = np.array([own.is_member(int(slot)) for slot in new], dtype=np.bool_)
+                restore(own.arrays(), taken, old[inside], new[inside])
+                own.restored()
 
     def _stand(self, standing: Standing) -> bool:
         kind, _, number = standing.subject.partition(":")
@@ -182,33 +203,32 @@ class Engine:
                     sighting.stand(int(number), standing)
                     return True
             return False
-        for evaluator, slot in self._find(standing.rule, int(number)):
-            evaluator.stand(slot, standing)
+        for state, slot in self._find(standing.rule, int(number)):
+            state.stand(slot, standing)
             return True
         return False
 
-    def _find(self, rule: str, device: int) -> Iterator[tuple[Evaluator, int]]:
-        """The evaluator of a rule that looks at a device, with the device's slot; at most one."""
-        for evaluator in self._all():
-            if evaluator.rule.id == rule:
-                slot = int(evaluator.fleet.slots_of(np.array([device]))[0])
-                if slot >= 0 and evaluator.is_member(slot):
-                    yield evaluator, slot
+    def _find(self, rule: str, device: int) -> Iterator[tuple[RuleState, int]]:
+        """The state of a rule that looks at a device, with the device's slot; at most one."""
+        for state in self._states.get(rule, ()):
+            slot = int(state.fleet.slots_of(np.array([device]))[0])
+            if slot >= 0 and state.is_member(slot):
+                yield state, slot
 
     def _all(self) -> Iterator[Evaluator]:
         for evaluators in self._evaluators.values():
             yield from evaluators
 
 
-def _evaluators(rule: AnyRule, fleet: Fleet) -> Iterator[Evaluator]:
-    """The evaluator of a rule on a fleet, none where the rule does not look at it. A new kind of rule is added here."""
-    if isinstance(rule, VisionRule) or rule.scope.device_kind not in (None, fleet.kind):
-        return
-    if isinstance(rule, ThresholdRule):
-        yield ThresholdEvaluator(rule, fleet)
-    elif isinstance(rule, WindowRule):
-        yield WindowEvaluator(rule, fleet)
-    elif isinstance(rule, StuckRule):
-        yield StuckEvaluator(rule, fleet)
-    elif isinstance(rule, OfflineRule):
-        yield OfflineEvaluator(rule, fleet)
+def _evaluators(rules: Iterable[AnyRule], fleet: Fleet) -> Iterator[Evaluator]:
+    """What evaluates the rules that look at a fleet. A new kind of rule is added here."""
+    mine = [rule for rule in rules if rule.scope.device_kind in (None, fleet.kind)]
+    if thresholds := [rule for rule in mine if isinstance(rule, ThresholdRule)]:
+        yield ThresholdEvaluator(thresholds, fleet)
+    for group in alike(rule for rule in mine if isinstance(rule, WindowRule)):
+        yield WindowEvaluator(group, fleet)
+    for rule in mine:
+        if isinstance(rule, StuckRule):
+            yield StuckEvaluator(rule, fleet)
+        elif isinstance(rule, OfflineRule):
+            yield OfflineEvaluator(rule, fleet)

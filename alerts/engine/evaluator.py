@@ -1,7 +1,8 @@
-"""What every kind of rule on devices has in common: its members, its answers, its part of the snapshot."""
+"""What rules on devices have in common: an evaluator takes in readings, the state of each rule answers for itself."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import numpy.typing as npt
@@ -11,26 +12,14 @@ from alerts.engine.transitions import Progress, Standing, Transition
 from alerts.rules.model import AnyRule
 
 
-class Evaluator(Protocol):
-    """One rule over one fleet."""
+class RuleState(Protocol):
+    """Where one rule stands with each device of one fleet."""
 
     fleet: Fleet
 
     @property
     def rule(self) -> AnyRule:
         """What is evaluated."""
-        ...
-
-    def feed(self, rows: Rows) -> list[Transition]:
-        """Take in stored readings."""
-        ...
-
-    def tick(self, now: int, listening_since: int) -> list[Transition]:
-        """Judge absence at wall time `now`; silence before `listening_since` is the platform's own."""
-        ...
-
-    def progress(self) -> list[Progress]:
-        """Open violations whose values moved since the last call."""
         ...
 
     def is_open(self, slot: int) -> bool:
@@ -54,5 +43,39 @@ class Evaluator(Protocol):
         ...
 
     def arrays(self) -> dict[str, npt.NDArray[Any]]:
-        """State for the snapshot: arrays whose first axis is the slot."""
+        """State for the snapshot: arrays whose first axis is the slot, to read and to write into."""
+        ...
+
+    def restored(self) -> None:
+        """The arrays have been written from a snapshot."""
+        ...
+
+
+class Evaluator(Protocol):
+    """Rules of one sort over one fleet, evaluated together."""
+
+    @property
+    def states(self) -> Sequence[RuleState]:
+        """One a rule."""
+        ...
+
+    @property
+    def late(self) -> int:
+        """Readings that came too late to be judged, once a rule, since the evaluator was made."""
+        ...
+
+    def feed(self, rows: Rows) -> list[Transition]:
+        """Take in stored readings."""
+        ...
+
+    def tick(self, now: int, listening_since: int) -> list[Transition]:
+        """Judge absence at wall time `now`; silence before `listening_since` is the platform's own."""
+        ...
+
+    def shared(self) -> dict[str, npt.NDArray[Any]]:
+        """State that the rules have in common: arrays by slot as in `RuleState.arrays`, names unique in the fleet."""
+        ...
+
+    def progress(self) -> list[Progress]:
+        """Open violations whose values moved since the last call."""
         ...

@@ -1,9 +1,10 @@
-"""The devices of one kind as slots of parallel arrays, and batches brought to these slots."""
+"""The devices of one kind as slots of parallel arrays, and batches brought to these slots and to one matrix."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -24,7 +25,8 @@ NEVER = -(2**62)
 class Fleet:
     """The enabled devices of one kind, in the order of their ids. `heard` is the arrival of each one's last reading.
 
-    A fleet never changes its devices: a new registry makes a new engine, which takes over the old one's state.
+    `channels` are those that some rule looks at, in the order of the rows of `Rows.values`. A fleet never changes its
+    devices: a new registry makes a new engine, which takes over the old one's state.
     """
 
     def __init__(self, kind: str, devices: Sequence[Device]) -> None:
@@ -33,6 +35,7 @@ class Fleet:
         self.ids: npt.NDArray[np.int64] = np.array([device.id for device in self.devices], dtype=np.int64)
         self.interval: Values = np.array([device.interval_s * 1e6 for device in self.devices], dtype=np.float64)
         self.heard: Times = np.full(len(self.devices), NEVER, dtype=np.int64)
+        self.channels: list[str] = []
         # Ids are small and dense (an identity column), so a table is the quickest way from id to slot.
         self._slot = np.full(int(self.ids.max(initial=0)) + 1, -1, dtype=np.intp)
         self._slot[self.ids] = np.arange(len(self.devices))
@@ -60,43 +63,73 @@ class Fleet:
             dtype=np.bool_,
         )
 
-    def rows(self, batch: ReadingBatch) -> Rows:
-        """The rows of a batch that belong to devices of this fleet."""
-        slots = self.slots_of(batch.device)
+    def channel(self, name: str) -> int:
+        """The place of a channel in `channels`, for a rule that is made."""
+        if name not in self.channels:
+            self.channels.append(name)
+        return self.channels.index(name)
+
+    def rows(self, batches: Sequence[ReadingBatch]) -> Rows:
+        """The rows of batches of this kind that belong to devices of this fleet, one batch behind the other."""
+        slots = self.slots_of(_joined([batch.device for batch in batches]))
+        time = _joined([batch.time for batch in batches])
+        arrived = np.repeat([batch.arrived for batch in batches], [len(batch) for batch in batches])
+        shape = (len(self.channels), len(slots))
+        values: Values = np.empty(shape)
+        quality: npt.NDArray[np.uint8] = np.empty(shape, dtype=np.uint8)
+        for place, name in enumerate(self.channels):
+            columns = [_column(batch, name) for batch in batches]
+            np.concatenate([column for column, _ in columns], out=values[place])
+            np.concatenate([letters for _, letters in columns], out=quality[place])
+        # A value that came without a letter is normal, as in the tables, where N is stored as NULL.
+        usable = np.isfinite(values) & ((quality == NORMAL) | (quality == ABSENT))
         known = slots >= 0
-        keep = None if known.all() else np.flatnonzero(known)
-        if keep is not None:
-            slots = slots[keep]
-        return Rows(batch=batch, keep=keep, slots=slots, time=batch.time if keep is None else batch.time[keep])
+        if not known.all():
+            keep = np.flatnonzero(known)
+            slots, time, arrived = slots[keep], time[keep], arrived[keep]
+            values, usable = values[:, keep], usable[:, keep]
+        return Rows(slots=slots, time=time, arrived=arrived, values=values, usable=usable, distinct=_distinct(slots))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rows:
-    """The known rows of a batch, in the order in which they were stored."""
+    """Readings of a fleet's devices, in the order in which they were stored.
 
-    batch: ReadingBatch
-    keep: Slots | None
+    `values`, `usable`: [channels, rows]; a value may feed a rule where it is present and of quality N. `arrived`: when
+    the batch of each row came. `distinct`: no device has two rows.
+    """
+
     slots: Slots
     time: Times
+    arrived: Times
+    values: Values
+    usable: Mask
+    distinct: bool
 
     def __len__(self) -> int:
         return len(self.slots)
 
-    @property
-    def unknown(self) -> int:
-        """Rows of devices that the registry in use does not hold."""
-        return len(self.batch) - len(self.slots)
 
-    def metric(self, name: str) -> tuple[Values, Mask] | None:
-        """Values of a channel and which of them may feed a rule (present and of quality N); None: no such channel."""
-        values = self.batch.values.get(name)
-        if values is None:
-            return None
-        quality = self.batch.quality[name]
-        if self.keep is not None:
-            values, quality = values[self.keep], quality[self.keep]
-        # A value that came without a letter is normal, as in the tables, where N is stored as NULL.
-        return values, np.isfinite(values) & ((quality == NORMAL) | (quality == ABSENT))
+def _column(batch: ReadingBatch, name: str) -> tuple[Values, npt.NDArray[np.uint8]]:
+    """Values and letters of a channel, which a batch need not have."""
+    values = batch.values.get(name)
+    if values is None:
+        return np.full(len(batch), np.nan), np.full(len(batch), ABSENT, dtype=np.uint8)
+    return values, batch.quality[name]
+
+
+def _joined(parts: Sequence[npt.NDArray[Any]]) -> npt.NDArray[Any]:
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+
+def _distinct(slots: Slots) -> bool:
+    if len(slots) < 2:
+        return True
+    # The last row to leave its number with a slot is the only one to find it there.
+    turn = np.arange(len(slots))
+    seen = np.empty(int(slots.max()) + 1, dtype=np.intp)
+    seen[slots] = turn
+    return bool((seen[slots] == turn).all())
 
 
 def rounds(slots: Slots) -> Iterator[Slots | slice]:

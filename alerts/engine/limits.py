@@ -1,62 +1,115 @@
-"""Rules that hold values against a limit: the base of threshold and window rules, and the threshold rule itself."""
+"""What rules that hold values against a limit share: many rules in one matrix, and each rule's answers."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from alerts.engine.fleet import NEVER, Fleet, Rows, Slots, Times, rounds
+from alerts.engine.fleet import Fleet, Mask, Slots
 from alerts.engine.transitions import Phase, Progress, Standing, Transition
-from alerts.engine.violations import Violations, span
+from alerts.engine.violations import Violations
 from alerts.model import device_subject
-from alerts.rules.model import LimitRule, ThresholdRule
-
-# So many expected readings may be missing in a row before a pending violation starts anew.
-_HOLE = 3
+from alerts.rules.model import LimitRule
 
 
 class LimitEvaluator:
-    """A limit rule over a fleet: what threshold and window rules share."""
+    """Limit rules over a fleet. `member`: [rules, slots]; `channel`: the place of each rule's metric in the rows."""
 
-    def __init__(self, rule: LimitRule, fleet: Fleet) -> None:
-        self.rule = rule
+    def __init__(self, rules: Sequence[LimitRule], fleet: Fleet) -> None:
+        self.rules = tuple(rules)
         self.fleet = fleet
-        self.member = fleet.members(rule.scope)
-        self.violations = Violations(rule, len(fleet))
+        self.channel = np.array([fleet.channel(rule.metric) for rule in rules], dtype=np.intp)
+        self.member: Mask = np.array([fleet.members(rule.scope) for rule in rules], dtype=np.bool_)
+        self.violations = Violations(rules, len(fleet))
+        self.states = tuple(LimitState(self, place) for place in range(len(rules)))
+        self.late = 0
 
     def tick(self, now: int, listening_since: int) -> list[Transition]:  # noqa: ARG002
         """Nothing: a limit is judged by event time alone."""
         return []
 
     def progress(self) -> list[Progress]:
+        """Open violations whose values moved since the last call."""
         return [
             Progress(
-                rule=self.rule.id,
-                subject=device_subject(int(self.fleet.ids[slot])),
-                last=float(self.violations.last[slot]),
-                worst=float(self.violations.worst[slot]),
+                rule=self.rules[cell // len(self.fleet)].id,
+                subject=device_subject(int(self.fleet.ids[cell % len(self.fleet)])),
+                last=float(self.violations.last[cell]),
+                worst=float(self.violations.worst[cell]),
             )
-            for slot in self.violations.drain()
+            for cell in self.violations.drain().tolist()
         ]
 
+    def arrays(self, place: int) -> dict[str, npt.NDArray[Any]]:
+        """The part of one rule in the snapshot."""
+        return self.violations.arrays(place)
+
+    def shared(self) -> dict[str, npt.NDArray[Any]]:
+        """What the rules have in common in the snapshot."""
+        return {}
+
+    def tell(
+        self, raised: Slots, cleared: Slots, quality: Mapping[int, dict[str, Any]] | None = None
+    ) -> list[Transition]:
+        """Transitions of a step, by cell; what is over goes back to idle. `quality` by cell, where there is any."""
+        told = [self._transition("raise", cell, quality or {}) for cell in raised.tolist()]
+        told += [self._transition("clear", cell, quality or {}) for cell in cleared.tolist()]
+        self.violations.reset(cleared)
+        return told
+
+    def _transition(self, phase: Phase, cell: int, quality: Mapping[int, dict[str, Any]]) -> Transition:
+        state = self.violations
+        place, slot = divmod(cell, len(self.fleet))
+        device = self.fleet.devices[slot]
+        return Transition(
+            phase=phase,
+            rule=self.rules[place],
+            subject=device_subject(device.id),
+            site=device.site_id,
+            device=device.id,
+            started_at=int(state.since[cell]),
+            ended_at=int(state.quiet[cell]) if phase == "clear" else None,
+            first=_number(state.first[cell]),
+            last=_number(state.last[cell]),
+            worst=_number(state.worst[cell]),
+            quality=quality.get(cell, {}),
+        )
+
+
+class LimitState:
+    """One rule of an evaluator."""
+
+    def __init__(self, evaluator: LimitEvaluator, place: int) -> None:
+        self.rule = evaluator.rules[place]
+        self.fleet = evaluator.fleet
+        self._evaluator = evaluator
+        self._place = place
+
     def is_open(self, slot: int) -> bool:
-        return bool(self.violations.open[slot])
+        """Whether the device is in violation."""
+        return bool(self._evaluator.violations.open[self._cell(slot)])
 
     def is_member(self, slot: int) -> bool:
-        return bool(self.member[slot])
+        """Whether the rule looks at the device."""
+        return bool(self._evaluator.member[self._place, slot])
 
     def open_slots(self) -> Slots:
-        return np.flatnonzero(self.violations.open)
+        """All devices in violation."""
+        size = len(self.fleet)
+        return np.flatnonzero(self._evaluator.violations.open[self._place * size : (self._place + 1) * size])
 
     def close(self, slot: int, now: int) -> None:  # noqa: ARG002
-        self.violations.reset(np.array([slot]))
+        """Forget a violation whose alert was cleared by hand."""
+        self._evaluator.violations.reset(np.array([self._cell(slot)]))
 
     def stand(self, slot: int, standing: Standing) -> None:
+        """Take over an alert that the database holds as open."""
         nan = float("nan")
-        self.violations.stand(
-            slot,
+        self._evaluator.violations.stand(
+            self._cell(slot),
             since=standing.started_at,
             first=nan if standing.first is None else standing.first,
             last=nan if standing.last is None else standing.last,
@@ -64,70 +117,15 @@ class LimitEvaluator:
         )
 
     def arrays(self) -> dict[str, npt.NDArray[Any]]:
-        return self.violations.arrays()
+        """State for the snapshot."""
+        return self._evaluator.arrays(self._place)
 
-    def _tell(self, raised: Slots, cleared: Slots, quality: dict[int, dict[str, Any]]) -> list[Transition]:
-        """Transitions of a step; what is over goes back to idle. `quality` by slot, where there is something to say."""
-        told = [self._transition("raise", int(slot), quality) for slot in raised]
-        told += [self._transition("clear", int(slot), quality) for slot in cleared]
-        self.violations.reset(cleared)
-        return told
+    def restored(self) -> None:
+        """The arrays have been written from a snapshot."""
+        self._evaluator.violations.restored()
 
-    def _transition(self, phase: Phase, slot: int, quality: dict[int, dict[str, Any]]) -> Transition:
-        state = self.violations
-        device = self.fleet.devices[slot]
-        return Transition(
-            phase=phase,
-            rule=self.rule,
-            subject=device_subject(device.id),
-            site=device.site_id,
-            device=device.id,
-            started_at=int(state.since[slot]),
-            ended_at=int(state.quiet[slot]) if phase == "clear" else None,
-            first=_number(state.first[slot]),
-            last=_number(state.last[slot]),
-            worst=_number(state.worst[slot]),
-            quality=quality.get(slot, {}),
-        )
-
-
-class ThresholdEvaluator(LimitEvaluator):
-    """Fires at once on the newest reading of a device. A reading that is not newer than the newest changes nothing."""
-
-    def __init__(self, rule: ThresholdRule, fleet: Fleet) -> None:
-        super().__init__(rule, fleet)
-        self.metric = rule.metric
-        self._pending = span(rule.duration) > 0
-        self.newest: Times = np.full(len(fleet), NEVER, dtype=np.int64)
-
-    def feed(self, rows: Rows) -> list[Transition]:
-        column = rows.metric(self.metric)
-        if column is None:
-            return []
-        values, valid = column
-        # Rows that are late already now are out before the rounds: a back-fill costs next to nothing.
-        usable = np.flatnonzero(valid & self.member[rows.slots] & (rows.time > self.newest[rows.slots]))
-        if not len(usable):
-            return []
-        slots, times, values = rows.slots[usable], rows.time[usable], values[usable]
-        told: list[Transition] = []
-        for turn in rounds(slots):
-            told += self._turn(slots[turn], times[turn], values[turn])
-        return told
-
-    def _turn(self, slots: Slots, times: Times, values: npt.NDArray[np.float64]) -> list[Transition]:
-        newer = times > self.newest[slots]
-        if not newer.all():
-            slots, times, values = slots[newer], times[newer], values[newer]
-        if self._pending:
-            hole = times - self.newest[slots] > (_HOLE + 1) * self.fleet.interval[slots]
-            self.violations.interrupt(slots[hole])
-        self.newest[slots] = times
-        raised, cleared = self.violations.step(slots, times, times, values)
-        return self._tell(raised, cleared, {}) if len(raised) or len(cleared) else []
-
-    def arrays(self) -> dict[str, npt.NDArray[Any]]:
-        return {**super().arrays(), "newest": self.newest}
+    def _cell(self, slot: int) -> int:
+        return self._place * len(self.fleet) + slot
 
 
 def _number(value: np.float64) -> float | None:

@@ -29,10 +29,19 @@ class OfflineEvaluator:
         self.open: Mask = np.zeros(len(fleet), dtype=np.bool_)
         self.since: Times = np.full(len(fleet), NEVER, dtype=np.int64)
         self.closed: Times = np.full(len(fleet), NEVER, dtype=np.int64)
+        self.late = 0
+
+    @property
+    def states(self) -> tuple[OfflineEvaluator]:
+        return (self,)
 
     def feed(self, rows: Rows) -> list[Transition]:
-        back = np.unique(rows.slots[self.open[rows.slots]])
-        told = [self._transition("clear", int(slot), rows.batch.arrived) for slot in back]
+        heard = np.flatnonzero(self.open[rows.slots])
+        if not len(heard):
+            return []
+        back, first = np.unique(rows.slots[heard], return_index=True)
+        arrived = rows.arrived[heard[first]]
+        told = [self._transition("clear", slot, at) for slot, at in zip(back.tolist(), arrived.tolist(), strict=True)]
         self.open[back] = False
         return told
 
@@ -68,6 +77,12 @@ class OfflineEvaluator:
 
     def arrays(self) -> dict[str, npt.NDArray[Any]]:
         return {"open": self.open, "since": self.since, "closed": self.closed}
+
+    def shared(self) -> dict[str, npt.NDArray[Any]]:
+        return {}
+
+    def restored(self) -> None:
+        """Nothing follows from the arrays."""
 
     def _transition(self, phase: Phase, slot: int, now: int) -> Transition:
         device = self.fleet.devices[slot]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import msgspec
@@ -11,7 +12,7 @@ import numpy.typing as npt
 from alerts.engine.sightings import Scene
 from core.errors import SmartsiteError
 
-VERSION = 1
+VERSION = 2
 
 
 class BadSnapshot(SmartsiteError):
@@ -21,33 +22,56 @@ class BadSnapshot(SmartsiteError):
 
 
 class Column(msgspec.Struct, frozen=True, array_like=True):
-    """One array: dtype as numpy writes it, shape, and its items in C order, or one item that all of them equal.
+    """One array: dtype as numpy writes it, shape, and its items in C order.
 
-    Most devices are in no violation most of the time, so most columns are the second.
+    Or one item that all of them equal but for those at `places` (u4), which then follow in `data`: most devices are in
+    no violation most of the time.
     """
 
     dtype: str
     shape: tuple[int, ...]
     data: bytes
+    places: bytes | None = None
 
     @classmethod
     def of(cls, array: npt.NDArray[Any]) -> Column:
         flat = array.reshape(-1)
+        if not len(flat):
+            return cls(array.dtype.str, array.shape, b"")
         # Compared as bits, so that NaN equals NaN.
         bits = flat.view(f"u{flat.dtype.itemsize}")
-        shared = len(bits) > 0 and bool((bits == bits[0]).all())
-        return cls(array.dtype.str, array.shape, (flat[:1] if shared else flat).tobytes())
+        # The first item is the common one, or an exception; then the last one most likely is not.
+        others = min((np.flatnonzero(bits != bits[end]) for end in (0, -1)), key=len)
+        if len(others) * 4 > len(flat):
+            return cls(array.dtype.str, array.shape, flat.tobytes())
+        common = flat[np.setdiff1d([0, len(flat) - 1], others)[:1]]
+        return cls(
+            array.dtype.str,
+            array.shape,
+            np.concatenate((common, flat[others])).tobytes(),
+            others.astype("<u4").tobytes(),
+        )
 
     def array(self) -> npt.NDArray[Any]:
         items = np.frombuffer(self.data, dtype=self.dtype)
-        return np.broadcast_to(items, self.shape) if len(items) == 1 else items.reshape(self.shape)
+        if self.places is None:
+            return items.reshape(self.shape)
+        if not self.places:
+            return np.broadcast_to(items, self.shape)
+        flat = np.full(math.prod(self.shape), items[0])
+        flat[np.frombuffer(self.places, dtype="<u4")] = items[1:]
+        return flat.reshape(self.shape)
 
 
 class FleetState(msgspec.Struct, frozen=True, kw_only=True):
-    """The devices of one kind. `rules`: rule id -> the digest of what its state depends on, and its arrays by slot."""
+    """The devices of one kind. `rules`: rule id -> the digest of what its state depends on, and its arrays by slot.
+
+    `shared`: what several rules have in common, by slot.
+    """
 
     ids: Column
     heard: Column
+    shared: dict[str, Column]
     rules: dict[str, tuple[str, dict[str, Column]]]
 
 

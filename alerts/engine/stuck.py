@@ -24,7 +24,9 @@ class StuckEvaluator:
         self.rule = rule
         self.fleet = fleet
         self.member: Mask = fleet.members(rule.scope)
+        self._channel = fleet.channel(rule.metric)
         self._after = span(rule.after)
+        self.late = 0
         size = len(fleet)
         self.open: Mask = np.zeros(size, dtype=np.bool_)
         self.value: Values = np.full(size, np.nan)
@@ -32,11 +34,12 @@ class StuckEvaluator:
         self.newest: Times = np.full(size, NEVER, dtype=np.int64)
         self.count: npt.NDArray[np.int64] = np.zeros(size, dtype=np.int64)
 
+    @property
+    def states(self) -> tuple[StuckEvaluator]:
+        return (self,)
+
     def feed(self, rows: Rows) -> list[Transition]:
-        column = rows.metric(self.rule.metric)
-        if column is None:
-            return []
-        values, valid = column
+        values, valid = rows.values[self._channel], rows.usable[self._channel]
         usable = np.flatnonzero(valid & self.member[rows.slots] & (rows.time > self.newest[rows.slots]))
         slots, times, values = rows.slots[usable], rows.time[usable], values[usable]
         told: list[Transition] = []
@@ -95,6 +98,12 @@ class StuckEvaluator:
             "newest": self.newest,
             "count": self.count,
         }
+
+    def shared(self) -> dict[str, npt.NDArray[Any]]:
+        return {}
+
+    def restored(self) -> None:
+        """Nothing follows from the arrays."""
 
     def _transition(self, phase: Phase, slot: int, *, ended_at: int | None = None) -> Transition:
         device = self.fleet.devices[slot]

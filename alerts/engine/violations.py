@@ -1,11 +1,11 @@
-"""Whether each device is in violation: raise level, clear level, duration and clear-after, for many devices at once.
+"""Whether each device is in violation of each rule: raise level, clear level, duration and clear-after, many at once.
 
 idle -(beyond the raise level for `duration`)-> open -(at or within the clear level for `clear_after`)-> idle
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -24,94 +24,118 @@ def span(duration: timedelta) -> int:
 
 
 class Violations:
-    """State of one limit over the slots of a fleet.
+    """State of several limits over the slots of a fleet. A cell is `rule * size + slot`; the arrays are by cell.
 
     `open`: an alert stands; `since`: event time at which the violation, open or still pending, began; `quiet`: event
     time since which an open one is relieved; `first`, `last`, `worst`: values; `moved`: values changed since `drain`.
+    `alive`, by slot: some rule's violation is open or pending there, so that every value may matter.
     """
 
-    def __init__(self, rule: LimitRule, size: int) -> None:
-        self._sign = 1.0 if rule.upward else -1.0
-        self._raise = self._sign * rule.raise_level
-        self._clear = self._sign * rule.clear_level
-        self._clear_after = span(rule.clear_after)
-        self._duration = span(rule.duration) if isinstance(rule, ThresholdRule) else 0
-        self.open: Mask = np.zeros(size, dtype=np.bool_)
-        self.moved: Mask = np.zeros(size, dtype=np.bool_)
-        self.since: Times = np.full(size, NEVER, dtype=np.int64)
-        self.quiet: Times = np.full(size, NEVER, dtype=np.int64)
-        self.first: Values = np.full(size, np.nan)
-        self.last: Values = np.full(size, np.nan)
-        self.worst: Values = np.full(size, np.nan)
+    def __init__(self, rules: Sequence[LimitRule], size: int) -> None:
+        self.size = size
+        self.sign: Values = np.array([1.0 if rule.upward else -1.0 for rule in rules])
+        self._raise: Values = self.sign * [rule.raise_level for rule in rules]
+        self._clear: Values = self.sign * [rule.clear_level for rule in rules]
+        self._clear_after: Times = np.array([span(rule.clear_after) for rule in rules], dtype=np.int64)
+        self.duration: Times = np.array(
+            [span(rule.duration) if isinstance(rule, ThresholdRule) else 0 for rule in rules], dtype=np.int64
+        )
+        cells = len(rules) * size
+        self.open: Mask = np.zeros(cells, dtype=np.bool_)
+        self.moved: Mask = np.zeros(cells, dtype=np.bool_)
+        self.since: Times = np.full(cells, NEVER, dtype=np.int64)
+        self.quiet: Times = np.full(cells, NEVER, dtype=np.int64)
+        self.first: Values = np.full(cells, np.nan)
+        self.last: Values = np.full(cells, np.nan)
+        self.worst: Values = np.full(cells, np.nan)
+        self.alive: Mask = np.zeros(size, dtype=np.bool_)
 
-    def step(self, slots: Slots, began: Times, ended: Times, values: Values) -> tuple[Slots, Slots]:
-        """Move each slot by one value that holds from `began` to `ended`; slots must not repeat.
+    def step(self, cells: Slots, began: Times, ended: Times, values: Values) -> tuple[Slots, Slots]:
+        """Move each cell by one value that holds from `began` to `ended`; cells must not repeat.
 
-        Returns the slots at which a violation was raised and those at which one is over. The latter keep their
+        Returns the cells at which a violation was raised and those at which one is over. The latter keep their
         values until `reset`, so that the caller can tell them.
         """
-        signed = self._sign * values
-        beyond = signed > self._raise
-        busy = self.since[slots] != NEVER
-        if not (beyond.any() or busy.any()):
-            return slots[:0], slots[:0]
-        standing = self.open[slots]
+        rule = cells // self.size
+        signed = self.sign[rule] * values
+        beyond = signed > self._raise[rule]
+        busy = self.since[cells] != NEVER
+        concerned = np.flatnonzero(beyond | busy)
+        if not len(concerned):
+            return cells[:0], cells[:0]
+        if len(concerned) < len(cells):
+            cells, began, ended, values = cells[concerned], began[concerned], ended[concerned], values[concerned]
+            rule, signed, beyond, busy = rule[concerned], signed[concerned], beyond[concerned], busy[concerned]
+        standing = self.open[cells]
 
-        self._forget(slots[busy & ~standing & ~beyond])
+        self._forget(cells[busy & ~standing & ~beyond])
         starting = beyond & ~busy
-        fresh = slots[starting]
+        fresh = cells[starting]
         self.since[fresh] = began[starting]
         self.first[fresh] = self.worst[fresh] = values[starting]
-        carried = beyond & busy
-        self.worst[slots[carried]] = self._sign * np.maximum(self._sign * self.worst[slots[carried]], signed[carried])
-        ripe = beyond & ~standing & (ended - self.since[slots] >= self._duration)
-        raised = slots[ripe]
+        carried = cells[beyond & busy]
+        sign = self.sign[carried // self.size]
+        self.worst[carried] = sign * np.maximum(sign * self.worst[carried], signed[beyond & busy])
+        ripe = beyond & ~standing & (ended - self.since[cells] >= self.duration[rule])
+        raised = cells[ripe]
         self.open[raised] = True
-        self.last[slots[standing | ripe]] = values[standing | ripe]
-        self.moved[slots[standing]] = True
+        self.last[cells[standing | ripe]] = values[standing | ripe]
+        self.moved[cells[standing]] = True
 
-        relieved = standing & (signed <= self._clear)
-        self.quiet[slots[standing & ~relieved]] = NEVER
-        turning = relieved & (self.quiet[slots] == NEVER)
-        self.quiet[slots[turning]] = began[turning]
-        over = relieved & (ended - self.quiet[slots] >= self._clear_after)
-        return raised, slots[over]
+        relieved = standing & (signed <= self._clear[rule])
+        self.quiet[cells[standing & ~relieved]] = NEVER
+        turning = relieved & (self.quiet[cells] == NEVER)
+        self.quiet[cells[turning]] = began[turning]
+        over = relieved & (ended - self.quiet[cells] >= self._clear_after[rule])
+        self._look(cells)
+        return raised, cells[over]
 
-    def interrupt(self, slots: Slots) -> None:
+    def interrupt(self, cells: Slots) -> None:
         """Start pending violations anew, after a hole in the readings; what is open stays open."""
-        self._forget(slots[~self.open[slots]])
+        self._forget(cells[~self.open[cells]])
 
-    def reset(self, slots: Slots) -> None:
+    def reset(self, cells: Slots) -> None:
         """Back to idle: the violation was told as over, or a person has cleared its alert."""
-        self.open[slots] = self.moved[slots] = False
-        self._forget(slots)
+        self.open[cells] = self.moved[cells] = False
+        self._forget(cells)
+        self._look(cells)
 
-    def stand(self, slot: int, *, since: int, first: float, last: float, worst: float) -> None:
+    def stand(self, cell: int, *, since: int, first: float, last: float, worst: float) -> None:
         """Take over a violation that the database holds as open."""
-        self.open[slot] = True
-        self.since[slot], self.quiet[slot] = since, NEVER
-        self.first[slot], self.last[slot], self.worst[slot] = first, last, worst
+        self.open[cell] = True
+        self.since[cell], self.quiet[cell] = since, NEVER
+        self.first[cell], self.last[cell], self.worst[cell] = first, last, worst
+        self.alive[cell % self.size] = True
 
     def drain(self) -> Slots:
-        """The open slots whose values moved since the last call."""
+        """The open cells whose values moved since the last call."""
         moved = np.flatnonzero(self.moved & self.open)
         self.moved[:] = False
         return moved
 
-    def _forget(self, slots: Slots) -> None:
-        self.since[slots] = self.quiet[slots] = NEVER
-        self.first[slots] = self.last[slots] = self.worst[slots] = np.nan
+    def restored(self) -> None:
+        """The arrays have been written from a snapshot."""
+        self.alive[:] = (self.since.reshape(-1, self.size) != NEVER).any(axis=0)
 
-    def arrays(self) -> dict[str, npt.NDArray[Any]]:
-        """The arrays of the snapshot, one item a slot."""
+    def _forget(self, cells: Slots) -> None:
+        self.since[cells] = self.quiet[cells] = NEVER
+        self.first[cells] = self.last[cells] = self.worst[cells] = np.nan
+
+    def _look(self, cells: Slots) -> None:
+        slots = cells % self.size
+        self.alive[slots] = (self.since.reshape(-1, self.size)[:, slots] != NEVER).any(axis=0)
+
+    def arrays(self, rule: int) -> dict[str, npt.NDArray[Any]]:
+        """The arrays of one rule for the snapshot, one item a slot; views to write into."""
+        mine = slice(rule * self.size, (rule + 1) * self.size)
         return {
-            "open": self.open,
-            "moved": self.moved,
-            "since": self.since,
-            "quiet": self.quiet,
-            "first": self.first,
-            "last": self.last,
-            "worst": self.worst,
+            "open": self.open[mine],
+            "moved": self.moved[mine],
+            "since": self.since[mine],
+            "quiet": self.quiet[mine],
+            "first": self.first[mine],
+            "last": self.last[mine],
+            "worst": self.worst[mine],
         }
 
 

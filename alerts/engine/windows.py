@@ -7,7 +7,9 @@ belongs to a judged pane comes too late and is counted, not used.
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable, Sequence
+from itertools import groupby
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -22,62 +24,90 @@ from alerts.rules.model import WindowRule
 _DECIMALS = 6
 
 
-class WindowEvaluator(LimitEvaluator):
-    """One window rule over a fleet.
+class Shape(NamedTuple):
+    """What rules must have in common to be judged together: microseconds of a pane and of lateness, panes a window."""
 
-    `total`, `count`, `peak`: [slots, ring] accumulators of a pane each, a pane at ring place `pane number % ring`.
-    `due`: the first pane of each device that is not judged yet.
+    pane: int
+    panes: int
+    lateness: int
+    aggregate: str
+
+
+def alike(rules: Iterable[WindowRule]) -> list[list[WindowRule]]:
+    """Rules sorted into groups of one shape."""
+    return [list(group) for _, group in groupby(sorted(rules, key=_shape), key=_shape)]
+
+
+def _shape(rule: WindowRule) -> Shape:
+    return Shape(span(rule.pane), span(rule.window) // span(rule.pane), span(rule.lateness), rule.aggregate)
+
+
+class WindowEvaluator(LimitEvaluator):
+    """Window rules of one shape over a fleet.
+
+    `total`, `count`: [rules, slots, ring] accumulators of a pane each, a pane at ring place `pane number % ring`;
+    `total` is a sum of values or of energies, or a maximum. `due`: the first pane of each device that is not judged.
     """
 
-    def __init__(self, rule: WindowRule, fleet: Fleet) -> None:
-        super().__init__(rule, fleet)
-        self.metric = rule.metric
-        self._aggregate = rule.aggregate
-        self._pane = span(rule.pane)
-        self._lateness = span(rule.lateness)
-        self._panes = span(rule.window) // self._pane
+    def __init__(self, rules: Sequence[WindowRule], fleet: Fleet) -> None:
+        super().__init__(rules, fleet)
+        self._shape = shape = _shape(rules[0])
         # The panes of one window, those that lateness keeps open behind it, and the one that is being filled.
-        self._ring = self._panes + -(-self._lateness // self._pane) + 2
-        self._expected: Values = span(rule.window) / fleet.interval
-        self._share = rule.minimum_valid_share
-        shape = (len(fleet), self._ring)
-        self.total: Values = np.zeros(shape)
-        self.peak: Values = np.full(shape, -np.inf)
-        self.count: npt.NDArray[np.int32] = np.zeros(shape, dtype=np.int32)
+        self._ring = shape.panes + -(-shape.lateness // shape.pane) + 2
+        self._expected: Values = shape.pane * shape.panes / fleet.interval
+        self._needed: Values = np.array([[rule.minimum_valid_share] for rule in rules]) * self._expected
+        self._concerned: Mask = np.asarray(self.member.any(axis=0))
+        self._empty = -np.inf if shape.aggregate == "max" else 0.0
+        cube = (len(rules), len(fleet), self._ring)
+        self._first = np.arange(len(rules))[:, None] * (len(fleet) * self._ring)
+        self.total: Values = np.full(cube, self._empty)
+        self.count: npt.NDArray[np.int32] = np.zeros(cube, dtype=np.int32)
         self.due: Times = np.full(len(fleet), NEVER, dtype=np.int64)
-        self.late = 0
 
     def feed(self, rows: Rows) -> list[Transition]:
-        column = rows.metric(self.metric)
-        if column is None:
+        """Take in stored readings. Every reading of a device moves its windows on, whatever channels it has."""
+        slots, times = rows.slots, rows.time
+        until = (times - self._shape.lateness) // self._shape.pane
+        # Rows of devices none of whose windows ends in them need no order.
+        ending = (until > self.due[slots]) & self._concerned[slots]
+        if not ending.any():
+            self._add(slots, times, rows.values[self.channel], rows.usable[self.channel])
             return []
-        values, valid = column
-        inside = np.flatnonzero(self.member[rows.slots])
-        if not len(inside):
-            return []
-        slots, times = rows.slots[inside], rows.time[inside]
-        values, valid = values[inside], valid[inside]
+        moving: Mask = np.zeros(len(self.fleet), dtype=np.bool_)
+        moving[slots[ending]] = True
+        values, usable = rows.values[self.channel], rows.usable[self.channel]
+        ordered = np.flatnonzero(moving[slots])
         told: list[Transition] = []
-        for turn in rounds(slots):
-            told += self._turn(slots[turn], times[turn], values[turn], valid[turn])
+        for turn in rounds(slots[ordered]):
+            part = ordered[turn]
+            told += self._judge(slots[part], until[part])
+            self._add(slots[part], times[part], values[:, part], usable[:, part])
+        if len(ordered) < len(slots):
+            rest = np.flatnonzero(~moving[slots])
+            self._add(slots[rest], times[rest], values[:, rest], usable[:, rest])
         return told
 
-    def _turn(self, slots: Slots, times: Times, values: Values, valid: Mask) -> list[Transition]:
-        pane = times // self._pane
-        told = self._judge(slots, (times - self._lateness) // self._pane)
-        late = valid & (pane < self.due[slots])
-        self.late += int(late.sum())
-        usable = valid & ~late
-        slots, pane, values = slots[usable], pane[usable] % self._ring, values[usable]
-        self.count[slots, pane] += 1
-        if self._aggregate == "max":
-            self.peak[slots, pane] = np.maximum(self.peak[slots, pane], values)
+    def _add(self, slots: Slots, times: Times, values: Values, usable: Mask) -> None:
+        """Add values to their panes."""
+        pane = times // self._shape.pane
+        usable = usable & self.member[:, slots]
+        late = pane < self.due[slots]
+        if late.any():
+            self.late += int((usable & late).sum())
+            usable &= ~late
+        places = self._first + (slots * self._ring + pane % self._ring)
+        if not usable.all():
+            places, values = places[usable], values[usable]
+        places, values = places.reshape(-1), values.reshape(-1)
+        np.add.at(self.count.reshape(-1), places, np.int32(1))
+        if self._shape.aggregate == "max":
+            np.maximum.at(self.total.reshape(-1), places, values)
         else:
-            self.total[slots, pane] += np.power(10.0, values / 10) if self._aggregate == "energy_mean" else values
-        return told
+            energy = self._shape.aggregate == "energy_mean"
+            np.add.at(self.total.reshape(-1), places, np.power(10.0, values / 10) if energy else values)
 
     def _judge(self, slots: Slots, until: Times) -> list[Transition]:
-        """Judge every pane before `until` of each slot that is due."""
+        """Judge every pane before `until` of each slot that is due; slots must not repeat."""
         first = self.due[slots] == NEVER
         self.due[slots[first]] = until[first]
         told: list[Transition] = []
@@ -93,42 +123,48 @@ class WindowEvaluator(LimitEvaluator):
         return told
 
     def _finish(self, slots: Slots, pane: Times) -> list[Transition]:
-        """Judge the window that ends with `pane` and empty the pane that no later window needs."""
-        places = (pane[:, None] - np.arange(self._panes)) % self._ring
+        """Judge the windows that end with `pane` and empty the pane that no later window needs."""
+        panes, pane_length = self._shape.panes, self._shape.pane
+        places = (pane[:, None] - np.arange(panes)) % self._ring
         rows = slots[:, None]
-        count = self.count[rows, places].sum(axis=1)
-        enough = count >= self._share * self._expected[slots]
+        count = self.count[:, rows, places].sum(axis=2)
+        rule, place = np.nonzero(count >= self._needed[:, slots])
         told: list[Transition] = []
-        if enough.any():
-            judged, samples, ends = slots[enough], count[enough], pane[enough]
-            values = np.round(self._values(judged[:, None], places[enough], samples), _DECIMALS)
+        if len(rule):
+            cells, samples, ends = rule * len(self.fleet) + slots[place], count[rule, place], pane[place]
+            parts = self.total[rule[:, None], slots[place][:, None], places[place]]
             raised, cleared = self.violations.step(
-                judged, (ends - self._panes + 1) * self._pane, (ends + 1) * self._pane, values
+                cells, (ends - panes + 1) * pane_length, (ends + 1) * pane_length, self._values(parts, samples)
             )
             if len(raised) or len(cleared):
-                told = self._tell(raised, cleared, self._quality(judged, samples))
+                told_of = np.isin(cells, np.concatenate((raised, cleared)))
+                told = self.tell(raised, cleared, self._quality(cells[told_of], samples[told_of]))
         gone = places[:, -1]
-        self.total[slots, gone] = 0
-        self.count[slots, gone] = 0
-        self.peak[slots, gone] = -np.inf
+        self.total[:, slots, gone] = self._empty
+        self.count[:, slots, gone] = 0
         return told
 
-    def _values(self, rows: Slots, places: Slots, samples: npt.NDArray[np.integer]) -> Values:
-        if self._aggregate == "max":
-            return np.asarray(self.peak[rows, places].max(axis=1), dtype=np.float64)
-        mean = self.total[rows, places].sum(axis=1) / samples
-        return np.asarray(10 * np.log10(mean) if self._aggregate == "energy_mean" else mean, dtype=np.float64)
+    def _values(self, parts: Values, samples: npt.NDArray[np.integer]) -> Values:
+        if self._shape.aggregate == "max":
+            values = parts.max(axis=1)
+        else:
+            values = parts.sum(axis=1) / samples
+            if self._shape.aggregate == "energy_mean":
+                values = 10 * np.log10(values)
+        return np.asarray(np.round(values, _DECIMALS))
 
-    def _quality(self, slots: Slots, samples: npt.NDArray[np.integer]) -> dict[int, dict[str, Any]]:
-        """Readings used, readings expected and their share, by slot."""
+    def _quality(self, cells: Slots, samples: npt.NDArray[np.integer]) -> dict[int, dict[str, Any]]:
+        """Readings used, readings expected and their share, by cell."""
+        expected = self._expected[cells % len(self.fleet)]
         return {
-            int(slot): {
-                "samples": int(count),
-                "expected": round(float(self._expected[slot]), 1),
-                "share": round(min(1.0, float(count / self._expected[slot])), 3),
-            }
-            for slot, count in zip(slots, samples, strict=True)
+            cell: {"samples": count, "expected": round(wanted, 1), "share": round(min(1.0, count / wanted), 3)}
+            for cell, count, wanted in zip(cells.tolist(), samples.tolist(), expected.tolist(), strict=True)
         }
 
-    def arrays(self) -> dict[str, npt.NDArray[Any]]:
-        return {**super().arrays(), "total": self.total, "peak": self.peak, "count": self.count, "due": self.due}
+    def arrays(self, place: int) -> dict[str, npt.NDArray[Any]]:
+        """The part of one rule in the snapshot."""
+        return {**super().arrays(place), "total": self.total[place], "count": self.count[place]}
+
+    def shared(self) -> dict[str, Times]:
+        """What all rules of the shape have in common in the snapshot."""
+        return {f"due:{':'.join(map(str, self._shape))}": self.due}

@@ -19,8 +19,23 @@ from alerts.engine.snapshot import BadSnapshot
 from sensors.batch import ReadingBatch
 from tests.alerts.test_offline import OFFLINE
 from tests.alerts.test_sightings import HELMET
-from tests.alerts.test_windows import MEAN
+from tests.alerts.test_windows import LEQ, MEAN
 from tests.alerts.world import PM10, at, batch, episode, make_camera, make_device, make_registry, rules
+
+NOISE = """
+[[rules]]
+id = "quiet"
+name = "过静"
+name_en = "Too quiet"
+kind = "threshold"
+severity = "info"
+scope = { device_kind = "dust", tags = ["gate"] }
+metric = "laeq"
+unit = "dB(A)"
+raise_below = 55
+clear_above = 60
+clear_after = "2 s"
+"""
 
 with tempfile.TemporaryDirectory() as folder:
     RULES = rules(
@@ -31,10 +46,15 @@ with tempfile.TemporaryDirectory() as folder:
         + MEAN
         + MEAN.replace('"mean"\nname', '"sliding"\nname')
         + 'every = "2 s"\n'
+        + MEAN.replace('"mean"\nname', '"peak"\nname').replace('"mean"\nlateness', '"max"\nlateness')
+        + LEQ
+        + NOISE
         + OFFLINE
         + HELMET,
     )
-REGISTRY = make_registry([make_device(1), make_device(2, interval=2), make_device(5)], [make_camera(1)])
+REGISTRY = make_registry(
+    [make_device(1, tags=["gate"]), make_device(2, interval=2), make_device(5, tags=["gate"])], [make_camera(1)]
+)
 
 Row = tuple[int, float, float, str]
 row = st.tuples(
@@ -47,7 +67,14 @@ streams = st.lists(row, min_size=1, max_size=120)
 
 
 def _batch(rows: Sequence[Row]) -> ReadingBatch:
-    whole = batch([(device, second, {"pm10": value}) for device, second, value, _ in rows], arrived=rows[-1][1])
+    """Noise is a function of the value, and missing beside some of them."""
+    whole = batch(
+        [
+            (device, second, {"pm10": value} if value == 110 else {"pm10": value, "laeq": 30 + value / 4})
+            for device, second, value, _ in rows
+        ],
+        arrived=rows[-1][1],
+    )
     whole.quality["pm10"][:] = [ord(letter) for *_, letter in rows]
     return whole
 
@@ -65,9 +92,13 @@ def _by_subject(told: Sequence[Transition]) -> dict[tuple[str, str], list[Transi
     return grouped
 
 
-def _play(parts: Sequence[Sequence[Row]], *, restart: bool = False) -> dict[tuple[str, str], list[Transition]]:
+def _play(
+    parts: Sequence[Sequence[Row]], *, restart: bool = False, together: bool = False
+) -> dict[tuple[str, str], list[Transition]]:
     engine = Engine(RULES, REGISTRY)
     told: list[Transition] = []
+    if together:
+        return _by_subject(engine.feed(*(_batch(part) for part in parts if part)))
     for part in parts:
         told += engine.feed(_batch(part))
         if restart:
@@ -81,7 +112,9 @@ def _play(parts: Sequence[Sequence[Row]], *, restart: bool = False) -> dict[tupl
 @settings(max_examples=150, deadline=None)
 @given(streams, st.lists(st.integers(0, 200), max_size=8))
 def test_any_cut_into_batches_tells_the_same(rows: list[Row], cuts: list[int]) -> None:
-    assert _play(_cut(rows, cuts)) == _play([[item] for item in rows]) == _play([rows])
+    one_by_one = [[item] for item in rows]
+    assert _play(_cut(rows, cuts)) == _play(one_by_one) == _play([rows])
+    assert _play(one_by_one, together=True) == _play(one_by_one)
 
 
 @settings(max_examples=60, deadline=None)

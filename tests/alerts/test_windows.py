@@ -147,3 +147,11 @@ def test_expected_readings_follow_the_device(tmp_path: Path) -> None:
         line.push(at=16, device=device, pm10=300)
     line.want(16, "raise", "mean", device=1)
     line.run(until=20)
+
+
+def test_a_reading_without_the_channel_moves_the_windows_on(tmp_path: Path) -> None:
+    line = Timeline(rules(tmp_path, MEAN), make_registry([make_device(1)]))
+    line.push_every(1, 0, 10, pm10=160)
+    line.push(at=15, temperature=20)
+    line.want(15, "raise", "mean", started_at=0)
+    line.run(until=20)
