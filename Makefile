@@ -1,7 +1,7 @@
 # The two commands of this project are `make demo` and `make test`; each builds what it needs first.
 #
 #   make demo   [ARGS='--for 120 --report report.json']   the whole platform with simulated sites
-#   make test   [ARGS='tests/ingest -k duplicates']       the test suite
+#   make test   [ARGS='tests/ingest -k duplicates']       the test suite; EXTRAS=export for the tests with ultralytics
 #   make lint                                             ruff and mypy
 #   make bench  NAME=...                                  one benchmark, ends with one JSON object
 #   make web                                              the page alone
@@ -20,7 +20,10 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 # The page is built by its own step below, where its progress shows.
 INSTALL := SMARTSITE_SKIP_WEB=1 $(PIP) install --constraint constraints.txt
 RUN_STAMP := $(VENV)/.installed-run
-DEV_STAMP := $(VENV)/.installed-dev
+# More of what pyproject.toml offers, for example EXTRAS=export: tests and checks with torch and ultralytics (1.4 GB).
+EXTRAS ?=
+comma := ,
+DEV_STAMP := $(VENV)/.installed-dev$(addprefix -,$(subst $(comma),-,$(EXTRAS)))
 MQTTJS_STAMP := tests/ingest/mqttjs/node_modules/.package-lock.json
 PAGE_STAMP := smartsite/static/.built-from
 PAGE_SOURCES := $(shell find web/src web/scripts web/public -type f -not -path 'web/public/map/*' 2>/dev/null) \
@@ -46,7 +49,7 @@ $(RUN_STAMP): pyproject.toml constraints.txt | $(BIN)/python
 
 $(DEV_STAMP): pyproject.toml constraints.txt | $(BIN)/python
 	@echo "== installing smartsite and what its tests and checks need (some minutes the first time)"
-	@$(INSTALL) --editable '.[dev]'
+	@$(INSTALL) --editable '.[dev$(addprefix $(comma),$(EXTRAS))]'
 	@touch $(RUN_STAMP) $@
 
 $(PAGE_STAMP): $(PAGE_SOURCES) | $(RUN_STAMP)

@@ -244,7 +244,14 @@ class VisionSettings(Section):
         default="1", pattern=r"^[a-z0-9-]{1,32}$", description="Name of this worker, unique among vision workers."
     )
     model: Path | None = Field(
-        default=None, description="OpenVINO model (.xml beside its .bin); empty: the built-in one."
+        default=None,
+        description="Model: OpenVINO (.xml beside its .bin), .onnx, .pt or TensorRT .engine; empty: the built-in one.",
+    )
+    input_px: int = Field(
+        default=640,
+        ge=160,
+        le=2048,
+        description="Longer side of the network's input; more finds smaller heads and costs more. The shorter follows.",
     )
     threads: int = Field(default=1, ge=1, le=64, description="Threads of one inference.")
     live_host: str = Field(

@@ -31,6 +31,7 @@ COMMANDS = (
     "regulator",
     "simulate",
     "cameras",
+    "vision",
 )
 
 EPILOG = """\

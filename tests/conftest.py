@@ -45,6 +45,9 @@ def _missing(part: str) -> str | None:
         return None if data_folder().is_dir() else "the data folder (SMARTSITE_DATA) is absent"
     if part == "timescaledb":
         return None if os.environ.get("SMARTSITE_TEST_DATABASE_URL") else "SMARTSITE_TEST_DATABASE_URL is not set"
+    if part == "yolo":
+        absent = [name for name in ("ultralytics", "torch", "onnx", "nncf") if importlib.util.find_spec(name) is None]
+        return f"{', '.join(absent)} not installed; `make test EXTRAS=export` does it" if absent else None
     return f"nothing is known of the part {part}"
 
 

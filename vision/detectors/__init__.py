@@ -8,11 +8,12 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from core.errors import ConfigurationError
 from core.settings import VisionSettings
 from vision.detections import Detections
 
 MODELS = Path(__file__).parent.parent / "models"
-QUICK_MODEL = MODELS / "hardhat-yolo26n-quick.xml"
+BUILT_IN = MODELS / "hardhat-yolo26n-quick.xml"
 
 SCORE_FLOOR = 0.25
 """Weaker boxes are never worth a look; what counts in a vote is decided per camera."""
@@ -27,6 +28,10 @@ class Detector(Protocol):
     classes: tuple[str, ...]
     """Names by class id; the decision knows `head` (bare) and `helmet`."""
 
+    def input_shape(self, height: int, width: int) -> tuple[int, int]:
+        """Height and width of the network's input for a picture of this size."""
+        ...
+
     def detect(self, image: npt.NDArray[np.uint8]) -> Detections:
         """Boxes on a BGR picture [height, width, 3], in its pixels."""
         ...
@@ -34,6 +39,26 @@ class Detector(Protocol):
 
 def load_detector(settings: VisionSettings) -> Detector:
     """The detector that the settings name; ConfigurationError where its model is not usable."""
-    from vision.detectors.openvino import OpenVinoDetector
+    return open_detector(
+        settings.model or BUILT_IN, threads=settings.threads, score=SCORE_FLOOR, input_px=settings.input_px
+    )
 
-    return OpenVinoDetector(settings.model or QUICK_MODEL, threads=settings.threads, score=SCORE_FLOOR)
+
+def open_detector(model: Path, *, threads: int, score: float, input_px: int) -> Detector:
+    """The detector for a model's form, told by the file's ending; ConfigurationError where it is not usable."""
+    if model.suffix == ".xml":
+        from vision.detectors.openvino import OpenVinoDetector
+
+        return OpenVinoDetector(model, threads=threads, score=score, input_px=input_px)
+    if model.suffix == ".onnx":
+        from vision.detectors.onnx import OnnxDetector
+
+        return OnnxDetector(model, threads=threads, score=score, input_px=input_px)
+    if model.suffix in {".pt", ".engine"}:
+        from vision.detectors.ultralytics import UltralyticsDetector
+
+        return UltralyticsDetector(model, threads=threads, score=score, input_px=input_px)
+    raise ConfigurationError(
+        f"nothing is known of models like {model.name}",
+        hint="name an OpenVINO .xml, an .onnx, a .pt or a TensorRT .engine",
+    )

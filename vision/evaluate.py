@@ -1,0 +1,72 @@
+"""The run-time detector measured on labelled photographs, with the preparation and suppression of production."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from core.errors import ConfigurationError
+from vision.detectors import Detector
+from vision.labelled import CLASSES, Photograph
+from vision.scoring import COCO_THRESHOLDS, Compared, average_precision, buckets, tally
+
+FLOOR = 0.01
+"""Least score of a box in average precision, which needs the weak ones too; production drops them earlier."""
+
+
+def compare(
+    detector: Detector, photographs: Sequence[Photograph], tell: Callable[[int], None] = lambda _: None
+) -> tuple[list[Compared], dict[str, Any]]:
+    """Run the detector over the photographs; what it found, and the shapes and CPU time that it took."""
+    if missing := set(CLASSES) - set(detector.classes):
+        raise ConfigurationError(
+            f"the model {detector.name} knows {', '.join(detector.classes)}, not {', '.join(sorted(missing))}",
+            hint="evaluate a model of hard hats",
+        )
+    # The model may number the classes otherwise than the labels.
+    number = np.array([CLASSES.index(name) if name in CLASSES else -1 for name in detector.classes], np.int16)
+    compared: list[Compared] = []
+    shapes: Counter[str] = Counter()
+    cpu: list[float] = []
+    for count, photograph in enumerate(photographs, 1):
+        picture = photograph.read()
+        height, width = picture.image.shape[:2]
+        shape = detector.input_shape(height, width)
+        shapes[f"{shape[0]}x{shape[1]}"] += 1
+        before = time.process_time()
+        found = detector.detect(picture.image)
+        cpu.append(time.process_time() - before)
+        found.class_id[:] = number[found.class_id]
+        scale = min(shape[0] / height, shape[1] / width)
+        compared.append(Compared(found, picture.boxes, picture.kind, scale))
+        tell(count)
+    return compared, {"shapes": dict(shapes.most_common()), "cpu_ms": round(float(np.median(cpu)) * 1000, 2)}
+
+
+def figures(compared: Sequence[Compared], score: float) -> dict[str, Any]:
+    """AP at overlaps of 0.5, 0.3 and COCO's mean, and precision and recall at `score`, for each class."""
+    return {name: _class_figures(compared, kind, score) for kind, name in enumerate(CLASSES)}
+
+
+def _class_figures(compared: Sequence[Compared], kind: int, score: float) -> dict[str, Any]:
+    by_overlap = {threshold: average_precision(compared, kind, threshold) for threshold in (0.3, *COCO_THRESHOLDS)}
+    at_work = tally(compared, kind, score).figures()
+    return {
+        "ap50": _rounded(by_overlap[0.5]),
+        "ap30": _rounded(by_overlap[0.3]),
+        "map": _rounded(float(np.mean([by_overlap[threshold] for threshold in COCO_THRESHOLDS]))),
+        **at_work,
+        "buckets": {
+            "picture_px": buckets(compared, kind, score, of_input=False),
+            "input_px": buckets(compared, kind, score, of_input=True),
+        },
+    }
+
+
+def _rounded(value: float) -> float | None:
+    """JSON knows no nan."""
+    return None if np.isnan(value) else round(value, 4)
