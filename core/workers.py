@@ -15,6 +15,7 @@ from core.clock import Clock
 from core.database import Reconnecting, is_outage
 from core.settings import DatabaseSettings
 from core.sql import queries
+from core.tasks import until
 
 BEAT_S = 2.0
 _SQL = queries("core")
@@ -34,33 +35,29 @@ class Heartbeat:
         """Beat every two seconds until `stop`; `detail` is asked each time and must be JSON."""
         identity = {"name": self.name, "host": socket.gethostname(), "pid": os.getpid()}
         try:
-            while not stop.is_set():
-                try:
-                    async with self._keeper.connection() as connection:
-                        await connection.execute(
-                            _SQL["worker_beat"],
-                            {
-                                **identity,
-                                "room": self._room,
-                                "started_at": self._started_at,
-                                "beat_at": self._clock.now(),
-                                "detail": Jsonb(detail()),
-                            },
-                        )
-                except psycopg.Error as error:
-                    if not is_outage(error):
-                        raise
-                await self._pause(stop)
+            await until(stop, self._beat(identity, detail))
             await self._leave(identity)
         finally:
             await self._keeper.close()
 
-    async def _pause(self, stop: asyncio.Event) -> None:
-        halt = asyncio.ensure_future(stop.wait())
-        nap = asyncio.ensure_future(self._clock.sleep(BEAT_S))
-        await asyncio.wait({halt, nap}, return_when=asyncio.FIRST_COMPLETED)
-        halt.cancel()
-        nap.cancel()
+    async def _beat(self, identity: dict[str, Any], detail: Callable[[], dict[str, Any]]) -> None:
+        while True:
+            try:
+                async with self._keeper.connection() as connection:
+                    await connection.execute(
+                        _SQL["worker_beat"],
+                        {
+                            **identity,
+                            "room": self._room,
+                            "started_at": self._started_at,
+                            "beat_at": self._clock.now(),
+                            "detail": Jsonb(detail()),
+                        },
+                    )
+            except psycopg.Error as error:
+                if not is_outage(error):
+                    raise
+            await self._clock.sleep(BEAT_S)
 
     async def _leave(self, identity: dict[str, Any]) -> None:
         try:

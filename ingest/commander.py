@@ -12,6 +12,7 @@ from core.clock import Clock
 from core.database import Reconnecting, is_outage
 from core.log import listen
 from core.settings import DatabaseSettings
+from core.tasks import until
 from ingest import metrics
 from ingest.sources.base import Outlet
 from sensors import commands
@@ -20,6 +21,7 @@ logger = logging.getLogger(__name__)
 
 SWEEP_S = 1.0
 """Seconds between looks for commands that have expired, or whose sender is gone."""
+_LAST_TURN_S = 2.0
 
 
 class Commander:
@@ -39,15 +41,19 @@ class Commander:
     async def run(self, stop: asyncio.Event) -> None:
         """Send until `stop`."""
         try:
-            async for _ in listen(self._settings, commands.CHANNEL, clock=self._clock, stop=stop):
-                try:
-                    async with self._keeper.connection() as connection:
-                        await self._turn(connection)
-                except psycopg.Error as error:
-                    if not is_outage(error):
-                        raise
+            # A turn is not cut short, but where it waits for a database that is away.
+            await until(stop, self._turns(stop), grace_s=_LAST_TURN_S)
         finally:
             await self._keeper.close()
+
+    async def _turns(self, stop: asyncio.Event) -> None:
+        async for _ in listen(self._settings, commands.CHANNEL, clock=self._clock, stop=stop):
+            try:
+                async with self._keeper.connection() as connection:
+                    await self._turn(connection)
+            except psycopg.Error as error:
+                if not is_outage(error):
+                    raise
 
     async def _turn(self, connection: psycopg.AsyncConnection) -> None:
         now = self._clock.now()

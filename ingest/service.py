@@ -12,7 +12,7 @@ from typing import Any
 import psycopg
 
 from core.clock import Clock, SystemClock
-from core.database import Reconnecting, is_outage
+from core.database import Reconnecting
 from core.settings import Settings
 from core.workers import Heartbeat
 from ingest.commander import Commander
@@ -24,10 +24,11 @@ from ingest.sources.broker import BrokerSource
 from ingest.sources.endpoint import EndpointSource
 from ingest.sources.hj212 import Hj212Source
 from ingest.spool import Spool
-from ingest.store import Store, forget_connected
+from ingest.store import Store
 from ingest.writer import Shelter, Writer
 from sensors.profiles import Profile, load_profiles
 from sensors.registry import RegistryWatch
+from sensors.registry_copy import open_watch
 
 logger = logging.getLogger(__name__)
 
@@ -41,7 +42,6 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
     name = f"ingest-{settings.ingest.worker}"
     profiles = load_profiles(settings.kinds_dir)
     registry = RegistryWatch(settings.database, application=name, clock=clock)
-    await registry.open()
     keeper = Reconnecting(settings.database, application=name, clock=clock)
     intake = Intake(high=settings.ingest.waiting_messages, high_bytes=settings.ingest.waiting_mb << 20)
     queued = settings.ingest.sources == ["amqp"]
@@ -54,6 +54,12 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
             # The queue keeps what the database does not take, and on more than one machine.
             spool.close()
             spool = None
+    copy = None if spool is None else settings.data_dir / "registry" / name
+    if not await open_watch(registry, stop, copy=copy, patience_s=settings.ingest.spool_after_s):
+        if spool is not None:
+            spool.close()
+        return
+    store = Store(worker=settings.ingest.worker, quarantine_rows=settings.ingest.quarantine_rows)
     writer = Writer(
         intake=intake,
         preparer=Preparer(
@@ -61,13 +67,14 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
             max_age=timedelta(days=settings.ingest.max_age_days),
             max_ahead=timedelta(seconds=settings.ingest.max_ahead_s),
         ),
-        store=Store(worker=settings.ingest.worker, quarantine_rows=settings.ingest.quarantine_rows),
+        store=store,
         keeper=keeper,
         clock=clock,
         batch=settings.ingest.batch_messages,
         shelter=None
         if spool is None
         else Shelter(spool=spool, registry=registry, patience_s=settings.ingest.spool_after_s),
+        presence=_knows_presence(settings),
     )
     sources = _sources(settings, profiles=profiles, registry=registry, intake=intake, clock=clock)
     heart = Heartbeat(name, room="ingest", settings=settings.database, clock=clock)
@@ -83,8 +90,6 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
             facts |= source.detail()
         return facts
 
-    if _knows_presence(settings):
-        await _forget(keeper, settings.ingest.worker)
     ending = asyncio.Event()
     writing = asyncio.create_task(writer.run(), name="writer")
     beside = [asyncio.create_task(registry.run(ending), name="registry")]
@@ -109,9 +114,10 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
         for source in sources:
             await source.close()
         if _knows_presence(settings):
-            with contextlib.suppress(TimeoutError):  # the next start does it in any case
-                async with asyncio.timeout(2):
-                    await _forget(keeper, settings.ingest.worker)
+            # The next start does it in any case.
+            with contextlib.suppress(TimeoutError, psycopg.OperationalError):
+                async with asyncio.timeout(2), keeper.connection() as connection:
+                    await store.forget_connected(connection)
         ending.set()
         halt.cancel()
         await asyncio.gather(*beside, return_exceptions=True)
@@ -149,14 +155,3 @@ async def _drain(writer: Writer, writing: asyncio.Task[None]) -> None:
             logger.warning("the database did not take the last messages, their senders keep them")
             writing.cancel()
     await asyncio.gather(writing, return_exceptions=True)
-
-
-async def _forget(keeper: Reconnecting, worker: str) -> None:
-    while True:
-        try:
-            async with keeper.connection() as connection:
-                await forget_connected(connection, worker)
-                return
-        except psycopg.Error as error:
-            if not is_outage(error):
-                raise

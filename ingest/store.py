@@ -65,6 +65,12 @@ class Store:
         assert row is not None
         return int(row[0])
 
+    async def forget_connected(self, connection: psycopg.AsyncConnection) -> None:
+        """Mark the connections that this worker held as not known: it starts or stops."""
+        async with connection.transaction():
+            await connection.execute(SQL["seen_lock"])
+            await connection.execute(SQL["seen_forget"], {"worker": self.worker})
+
     async def write(
         self,
         connection: psycopg.AsyncConnection,
@@ -205,13 +211,6 @@ async def _write_seen(connection: psycopg.AsyncConnection, seen: Seen) -> None:
             "arrived": [arrived for _, arrived in seen.values()],
         },
     )
-
-
-async def forget_connected(connection: psycopg.AsyncConnection, worker: str) -> None:
-    """Mark the connections that this worker held as not known: it starts or stops."""
-    async with connection.transaction():
-        await connection.execute(SQL["seen_lock"])
-        await connection.execute(SQL["seen_forget"], {"worker": worker})
 
 
 async def _write_rows(

@@ -56,7 +56,10 @@ class Shelter:
 
 
 class Writer:
-    """The one task that writes; what it is given is acknowledged once it is committed or safe in the spool."""
+    """The one task that writes; what it is given is acknowledged once it is committed or safe in the spool.
+
+    With `presence`, devices connect to this worker itself: it begins with none.
+    """
 
     def __init__(
         self,
@@ -68,6 +71,7 @@ class Writer:
         clock: Clock,
         batch: int,
         shelter: Shelter | None = None,
+        presence: bool = False,
     ) -> None:
         self._intake = intake
         self._preparer = preparer
@@ -76,6 +80,7 @@ class Writer:
         self._clock = clock
         self._batch = batch
         self._shelter = shelter
+        self._presence = presence
         self._number = 0
         self._seen: dict[int, tuple[int, int]] = {}
         self._numbers: dict[int, list[Span]] = {}
@@ -89,9 +94,8 @@ class Writer:
 
     async def run(self) -> None:
         """Write until `stop`; what the database does not take even then stays in the spool for the next start."""
-        self._number = await self._start()
-        if self._shelter is not None:
-            self._shelter.spool.settle(self._number)
+        if not await self._begin():
+            return
         while True:
             wait = None if not self._seen else max(0.0, self._seen_at + SEEN_EVERY_S - self._clock.monotonic())
             if self._shelter is not None and self._shelter.spool.pending:
@@ -106,6 +110,24 @@ class Writer:
             metrics.WAITING.set(len(self._intake))
             if not done:
                 return
+
+    async def _begin(self) -> bool:
+        """Ask the database what it has; what arrives while it is away goes to the spool. False as `_work`."""
+        starting = asyncio.create_task(self._start())
+        try:
+            if self._shelter is not None:
+                await asyncio.wait({starting}, timeout=self._shelter.patience_s)
+                await self._collect(self._shelter.spool, starting, self._shelter.patience_s)
+                if not starting.done():
+                    return False
+            self._number = await starting
+        finally:
+            if not starting.done():
+                starting.cancel()
+                await asyncio.gather(starting, return_exceptions=True)
+        if self._shelter is not None:
+            self._shelter.spool.settle(self._number)
+        return True
 
     # -- the spool ----------------------------------------------------------------------------------------------------
 
@@ -148,7 +170,7 @@ class Writer:
             self._shelter.spool.release(end)
         return True
 
-    async def _collect(self, spool: Spool, task: asyncio.Task[None], patience_s: float) -> None:
+    async def _collect(self, spool: Spool, task: asyncio.Task[Any], patience_s: float) -> None:
         """Move what arrives into the spool until the task is done, or a stop finds nothing left to move and waits."""
         while not task.done():
             if spool.full:
@@ -187,6 +209,8 @@ class Writer:
         while True:
             try:
                 async with self._keeper.connection() as connection:
+                    if self._presence:
+                        await self._store.forget_connected(connection)
                     return await self._store.last_batch(connection)
             except psycopg.Error as error:
                 delay = await self._wait_out(error, delay)

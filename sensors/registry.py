@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -16,6 +15,7 @@ from core.clock import Clock
 from core.database import Reconnecting, is_outage
 from core.settings import DatabaseSettings
 from core.sql import queries
+from core.tasks import until
 
 logger = logging.getLogger(__name__)
 SQL = queries(__package__)
@@ -211,6 +211,10 @@ class RegistryWatch:
         """Call back with every new registry after the first."""
         self._callbacks.append(callback)
 
+    def adopt(self, registry: Registry) -> None:
+        """Begin with a picture from elsewhere instead of `open`; its version says that the database's is another."""
+        self._current = registry
+
     async def open(self) -> Registry:
         """Load the registry for the first time."""
         while True:
@@ -226,17 +230,9 @@ class RegistryWatch:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Reload on every change until `stop` is set; outages are waited out."""
-        watching = asyncio.create_task(self._watch())
-        stopping = asyncio.create_task(stop.wait())
         try:
-            await asyncio.wait({watching, stopping}, return_when=asyncio.FIRST_COMPLETED)
-            if watching.done():
-                watching.result()
+            await until(stop, self._watch())
         finally:
-            for task in (watching, stopping):
-                task.cancel()
-                with contextlib.suppress(asyncio.CancelledError):
-                    await task
             await self._keeper.close()
 
     async def _watch(self) -> None:

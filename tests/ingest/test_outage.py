@@ -115,8 +115,19 @@ async def test_an_outage_with_ingest_killed_in_it_loses_nothing(
 
     await worker.end(signal.SIGKILL)
     assert spooled(tmp_path) > 0
+    # It starts into the outage, knows the devices all the same, and goes on with the spool.
     await worker.start()
-    await asyncio.sleep(0.5)  # it starts into the outage
+    again = len(loud.acknowledged)
+    await eventually(lambda: len(loud.acknowledged) > again + 300, timeout=40)
+    await quiet.send(port, 200)
+    again = len(loud.acknowledged)
+    await eventually(lambda: len(loud.acknowledged) > again + 50, timeout=20)
+    # So it does after an orderly end, for which it does not wait for the database.
+    assert await asyncio.wait_for(worker.end(signal.SIGTERM), 20) == 0
+    await worker.start()
+    again = len(loud.acknowledged)
+    await eventually(lambda: len(loud.acknowledged) > again + 100, timeout=40)
+    await quiet.send(port, 50)
     await asyncio.to_thread(server.start)
 
     again = len(loud.acknowledged)

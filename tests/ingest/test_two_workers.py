@@ -17,7 +17,7 @@ from core.settings import DatabaseSettings, Settings
 from ingest.intake import Intake
 from ingest.message import CONNECTED, DISCONNECTED, Leaf, Message
 from ingest.prepare import Preparer
-from ingest.store import Store, forget_connected
+from ingest.store import Store
 from ingest.writer import Writer
 from tests.ingest.messages import NOW, PROFILES, device, message
 from tests.ingest.plant import furnish, running, with_ingest
@@ -55,7 +55,7 @@ class Worker:
 
     async def starts(self) -> tuple[bool | None, str | None]:
         """What a worker does first; it has a heartbeat then."""
-        await forget_connected(self.connection, self.name)
+        await self._store.forget_connected(self.connection)
         await self.connection.execute(
             "INSERT INTO worker (name, room, host, pid, started_at, beat_at)"
             " VALUES (%s, 'ingest', 'h', 1, now(), now()) ON CONFLICT DO NOTHING",
