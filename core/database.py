@@ -17,6 +17,9 @@ from core.settings import DatabaseSettings
 logger = logging.getLogger(__name__)
 
 _FIRST_DELAY, _LAST_DELAY = 0.2, 5.0
+# TimescaleDB refuses a transaction that changes columns of more than 100,000 rows. Late readings of many devices do,
+# and their roll-ups; what is refused once would be refused for ever. Elsewhere the name means nothing.
+_OPTIONS = "-c timezone=UTC -c timescaledb.max_tuples_decompressed_per_dml_transaction=0"
 
 
 def _arguments(settings: DatabaseSettings, application: str) -> dict[str, object]:
@@ -29,7 +32,7 @@ def _arguments(settings: DatabaseSettings, application: str) -> dict[str, object
         "conninfo": settings.url.get_secret_value(),
         "application_name": f"smartsite {application}",
         "connect_timeout": max(2, round(settings.connect_timeout_s)),
-        "options": "-c timezone=UTC",
+        "options": _OPTIONS,
         # A peer that vanished without a word is noticed within half a minute.
         "keepalives_idle": 10,
         "keepalives_interval": 5,

@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import psycopg
 import pytest
+from psycopg import sql
 
 from core.database import connect
 from core.settings import Settings
@@ -25,6 +26,13 @@ OLD = NOW - timedelta(days=20)
 async def connection(settings: Settings):
     async with await connect(settings.database, application="test") as connection:
         yield connection
+
+
+async def columns_of(connection: psycopg.AsyncConnection) -> None:
+    """Turn all chunks into columns."""
+    for table in ("reading_dust", "rollup_dust_1m"):
+        for (chunk,) in await (await connection.execute("SELECT show_chunks(%s)::text", [table])).fetchall():
+            await connection.execute("CALL convert_to_columnstore(%s::regclass)", [chunk])
 
 
 async def test_readings_and_minutes_are_columnstores_by_device(connection: psycopg.AsyncConnection) -> None:
@@ -50,10 +58,7 @@ async def test_late_readings_go_into_columns(connection: psycopg.AsyncConnection
     await store(connection, number, rows)
     rollups = Rollups(PROFILES, FakeClock())
     await rollups.run(connection)
-    for table in ("reading_dust", "rollup_dust_1m"):
-        chunks = await (await connection.execute("SELECT show_chunks(%s)::text", [table])).fetchall()
-        for (chunk,) in chunks:
-            await connection.execute("CALL convert_to_columnstore(%s::regclass)", [chunk])
+    await columns_of(connection)
     found = {one.resolution: one for one in await storage.stored(connection, PROFILES)}
     assert (found["raw"].columnar, found["1m"].columnar) == (1, 1)
 
@@ -66,3 +71,44 @@ async def test_late_readings_go_into_columns(connection: psycopg.AsyncConnection
     await rollups.run(connection)
     await expect_exact(connection)
     assert len(await read(connection, "reading_dust", "time")) == 310
+
+
+async def test_more_columns_change_than_the_server_would_let(settings: Settings, database_url: str) -> None:
+    async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as admin:
+        name = sql.Identifier(admin.info.dbname)
+        await admin.execute(
+            sql.SQL("ALTER DATABASE {} SET timescaledb.max_tuples_decompressed_per_dml_transaction = 10").format(name)
+        )
+    async with await connect(settings.database, application="test") as connection:
+        number = await device(connection)
+        rows = [{"time": OLD + timedelta(seconds=30 * n), "pm10": float(n), "laeq": 50.0} for n in range(300)]
+        await store(connection, number, rows)
+        rollups = Rollups(PROFILES, FakeClock())
+        await rollups.run(connection)
+        await columns_of(connection)
+        await store(
+            connection, number, [{"time": OLD + timedelta(seconds=30 * n + 10), "pm10": 7.5} for n in range(300)]
+        )
+        await connection.execute("UPDATE reading_dust SET tsp = 5 WHERE device_id = %s AND laeq = 50", [number])
+        await rollups.run(connection)
+        await expect_exact(connection)
+
+
+async def test_the_policy_makes_columns_and_retention_drops_them(connection: psycopg.AsyncConnection) -> None:
+    number = await device(connection)
+    for at in (OLD, NOW):
+        await store(connection, number, [{"time": at + timedelta(seconds=10 * n), "pm10": 1.0} for n in range(60)])
+    await Rollups(PROFILES, FakeClock()).run(connection)
+    of_dust = "hypertable_name IN ('reading_dust', 'rollup_dust_1m')"
+    query = f"SELECT job_id FROM timescaledb_information.jobs WHERE {of_dust}"
+    jobs = await (await connection.execute(query)).fetchall()
+    assert len(jobs) == 2
+    for (job,) in jobs:
+        await connection.execute("CALL run_job(%s)", [job])
+
+    found = await storage.stored(connection, PROFILES)
+    assert {one.resolution for one in found if one.columnar} == {"raw", "1m"}
+    kept = tables.Retention(readings=timedelta(weeks=2), rollups={"1m": timedelta(weeks=2)})
+    await tables.maintain(connection, PROFILES, NOW + timedelta(weeks=8), kept)
+    assert await read(connection, "reading_dust", "time") == await read(connection, "rollup_dust_1m", "time") == []
+    assert len(await read(connection, "rollup_dust_15m", "time")) == 2
