@@ -4,6 +4,10 @@ Two databases on one server, one with three days and one with thirty, are asked 
 over the first. Then a minute of 15,000 messages/s is rolled up once, for its share of a core. Runs on the embedded
 PostgreSQL, or on the server that --url names (with TimescaleDB: again after all chunks of the long one have become
 columns). All that it writes it throws away.
+
+Loading takes most of the time and needs no quiet machine: `--only load` does just that and leaves the databases
+bench_history_short and bench_history_long, on the server of --url or on an embedded one in --folder; `--only measure`
+measures them, as often as you like; remove them yourself.
 """
 
 from __future__ import annotations
@@ -18,7 +22,7 @@ import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +63,7 @@ FROM generate_series(%s::timestamptz, %s::timestamptz - interval '1 ms', %s::int
 """
 # A slow wave and noise, in tenths as instruments report.
 WAVE = "round(10 * ({} + 10 * sin(extract(epoch FROM moment)::float8 / 9000 + device) + random())) / 10"
+LAST = "SELECT time FROM reading_dust WHERE device_id = %s ORDER BY time DESC LIMIT 1"
 QUARTERS = "SELECT device, time, pm10, laeq FROM report.dust_15m WHERE time >= %s AND time < %s"
 QUARTERS_RAW = """
 SELECT device_id, date_bin('15 min', time, timestamptz '2000-01-01 00:00+00'), avg(pm10) FILTER (WHERE pm10_q IS NULL),
@@ -86,28 +91,34 @@ def say(text: str) -> None:
 
 
 @contextlib.contextmanager
-def server(url: str | None) -> Iterator[str]:
-    """Address of a server: the given one, or an embedded one that is gone afterwards."""
+def server(url: str | None, kept: Path | None) -> Iterator[str]:
+    """Address of a server: the given one, or an embedded one that is gone afterwards where it is not `kept`."""
     if url is not None:
         yield url
         return
-    folder = Path(tempfile.mkdtemp(prefix="smartsite-history-"))
+    folder = kept or Path(tempfile.mkdtemp(prefix="smartsite-history-"))
+    folder.mkdir(exist_ok=True)
     folder.chmod(0o755)
     postgres = EmbeddedPostgres(folder)
     try:
         yield postgres.start()
     finally:
         postgres.stop()
-        shutil.rmtree(folder)
+        if kept is None:
+            shutil.rmtree(folder)
 
 
 @contextlib.contextmanager
-def database(url: str, part: str) -> Iterator[str]:
-    """Address of a fresh database on the server, gone afterwards; with TimescaleDB where the server has it."""
-    name = f"bench_history_{os.getpid()}_{part}"
+def database(url: str, part: str, only: str | None) -> Iterator[str]:
+    """Address of a database on the server, with TimescaleDB where the server has it: a fresh one that is gone
+    afterwards, or with `only` one that stays."""
+    name = f"bench_history_{part}" if only else f"bench_history_{os.getpid()}_{part}"
+    own = make_conninfo(url, dbname=name)
+    if only == "measure":
+        yield own
+        return
     with psycopg.connect(url, autocommit=True) as admin:
         admin.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
-    own = make_conninfo(url, dbname=name)
     try:
         with psycopg.connect(own, autocommit=True) as connection:
             known = connection.execute("SELECT FROM pg_available_extensions WHERE name = 'timescaledb'").fetchone()
@@ -115,28 +126,38 @@ def database(url: str, part: str) -> Iterator[str]:
                 connection.execute("CREATE EXTENSION IF NOT EXISTS timescaledb")
         yield own
     finally:
-        with psycopg.connect(url, autocommit=True) as admin:
-            admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+        if only is None:
+            with psycopg.connect(url, autocommit=True) as admin:
+                admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
 
 
 class Bench:
     """One database, loaded step by step."""
 
-    def __init__(self, connection: psycopg.AsyncConnection, profile: Profile, size: Size, now: datetime) -> None:
+    def __init__(self, connection: psycopg.AsyncConnection, profile: Profile, size: Size) -> None:
         self._connection = connection
         self._profile = profile
         self._profiles = {profile.kind: profile}
         self._size = size
-        self._now = now
+        self._now = datetime.min.replace(tzinfo=UTC)
         self._ids: list[int] = []
 
     async def add_stations(self) -> None:
-        cursor = await self._connection.execute(STATIONS, [INTERVAL_S, self._size.stations])
+        await self._connection.execute(STATIONS, [INTERVAL_S, self._size.stations])
+
+    async def begin(self) -> None:
+        """Find the stations, and when the history that is loaded ends."""
+        cursor = await self._connection.execute("SELECT id FROM device ORDER BY id")
         self._ids = [number for (number,) in await cursor.fetchall()]
+        row = await (await self._connection.execute(LAST, [self._ids[-1]])).fetchone()
+        assert row is not None, "nothing is loaded"
+        self._now = row[0] + timedelta(seconds=INTERVAL_S)
 
     async def load(self, start: datetime, end: datetime) -> dict[str, float]:
         """Readings of all stations in [start, end), a day a transaction, and their roll-ups."""
         begun = time.monotonic()
+        cursor = await self._connection.execute("SELECT id FROM device ORDER BY id")
+        ids = [number for (number,) in await cursor.fetchall()]
         values = [sql.SQL(WAVE).format(sql.Literal((channel.minimum or 0) + 30)) for channel in self._profile.channels]
         fill = sql.SQL(FILL).format(
             columns=sql.SQL(", ").join(sql.Identifier(channel.name) for channel in self._profile.channels),
@@ -146,7 +167,7 @@ class Bench:
         while moment < end:
             until = min(moment + DAY, end)
             step = timedelta(seconds=INTERVAL_S)
-            await self._connection.execute(fill, [moment, until, step, self._ids])
+            await self._connection.execute(fill, [moment, until, step, ids])
             moment = until
             say(f"loaded up to {moment:%m-%d %H:%M}, {time.monotonic() - begun:.0f} s")
         await self._connection.execute("VACUUM ANALYZE reading_dust")
@@ -287,23 +308,30 @@ def backend_seconds(pid: int) -> float:
 
 
 @contextlib.asynccontextmanager
-async def opened(url: str, size: Size, now: datetime) -> AsyncIterator[Bench]:
-    """A migrated database with its stations."""
-    settings = Settings(database=DatabaseSettings(url=url))
-    await bring_up_to_date(settings, clock=SystemClock())
-    async with await connect(settings.database, application="bench") as connection:
-        bench = Bench(connection, load_profiles()["dust"], size, now)
-        await bench.add_stations()
-        yield bench
+async def opened(url: str, size: Size) -> AsyncIterator[Bench]:
+    """A database with its stations."""
+    async with await connect(DatabaseSettings(url=url), application="bench") as connection:
+        yield Bench(connection, load_profiles()["dust"], size)
 
 
-async def measure(short_url: str, long_url: str, size: Size) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+async def load(urls: Mapping[str, str], size: Size) -> dict[str, Any]:
+    """Fill both databases up to one moment."""
     now = SystemClock().now()
-    async with opened(short_url, size, now) as short, opened(long_url, size, now) as long:
-        await short.load(now - size.short, now)
-        loaded = await long.load(now - size.long, now)
-        rows = loaded["rows"]
-        figures: dict[str, Any] = {"stations": size.stations, "days": [size.short / DAY, size.long / DAY], **loaded}
+    loaded: dict[str, Any] = {}
+    for part, span in (("short", size.short), ("long", size.long)):
+        await bring_up_to_date(Settings(database=DatabaseSettings(url=urls[part])), clock=SystemClock())
+        async with opened(urls[part], size) as bench:
+            await bench.add_stations()
+            loaded = await bench.load(now - span, now)
+    return loaded
+
+
+async def measure(urls: Mapping[str, str], size: Size) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    async with opened(urls["short"], size) as short, opened(urls["long"], size) as long:
+        await short.begin()
+        await long.begin()
+        rows = size.stations * size.long.total_seconds() / INTERVAL_S
+        figures: dict[str, Any] = {"stations": size.stations, "days": [size.short / DAY, size.long / DAY], "rows": rows}
         figures |= await timed(short.queries(size.short), long.queries(size.long), size.rounds)
         taken = figures["bytes_per_reading"] = await long.bytes_per_reading(rows)
         figures["minute_at_15000_per_s"] = await long.busy_minute()
@@ -324,19 +352,35 @@ async def measure(short_url: str, long_url: str, size: Size) -> tuple[dict[str, 
     return figures, targets
 
 
+async def run(urls: Mapping[str, str], size: Size, only: str | None) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    loaded = {} if only == "measure" else await load(urls, size)
+    if only == "load":
+        return loaded, []
+    figures, targets = await measure(urls, size)
+    return figures | loaded, targets
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", action="store_true", help="end with one JSON object (always so)")
     parser.add_argument("--quick", action="store_true", help="ten stations, half a day and five days")
     parser.add_argument("--stations", type=int, help="another number of stations")
     parser.add_argument("--url", help="postgresql:// of a server, by a user who may create databases")
+    parser.add_argument("--only", choices=("load", "measure"), help="one of the two steps")
+    parser.add_argument("--folder", type=Path, help="with --only: where the embedded server keeps its data")
     options = parser.parse_args()
+    if options.only and not (options.url or options.folder):
+        parser.error("--only needs --url or --folder")
     size = QUICK if options.quick else FULL
     if options.stations:
         size = Size(options.stations, size.short, size.long, size.rounds)
     about = machine()
-    with server(options.url) as url, database(url, "short") as short, database(url, "long") as long:
-        figures, targets = asyncio.run(measure(short, long, size))
+    with (
+        server(options.url, options.folder) as url,
+        database(url, "short", options.only) as short,
+        database(url, "long", options.only) as long,
+    ):
+        figures, targets = asyncio.run(run({"short": short, "long": long}, size, options.only))
     conclude(figures, about, targets)
 
 

@@ -36,7 +36,7 @@ class Job:
     rate: float
 
 
-def _bodies() -> list[bytes]:
+def bodies() -> list[bytes]:
     """Payload tails of one length: eight values as a dust station has them, all within their limits."""
     return [
         b',"values":{"pm10":%.2f,"pm2_5":%.2f,"tsp":%.2f,"laeq":%.2f,"temperature":%.2f,'
@@ -46,10 +46,11 @@ def _bodies() -> list[bytes]:
     ]
 
 
-_BODIES = _bodies()
+BODIES = bodies()
 
 
-def _length(value: int) -> bytes:
+def length(value: int) -> bytes:
+    """A remaining length of MQTT."""
     out = bytearray()
     while True:
         value, low = value >> 7, value & 0x7F
@@ -58,7 +59,8 @@ def _length(value: int) -> bytes:
             return bytes(out)
 
 
-def _string(text: str) -> bytes:
+def string(text: str) -> bytes:
+    """A string of MQTT, its length before it."""
     return len(text.encode()).to_bytes(2, "big") + text.encode()
 
 
@@ -139,9 +141,9 @@ class Device(asyncio.Protocol):
         self._open = False
         self._held = b""
         self._ts = time.time_ns() // 1_000_000
-        topic = _string(f"smartsite/v1/{name}/telemetry")
-        size = len(topic) + 2 + len(b'{"ts":1786000000000') + len(_BODIES[0])
-        head = b"\x32" + _length(size) + topic
+        topic = string(f"smartsite/v1/{name}/telemetry")
+        size = len(topic) + 2 + len(b'{"ts":1786000000000') + len(BODIES[0])
+        head = b"\x32" + length(size) + topic
         window = crowd.job.window
         self._heads = [head + number.to_bytes(2, "big") for number in range(1, window + 1)]
         self._sent = [0.0] * window
@@ -150,8 +152,8 @@ class Device(asyncio.Protocol):
 
     def connection_made(self, transport: Any) -> None:
         self._transport = transport
-        body = b"\0\4MQTT\4\xc2\0\x3c" + _string(self._name) + _string(self._name) + _string(self._crowd.job.password)
-        transport.write(b"\x10" + _length(len(body)) + body)
+        body = b"\0\4MQTT\4\xc2\0\x3c" + string(self._name) + string(self._name) + string(self._crowd.job.password)
+        transport.write(b"\x10" + length(len(body)) + body)
 
     def connection_lost(self, _exc: Exception | None) -> None:
         if not self._crowd.done.is_set():
@@ -198,7 +200,7 @@ class Device(asyncio.Protocol):
         self._sent[slot] = now = time.perf_counter()
         self._ts = max(self._ts + 1, int((now + _WALL) * 1000))
         self._turn = turn = (self._turn + 1) % _VARIANTS
-        return b'%b{"ts":%d%b' % (self._heads[slot], self._ts, _BODIES[turn])
+        return b'%b{"ts":%d%b' % (self._heads[slot], self._ts, BODIES[turn])
 
 
 _WALL = time.time() - time.perf_counter()

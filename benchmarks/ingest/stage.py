@@ -8,7 +8,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import sys
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -18,6 +17,7 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
+from benchmarks.ingest.mosquitto import Mosquitto
 from benchmarks.ingest.peers import CHANNELS
 from core.clock import SystemClock
 from core.settings import DatabaseSettings, Settings
@@ -30,16 +30,6 @@ KIND = "dust"
 SITES = 50
 _TEMPLATE = "bench_template"
 _READY_S = 30.0
-_MOSQUITTO = """\
-listener {port} 127.0.0.1
-allow_anonymous true
-persistence true
-persistence_location {folder}/
-autosave_interval 1
-max_queued_messages 0
-max_inflight_messages 1000
-{user}
-"""
 
 
 def rules_text() -> str:
@@ -76,20 +66,20 @@ class Stage:
         self.secret = generate_secret()
         self.names = [f"s{number % SITES}/d{number}" for number in range(devices)]
         self.rules = folder / "rules.toml"
-        self._postgres = EmbeddedPostgres(folder)
+        self.postgres = EmbeddedPostgres(folder)
         self._admin = ""
         self._number = 0
 
     @property
     def postgres_pid(self) -> int:
         """The server's process."""
-        assert self._postgres.pid is not None
-        return self._postgres.pid
+        assert self.postgres.pid is not None
+        return self.postgres.pid
 
     async def open(self) -> None:
         """Start the server and furnish the template."""
         self.rules.write_text(rules_text())
-        self._admin = self._postgres.start()
+        self._admin = self.postgres.start()
         with psycopg.connect(self._admin, autocommit=True) as admin:
             admin.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(_TEMPLATE)))
         url = self._url(_TEMPLATE)
@@ -107,7 +97,7 @@ class Stage:
 
     def close(self) -> None:
         """Stop the server."""
-        self._postgres.stop()
+        self.postgres.stop()
 
     def _url(self, name: str) -> str:
         return self._admin.rpartition("/")[0] + f"/{name}"
@@ -122,7 +112,9 @@ class Stage:
                 sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(_TEMPLATE))
             )
             admin.execute("CHECKPOINT")
-            yield self._url(name)
+        yield self._url(name)
+        # On a connection of its own: the server may have been killed meanwhile.
+        with psycopg.connect(self._admin, autocommit=True) as admin:
             admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
 
     @contextlib.asynccontextmanager
@@ -181,30 +173,12 @@ class Stage:
     @contextlib.asynccontextmanager
     async def broker(self) -> AsyncIterator[tuple[int, int]]:
         """A fresh Mosquitto, set up as docs/protocol-mqtt.md says: process id and port."""
-        program = shutil.which("mosquitto", path=os.environ.get("PATH", "") + ":/usr/sbin")
-        if program is None:
-            raise FileNotFoundError("mosquitto is not installed")
         folder = self.folder / "mosquitto"
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = int(probe.getsockname()[1])
-        user = "user root" if os.geteuid() == 0 else ""
-        (folder / "mosquitto.conf").write_text(_MOSQUITTO.format(port=port, folder=folder, user=user))
-        with (folder / "mosquitto.log").open("ab") as log:
-            process = await asyncio.create_subprocess_exec(
-                program, "-c", str(folder / "mosquitto.conf"), stdout=log, stderr=log
-            )
+        broker = Mosquitto(folder)
         try:
-            async with asyncio.timeout(10):
-                while True:
-                    with contextlib.suppress(OSError):
-                        _, writer = await asyncio.open_connection("127.0.0.1", port)
-                        writer.close()
-                        break
-                    await asyncio.sleep(0.02)
-            yield process.pid, port
+            await broker.start()
+            yield broker.pid, broker.port
         finally:
-            process.terminate()
-            await process.wait()
+            await broker.end()

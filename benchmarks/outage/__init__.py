@@ -1,0 +1,1 @@
+"""The database away, or everything killed at random moments, under devices that send all along."""
