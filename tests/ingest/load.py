@@ -62,8 +62,8 @@ class Publisher:
 
     def _run(self) -> None:
         while not self._stop.wait(self._every_s):
-            if self.waiting > 2000:
-                continue  # paho's packet identifiers are 16 bits
+            if self.waiting > 900:
+                continue  # after a reconnect paho sends all of it at once, whatever the receive maximum is
             self._ts += 1
             payload = json.dumps({"ts": self._ts, "values": {"pm10": self._ts % 1000, "laeq": 60.5}})
             info = self._client.publish(self._topic, payload, qos=1)

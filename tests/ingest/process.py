@@ -45,6 +45,10 @@ class Worker:
                 env=self._environment, stdout=log, stderr=log, cwd=self._folder,
             )  # fmt: skip
 
+    def spooled(self) -> int:
+        """Bytes in the spool's segments."""
+        return sum(path.stat().st_size for path in self._folder.glob("spool/*/*.segment"))
+
     async def end(self, number: signal.Signals) -> int:
         """Send a signal and wait for the end."""
         assert self.process is not None

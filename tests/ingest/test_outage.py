@@ -55,11 +55,6 @@ async def worker(server: EmbeddedPostgres, port: int, tmp_path: Path) -> AsyncIt
         await worker.end(signal.SIGKILL)
 
 
-def spooled(folder: Path) -> int:
-    """Bytes in the spool's segments."""
-    return sum(path.stat().st_size for path in folder.glob("spool/*/*.segment"))
-
-
 class Quiet:
     """A device that publishes with QoS 0."""
 
@@ -93,7 +88,7 @@ async def stored(url: str) -> dict[str, list[int]]:
 
 
 async def test_an_outage_with_ingest_killed_in_it_loses_nothing(
-    server: EmbeddedPostgres, worker: Worker, port: int, tmp_path: Path
+    server: EmbeddedPostgres, worker: Worker, port: int
 ) -> None:
     url = server.url
     quiet = Quiet()
@@ -107,14 +102,14 @@ async def test_an_outage_with_ingest_killed_in_it_loses_nothing(
     before = len(loud.acknowledged)
     await eventually(lambda: len(loud.acknowledged) > before + 300, timeout=40)
     await quiet.send(port, 200)
-    held = spooled(tmp_path)
+    held = worker.spooled()
     await quiet.send(port, 200)
-    await eventually(lambda: spooled(tmp_path) > held + 200 * 60, timeout=20)
+    await eventually(lambda: worker.spooled() > held + 200 * 60, timeout=20)
     after = len(loud.acknowledged)
     await eventually(lambda: len(loud.acknowledged) > after + 50, timeout=20)
 
     await worker.end(signal.SIGKILL)
-    assert spooled(tmp_path) > 0
+    assert worker.spooled() > 0
     # It starts into the outage, knows the devices all the same, and goes on with the spool.
     await worker.start()
     again = len(loud.acknowledged)
@@ -134,7 +129,7 @@ async def test_an_outage_with_ingest_killed_in_it_loses_nothing(
     await eventually(lambda: len(loud.acknowledged) > again + 100, timeout=40)
     loud.finish()
     assert loud.waiting == 0
-    await eventually(lambda: spooled(tmp_path) == 0, timeout=40)
+    await eventually(lambda: worker.spooled() == 0, timeout=40)
     found = await stored(url)
     assert found["d1"] == sorted(loud.published)
     assert found["d3"] == sorted(quiet.sent)
@@ -162,12 +157,12 @@ async def test_a_spool_that_is_full_stops_the_reading_and_loses_nothing(
         loud = Publisher("A/d1", port, every_s=0.0002).start()
         await eventually(lambda: len(loud.acknowledged) > 100, timeout=40)
         await asyncio.to_thread(server.stop)
-        await eventually(lambda: spooled(tmp_path) >= 1 << 20, timeout=60)
+        await eventually(lambda: worker.spooled() >= 1 << 20, timeout=60)
         # QoS 1 is held at the device from here on.
         await eventually(lambda: loud.waiting >= 50, timeout=20)
-        assert spooled(tmp_path) < 2 << 20
+        assert worker.spooled() < 2 << 20
         await asyncio.to_thread(server.start)
-        await eventually(lambda: spooled(tmp_path) == 0, timeout=40)
+        await eventually(lambda: worker.spooled() == 0, timeout=40)
         loud.finish()
         assert loud.waiting == 0
         assert (await stored(server.url))["d1"] == sorted(loud.published)
