@@ -6,6 +6,7 @@ table.
 
 from __future__ import annotations
 
+import math
 import re
 import tomllib
 from collections.abc import Mapping
@@ -26,7 +27,7 @@ _UNKNOWN = "unknown"  # reading_unknown holds the metrics that no profile knows
 
 # Canonical units (docs/devices.md); "" is a count or an enumeration. Codecs convert into these, once.
 CANONICAL_UNITS = frozenset(
-    {"µg/m³", "dB(A)", "°C", "%RH", "hPa", "kPa", "m/s", "degrees", "t", "kN", "m", "%", "mm", "mA", ""}
+    {"µg/m³", "dB(A)", "°C", "%RH", "hPa", "kPa", "m/s", "degrees", "t", "kN", "m", "%", "mm", "mA", "L/min", ""}
 )
 
 
@@ -76,16 +77,70 @@ class Channel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
             raise ValueError(f"channel {self.name}: noise and circular exclude each other")
 
 
+class Argument(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Something that a command needs to know: a number of `unit` within bounds, or one of `symbols` by its name.
+
+    `unit` is what people read beside the number and free text; `bigint` is a whole number.
+    """
+
+    name: str
+    type: Literal["real", "bigint", "enum"]
+    label: str
+    label_en: str
+    unit: str = ""
+    minimum: float | None = None
+    maximum: float | None = None
+    required: bool = True
+    symbols: tuple[Symbol, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not _KIND.fullmatch(self.name):
+            raise ValueError(f"argument name {self.name!r}: use a-z, 0-9 and _, starting with a letter")
+        if (self.type == "enum") != bool(self.symbols):
+            raise ValueError(f"argument {self.name}: an enum lists its symbols, and only an enum does")
+
+    def fault(self, value: object) -> str:
+        """What is wrong with a value for it; empty where nothing is."""
+        if self.type == "enum":
+            names = [symbol.name for symbol in self.symbols]
+            return "" if value in names else f"must be one of {', '.join(names)}"
+        whole = self.type == "bigint"
+        if isinstance(value, bool) or not isinstance(value, int if whole else int | float) or not math.isfinite(value):
+            return f"must be a {'whole ' if whole else ''}number"
+        if self.minimum is not None and value < self.minimum:
+            return f"must be at least {self.minimum:g} {self.unit}".rstrip()
+        if self.maximum is not None and value > self.maximum:
+            return f"must be at most {self.maximum:g} {self.unit}".rstrip()
+        return ""
+
+
 class Instruction(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A command that devices of a kind take."""
+    """A command that devices of a kind take. One that names no arguments takes whatever it is given."""
 
     name: str
     label: str
     label_en: str
+    arguments: tuple[Argument, ...] = ()
 
     def __post_init__(self) -> None:
         if not _KIND.fullmatch(self.name):
             raise ValueError(f"command name {self.name!r}: use a-z, 0-9 and _, starting with a letter")
+        names = [argument.name for argument in self.arguments]
+        if len(set(names)) != len(names):
+            raise ValueError(f"command {self.name}: an argument appears twice")
+
+    def faults(self, given: Mapping[str, object]) -> dict[str, str]:
+        """What is wrong with arguments, by name; empty where nothing is."""
+        if not self.arguments:
+            return {}
+        known = {argument.name: argument for argument in self.arguments}
+        found = {name: f"is none of {', '.join(known)}" for name in given if name not in known}
+        for name, argument in known.items():
+            if name in given and (fault := argument.fault(given[name])):
+                found[name] = fault
+            elif name not in given and argument.required:
+                found[name] = "is missing"
+        return found
 
 
 class Profile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -108,7 +163,11 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
     def takes(self, command: str) -> bool:
         """Whether devices of the kind know the command."""
-        return any(instruction.name == command for instruction in self.commands)
+        return self.instruction(command) is not None
+
+    def instruction(self, command: str) -> Instruction | None:
+        """The command of that name, None when the kind does not know it."""
+        return next((instruction for instruction in self.commands if instruction.name == command), None)
 
     @property
     def table(self) -> str:

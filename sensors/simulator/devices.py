@@ -20,6 +20,8 @@ from sensors.provision.report import Report
 from sensors.simulator.machines import Hoist, TowerCrane
 from sensors.simulator.processes import Weather, generator
 from sensors.simulator.schedule import Effect, Episode
+from sensors.simulator.spray import Spray
+from sensors.simulator.sprayer import Sprayer
 from sensors.simulator.stations import DustStation
 
 logger = logging.getLogger(__name__)
@@ -40,7 +42,7 @@ class _Maker(Protocol):
     def __call__(self, random: Random, weather: Weather) -> Model: ...
 
 
-MODELS: Mapping[str, _Maker] = {"dust": DustStation, "tower_crane": TowerCrane, "hoist": Hoist}
+MODELS: Mapping[str, _Maker] = {"dust": DustStation, "tower_crane": TowerCrane, "hoist": Hoist, "sprayer": Sprayer}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,18 +73,19 @@ class Reading(msgspec.Struct, frozen=True):
 class Instrument:
     """Takes the readings of one device: a model's values, with the schedule's faults and a few of its own.
 
-    The same device, seed and times give the same readings; times must not run backwards.
+    The same device, seed and times give the same readings, as long as nothing is sprayed; times must not run backwards.
+    `spray` is the water of the device's site.
     """
 
-    def __init__(self, device: SimulatedDevice, *, seed: int) -> None:
+    def __init__(self, device: SimulatedDevice, *, seed: int, spray: Spray | None = None) -> None:
         self._random = generator(seed, device.name)
-        weather = Weather(seed, device.site, ZoneInfo(device.time_zone))
-        self._model = MODELS[device.kind](self._random, weather)
+        weather = Weather(seed, device.site, ZoneInfo(device.time_zone), spray or Spray())
+        self.model = MODELS[device.kind](self._random, weather)
         self._stuck: float | str | None = None
 
     def read(self, moment: datetime, elapsed: float, episode: Episode | None) -> Reading | None:
         """The reading at a moment, `elapsed` seconds into the simulation; None where none is taken."""
-        values: dict[str, float | str | None] = dict(self._model.read(moment, elapsed, episode))
+        values: dict[str, float | str | None] = dict(self.model.read(moment, elapsed, episode))
         flags: dict[str, str] = {}
         lost, unanswered = self._random.random() < _LOST_SHARE, self._random.random() < _NO_ANSWER_SHARE
         if unanswered:

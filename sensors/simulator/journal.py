@@ -2,7 +2,9 @@
 
 One JSON value a line: `{"started_at", "seed", "devices", "episodes"}` when a simulation begins (a file may hold
 several), `["p", device, time, published, values, flags]` before a message goes out, `["a", device, time, acknowledged]`
-at its PUBACK. Times are microseconds since the epoch, UTC: `time` is the reading's, the others the wall clock's.
+at its PUBACK. Of commands `["c", device, id, name, at, ok]` when one is carried out or refused, `["h", device, id, at]`
+when it is heard again, `["r", device, id, at]` at the PUBACK of its reply. Times are microseconds since the epoch, UTC:
+`time` is the reading's, the others the wall clock's.
 """
 
 from __future__ import annotations
@@ -50,6 +52,18 @@ class Journal:
         """Note that a message's PUBACK came."""
         self._line(("a", device, reading.ts * 1000, at))
 
+    def carried_out(self, device: str, number: int, name: str, at: int, *, ok: bool) -> None:
+        """Note a command that was carried out, or refused, for the first time."""
+        self._line(("c", device, number, name, at, ok))
+
+    def heard_again(self, device: str, number: int, at: int) -> None:
+        """Note a command that came again."""
+        self._line(("h", device, number, at))
+
+    def replied(self, device: str, number: int, at: int) -> None:
+        """Note that the PUBACK of a command's reply came."""
+        self._line(("r", device, number, at))
+
     def flush(self) -> None:
         """Hand everything to the operating system: it survives a kill of this process."""
         self._file.flush()
@@ -85,12 +99,29 @@ class Record:
     acknowledged: int | None = None
 
 
+@dataclass(slots=True, kw_only=True)
+class Deed:
+    """A command as its device carried it out (`ok`) or refused it; `replied` None while no PUBACK of a reply came.
+
+    `id` is the platform's number, `again` how often it was heard again; times in microseconds.
+    """
+
+    device: str
+    id: int
+    name: str
+    at: int
+    ok: bool
+    again: int = 0
+    replied: int | None = None
+
+
 @dataclass(slots=True)
 class Written:
-    """A journal as read: simulations in order, messages in the order in which they were published."""
+    """A journal as read: simulations in order, messages and commands in the order in which they went out or came."""
 
     beginnings: list[Beginning] = field(default_factory=list)
     records: list[Record] = field(default_factory=list)
+    deeds: list[Deed] = field(default_factory=list)
 
     @property
     def kinds(self) -> Mapping[str, str]:
@@ -106,12 +137,13 @@ def read_journal(path: Path) -> Written:
     """
     written = Written()
     open_: dict[tuple[str, int], Record] = {}
+    deeds: dict[tuple[str, int], Deed] = {}
     try:
         lines = path.read_bytes().split(b"\n")
     except OSError as error:
         raise ConfigurationError(f"the journal {path} cannot be read: {error.strerror}") from error
     # After the last line break stands nothing, or the torn line.
-    for number, line in enumerate(lines[:-1], start=1):
+    for place, line in enumerate(lines[:-1], start=1):
         try:
             value = msgspec.json.decode(line)
             if isinstance(value, dict):
@@ -121,9 +153,18 @@ def read_journal(path: Path) -> Written:
                 record = Record(device=device, time=time, published=published, values=values, flags=flags)
                 open_[device, time] = record
                 written.records.append(record)
-            else:
+            elif value[0] == "a":
                 _, device, time, acknowledged = value
                 open_.pop((device, time)).acknowledged = acknowledged
+            elif value[0] == "c":
+                _, device, number, name, at, ok = value
+                deed = deeds[device, number] = Deed(device=device, id=number, name=name, at=at, ok=ok)
+                written.deeds.append(deed)
+            elif value[0] == "h":
+                deeds[value[1], value[2]].again += 1
+            else:
+                deed = deeds[value[1], value[2]]
+                deed.replied = deed.replied or value[3]
         except (msgspec.MsgspecError, ValueError, LookupError, TypeError) as error:
-            raise ConfigurationError(f"{path}: line {number} is damaged: {error}") from error
+            raise ConfigurationError(f"{path}: line {place} is damaged: {error}") from error
     return written

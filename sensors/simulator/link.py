@@ -29,16 +29,28 @@ _ONLINE, _OFFLINE = b'{"online":true}', b'{"online":false}'
 
 
 class Link:
-    """One client. `run()` keeps it connected; `acknowledged(mid)` is called for each PUBACK, in the event loop."""
+    """One client. `run()` keeps it connected; `acknowledged(mid)` is called for each PUBACK, in the event loop.
+
+    With `hears` it listens to its command topic, on a session that the other side keeps while it is away.
+    """
 
     def __init__(
-        self, *, host: str, port: int, user: str, password: str, topic: str, acknowledged: Callable[[int], None]
+        self,
+        *,
+        host: str,
+        port: int,
+        user: str,
+        password: str,
+        topic: str,
+        acknowledged: Callable[[int], None],
+        hears: Callable[[bytes], None] | None = None,
     ) -> None:
         self._host = host
         self._port = port
         self._user = user
         self._topic = topic
         self._acknowledged = acknowledged
+        self._hears = hears
         self._powered = asyncio.Event()
         self._powered.set()
         self._answered = asyncio.Event()
@@ -48,7 +60,12 @@ class Link:
         self._client = self._make_client(password)
 
     def _make_client(self, password: str) -> mqtt.Client:
-        client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=self._user, reconnect_on_failure=False)
+        client = mqtt.Client(
+            CallbackAPIVersion.VERSION2,
+            client_id=self._user,
+            clean_session=self._hears is None,
+            reconnect_on_failure=False,
+        )
         client.username_pw_set(self._user, password)
         client.will_set(f"{self._topic}/status", _OFFLINE, qos=1, retain=True)
         client.max_inflight_messages_set(_IN_FLIGHT)
@@ -56,6 +73,7 @@ class Link:
         client.on_connect = self._on_connect
         client.on_disconnect = self._on_disconnect
         client.on_publish = self._on_publish
+        client.on_message = self._on_message
         client.on_socket_open = self._on_socket_open
         client.on_socket_close = self._on_socket_close
         client.on_socket_register_write = self._on_register_write
@@ -67,12 +85,12 @@ class Link:
         """Whether the other side has accepted us and is still there."""
         return self._answered.is_set() and not self._ended.is_set()
 
-    def publish(self, payload: bytes) -> int:
-        """Send telemetry, now or as soon as there is a connection; its packet number, free again after the PUBACK.
+    def publish(self, payload: bytes, leaf: str = "telemetry") -> int:
+        """Send something, now or as soon as there is a connection; its packet number, free again after the PUBACK.
 
         There are 65,535 numbers: the caller keeps well below so many unacknowledged messages.
         """
-        return self._client.publish(f"{self._topic}/telemetry", payload, qos=1).mid
+        return self._client.publish(f"{self._topic}/{leaf}", payload, qos=1).mid
 
     def cut(self) -> None:
         """Lose power: the connection breaks without a word, and none is made until `restore`."""
@@ -145,6 +163,8 @@ class Link:
             logger.error("the server refuses this device", extra={"device": self._user, "reason": str(reason)})
         else:
             self._client.publish(f"{self._topic}/status", _ONLINE, qos=1, retain=True)
+            if self._hears is not None:
+                self._client.subscribe(f"{self._topic}/command", qos=1)
 
     def _on_disconnect(self, _c: mqtt.Client, _u: Any, _f: Any, _r: ReasonCode, _p: Properties | None) -> None:
         self._ended.set()
@@ -155,6 +175,10 @@ class Link:
 
     def _on_publish(self, _c: mqtt.Client, _u: Any, mid: int, _r: ReasonCode, _p: Properties) -> None:
         self._acknowledged(mid)
+
+    def _on_message(self, _c: mqtt.Client, _u: Any, message: mqtt.MQTTMessage) -> None:
+        if self._hears is not None:
+            self._hears(bytes(message.payload))
 
     def _on_socket_open(self, client: mqtt.Client, _u: Any, sock: Any) -> None:
         asyncio.get_running_loop().add_reader(sock, client.loop_read)

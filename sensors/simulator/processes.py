@@ -11,6 +11,8 @@ from datetime import datetime
 from random import Random
 from zoneinfo import ZoneInfo
 
+from sensors.simulator.spray import Spray
+
 _DAY_S = 86_400.0
 
 
@@ -72,11 +74,12 @@ def rush_level(hour: float) -> float:
 
 
 class Weather:
-    """Temperature, humidity, pressure and wind of one site; a lowland in the subtropical monsoon."""
+    """Temperature, humidity, pressure, wind and water (`spray`) of one site; a lowland in the subtropical monsoon."""
 
-    def __init__(self, seed: int, site: str, zone: ZoneInfo) -> None:
+    def __init__(self, seed: int, site: str, zone: ZoneInfo, spray: Spray) -> None:
         random = generator(seed, "weather", site)
         self.zone = zone
+        self.spray = spray
         self._warmth = Swell(random, shortest_s=3 * 3600, longest_s=4 * _DAY_S)
         self._moisture = Swell(random, shortest_s=3600, longest_s=2 * _DAY_S)
         self._mass = Swell(random, shortest_s=_DAY_S, longest_s=6 * _DAY_S)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,9 @@ from core.clock import Clock, SystemClock, micros
 from sensors.simulator.devices import Instrument, Reading, SimulatedDevice
 from sensors.simulator.journal import Beginning, Journal
 from sensors.simulator.link import Link
+from sensors.simulator.orders import Obedient, Orders
 from sensors.simulator.schedule import Effect, Schedule
+from sensors.simulator.spray import Spray
 
 logger = logging.getLogger(__name__)
 
@@ -65,8 +68,17 @@ async def run_simulation(plan: SimulationPlan, stop: asyncio.Event, *, clock: Cl
                 started_at, plan.seed, {device.name: device.kind for device in plan.devices}, plan.schedule.episodes
             )
         )
+        sprays: defaultdict[str, Spray] = defaultdict(Spray)
         stations = [
-            _Station(device, plan, journal=journal, clock=clock, started_at=started_at, phase=place / len(plan.devices))
+            _Station(
+                device,
+                plan,
+                journal=journal,
+                clock=clock,
+                started_at=started_at,
+                phase=place / len(plan.devices),
+                spray=sprays[device.site],
+            )
             for place, device in enumerate(plan.devices)
         ]
         links = [asyncio.create_task(station.link.run()) for station in stations]
@@ -121,10 +133,11 @@ class _Station:
         clock: Clock,
         started_at: int,
         phase: float,
+        spray: Spray,
     ) -> None:
         self._device = device
         self._schedule = plan.schedule
-        self._instrument = Instrument(device, seed=plan.seed)
+        self._instrument = Instrument(device, seed=plan.seed, spray=spray)
         self._journal = journal
         self._clock = clock
         self._started_at = started_at
@@ -136,6 +149,10 @@ class _Station:
         self._newest = -1
         self.published = 0
         self.acknowledged = 0
+        self._orders: Orders | None = None
+        model = self._instrument.model
+        if isinstance(model, Obedient):
+            self._orders = Orders(device.name, model, reply=self._reply, journal=journal, clock=clock)
         self.link = Link(
             host=plan.host,
             port=plan.port,
@@ -143,6 +160,7 @@ class _Station:
             password=device.secret,
             topic=f"smartsite/v1/{device.site}/{device.code}",
             acknowledged=self._on_acknowledged,
+            hears=None if self._orders is None else self._on_command,
         )
 
     async def run(self) -> None:
@@ -179,10 +197,20 @@ class _Station:
         self._newest = reading.ts
         self.published += 1
 
+    def _on_command(self, payload: bytes) -> None:
+        assert self._orders is not None
+        self._orders.hear(payload)
+
+    def _reply(self, payload: bytes) -> int:
+        self.settled.clear()
+        return self.link.publish(payload, "reply")
+
     def _on_acknowledged(self, mid: int) -> None:
         reading = self._waiting.pop(mid, None)
-        if reading is not None:  # a status message is nobody's reading
+        if reading is not None:
             self.acknowledged += 1
-            if not self._waiting:
-                self.settled.set()
             self._journal.acknowledged(self._device.name, reading, micros(self._clock.now()))
+        elif self._orders is None or not self._orders.acknowledged(mid):
+            return  # a status message
+        if not self._waiting and (self._orders is None or self._orders.settled):
+            self.settled.set()

@@ -10,6 +10,7 @@ from sensors.simulator.processes import Wander, Weather, hour_of_day, rush_level
 from sensors.simulator.schedule import Effect, Episode
 
 _RAMP_S = 4.0  # a cloud of dust comes and goes within seconds, not within one reading
+_CLEAN = 30.0  # pm10 that is in the air everywhere, and that no sprayer binds
 
 
 class DustStation:
@@ -42,13 +43,15 @@ class DustStation:
             pm10 += (episode.level * math.exp(self._random.gauss(0, 0.02)) - pm10) * share
             # Blown sand is coarse: the fine fraction's share falls.
             fine, coarse = fine - 0.2 * share, coarse + 0.4 * share
+        bound = self._weather.spray.share(seconds)
+        pm10 -= max(0.0, pm10 - _CLEAN) * bound
         return {
             "pm10": round(pm10, 1),
             "pm2_5": round(pm10 * fine, 1),
             "tsp": round(pm10 * coarse, 1),
             "laeq": round(self._noise(seconds, hour, episode), 1),
             "temperature": round(self._weather.temperature(moment) + self._drift.at(seconds), 1),
-            "humidity": round(self._weather.humidity(moment) + self._random.gauss(0, 0.2), 1),
+            "humidity": round(min(99.5, self._weather.humidity(moment) + 8 * bound + self._random.gauss(0, 0.2)), 1),
             "pressure": round(self._weather.pressure(moment) + self._random.gauss(0, 0.05), 1),
             "wind_speed": round(self._wind(moment, seconds, episode), 1),
             "wind_direction": round(self._weather.wind_direction(moment) + self._vane.at(seconds)) % 360,

@@ -10,8 +10,9 @@ from core.settings import Settings
 
 HELP = "simulate the devices of a registry file"
 DESCRIPTION = """\
-Simulates the dust and noise stations, tower cranes and hoists of a registry file: each publishes over MQTT with its own
-credentials, goes through breaches, faults and gaps on a seeded schedule, and sends again what was not acknowledged.
+Simulates the dust and noise stations, tower cranes, hoists and sprayers of a registry file: each publishes over MQTT
+with its own credentials, goes through breaches, faults and gaps on a seeded schedule, and sends again what was not
+acknowledged. Sprayers do what they are told.
 """
 
 

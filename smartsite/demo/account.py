@@ -113,6 +113,7 @@ class Account:
                 published=written.published,
                 acknowledged=written.acknowledged,
                 readings=written.readings,
+                deeds=written.deeds,
                 stored_at=stored_at,
                 ledger=look.ledger,
                 end=look.marks,
@@ -157,6 +158,8 @@ class Account:
             stored=marks.stored - begin.marks.stored,
             violations=violations,
             ledger=found,
+            deeds=written.deeds,
+            ended_at=written.ended_at,
         )
         moving = {**behind, "deliveries": deliveries, "messages": messages, "lost": len(result.lost)}
         return _Look(found, marks, result, ", ".join(f"{name} {count}" for name, count in moving.items() if count))

@@ -10,6 +10,8 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 from core.clock import from_micros, micros
+from sensors.simulator.journal import Deed
+from smartsite.demo import downlink
 from smartsite.demo.expected import Reading, Violation
 from smartsite.demo.ledger import AlertFact, DeliveryFact, Ledger, NotificationFact
 
@@ -38,12 +40,15 @@ def settle(
     stored: int,
     violations: Sequence[Violation],
     ledger: Ledger,
+    deeds: Sequence[Deed],
+    ended_at: float,
 ) -> Balance:
     """Compares everything.
 
     ``readings`` are those that their devices hold for acknowledged and good, ``rows`` the (device, event time) in the
     reading tables, ``new_rows`` how many more rows they have than before the run and ``stored`` how many ingest says it
-    made, ``violations`` what the readings mean.
+    made, ``violations`` what the readings mean, ``deeds`` the commands that the devices carried out before they went
+    at ``ended_at`` (seconds since the epoch).
     """
     return Balance(
         lost=[
@@ -52,11 +57,13 @@ def settle(
             *_lost_episodes(ledger),
             *_lost_deliveries(ledger),
             *_lost_messages(ledger),
+            *downlink.lost(ledger, deeds, ended_at=ended_at),
         ],
         doubled=[
             *_doubled_readings(new_rows, stored),
             *_doubled_alerts(ledger),
             *_doubled_deliveries(ledger),
+            *downlink.doubled(ledger, deeds),
         ],
         repeated_messages=sum(count - 1 for count in Counter(ledger.inbox).values()) - _several_told(ledger),
     )

@@ -37,6 +37,7 @@ cool_down_s = 20
 
 [alerts]
 rules = [{rules}]
+linkages = [{linkages}]
 
 [alerts.notify]
 link = "http://127.0.0.1:{http}"
@@ -69,9 +70,9 @@ class Choices:
     log_level: str
 
 
-def rules_file() -> Path:
-    """The rules of the demo."""
-    return Path(str(resources.files("smartsite.demo").joinpath("rules.toml")))
+def _file(name: str) -> Path:
+    """A file that the demo brings along."""
+    return Path(str(resources.files("smartsite.demo").joinpath(name)))
 
 
 def write(path: Path, choices: Choices) -> None:
@@ -90,7 +91,8 @@ def write(path: Path, choices: Choices) -> None:
             http=ports.http,
             ingest=ingest,
             live=ports.live,
-            rules=_quoted(rules_file()),
+            rules=_quoted(_file("rules.toml")),
+            linkages=_quoted(_file("linkages.toml")),
             target=TARGET,
             regulator=ports.regulator,
             client=CLIENT,

@@ -29,6 +29,8 @@ class Marks:
     stored: int
     duplicates: int
     quarantined: int
+    command: int
+    decision: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +89,34 @@ class EpisodeFact:
     told: bool
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommandFact:
+    """A command of the run; ``device`` is "{site}/{device}"."""
+
+    id: int
+    device: str
+    name: str
+    state: str
+    reason: str
+    requested_by: str
+    requested_at: datetime
+    expires_at: datetime
+    sent_at: datetime | None
+    replied_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DecisionFact:
+    """What a linkage decided about a device."""
+
+    id: int
+    linkage: str
+    device: str
+    decision: str
+    alert_id: int | None
+    command_id: int | None
+
+
 @dataclass(frozen=True, slots=True)
 class Received:
     """A violation that the regulator accepted; ``accepted`` above 1 means that it holds it twice."""
@@ -110,6 +140,8 @@ class Ledger:
     received: list[Received]
     inbox: list[tuple[int, str]]
     """(alert, phase) of every message that arrived at the officers' inbox."""
+    commands: list[CommandFact]
+    decisions: list[DecisionFact]
 
 
 async def take_marks(connection: psycopg.AsyncConnection) -> Marks:
@@ -148,6 +180,12 @@ async def read(connection: psycopg.AsyncConnection, regulator: httpx.AsyncClient
     async with connection.cursor(row_factory=class_row(EpisodeFact)) as episodes:
         await episodes.execute(_SQL["episodes"], {"episode": marks.episode})
         found_episodes = await episodes.fetchall()
+    async with connection.cursor(row_factory=class_row(CommandFact)) as commands:
+        await commands.execute(_SQL["commands"], {"command": marks.command})
+        found_commands = await commands.fetchall()
+    async with connection.cursor(row_factory=class_row(DecisionFact)) as decisions:
+        await decisions.execute(_SQL["decisions"], {"decision": marks.decision})
+        found_decisions = await decisions.fetchall()
     ours = {alert.id for alert in found_alerts}
     return Ledger(
         marks=marks,
@@ -157,6 +195,8 @@ async def read(connection: psycopg.AsyncConnection, regulator: httpx.AsyncClient
         episodes=found_episodes,
         received=[_received(item) for item in await _all(regulator, "/sandbox/received") if _alert(item) in ours],
         inbox=[(item["alert"], item["phase"]) for item in await _all(regulator, "/inbox") if item["alert"] in ours],
+        commands=found_commands,
+        decisions=found_decisions,
     )
 
 

@@ -4,7 +4,9 @@ SELECT (SELECT coalesce(max(id), 0) FROM alert) AS alert,
        (SELECT coalesce(sum(frames_analysed), 0)::bigint FROM camera_state) AS frames,
        (SELECT coalesce(sum(stored), 0)::bigint FROM ingest_count) AS stored,
        (SELECT coalesce(sum(duplicates), 0)::bigint FROM ingest_count) AS duplicates,
-       (SELECT coalesce(sum(quarantined), 0)::bigint FROM ingest_count) AS quarantined
+       (SELECT coalesce(sum(quarantined), 0)::bigint FROM ingest_count) AS quarantined,
+       (SELECT coalesce(max(id), 0) FROM command) AS command,
+       (SELECT coalesce(max(id), 0) FROM linkage_decision) AS decision
 
 -- open_violations --
 SELECT a.rule, s.code || '/' || d.code
@@ -34,6 +36,17 @@ SELECT e.id, s.code AS site,
        EXISTS (SELECT FROM alert a WHERE a.episode_id = e.id)
        OR EXISTS (SELECT FROM alert_event v WHERE v.kind = 'joined' AND (v.detail ->> 'episode')::bigint = e.id) AS told
 FROM episode e JOIN site s ON s.id = e.site_id WHERE e.id > %(episode)s ORDER BY e.id
+
+-- commands --
+SELECT c.id, s.code || '/' || d.code AS device, c.name, c.state, c.reason, c.requested_by, c.requested_at, c.expires_at,
+       c.sent_at, c.replied_at
+FROM command c JOIN device d ON d.id = c.device_id JOIN site s ON s.id = d.site_id
+WHERE c.id > %(command)s ORDER BY c.id
+
+-- decisions --
+SELECT l.id, l.linkage, s.code || '/' || d.code AS device, l.decision, l.alert_id, l.command_id
+FROM linkage_decision l JOIN device d ON d.id = l.device_id JOIN site s ON s.id = d.site_id
+WHERE l.id > %(decision)s ORDER BY l.id
 
 -- unsettled --
 -- What still moves: deliveries that wait for a call or a review, messages that wait to be sent.

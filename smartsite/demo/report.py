@@ -9,7 +9,8 @@ from importlib import metadata
 from typing import Any
 
 from core.clock import micros
-from smartsite.demo import latency
+from sensors.simulator.journal import Deed
+from smartsite.demo import downlink, latency
 from smartsite.demo.balance import Balance
 from smartsite.demo.chaos import Kill
 from smartsite.demo.expected import Reading
@@ -30,6 +31,7 @@ class Run:
     published: int
     acknowledged: int
     readings: Sequence[Reading]
+    deeds: Sequence[Deed]
     stored_at: Mapping[tuple[str, int], float]
     ledger: Ledger
     end: Marks
@@ -88,6 +90,7 @@ def _counts(run: Run) -> dict[str, Any]:
         "deliveries_accepted": {phase: dict(sorted(by_kind.items())) for phase, by_kind in accepted.items()},
         "notifications": dict(sorted(Counter(item.state for item in ledger.notifications).items())),
         "notifications_repeated": run.balance.repeated_messages,
+        "commands": downlink.counts(ledger, run.deeds),
         "lost": len(run.balance.lost),
         "doubled": len(run.balance.doubled),
     }
@@ -126,6 +129,10 @@ def _latencies(run: Run) -> dict[str, Any]:
             [accepted[alert.id] - at for alert, at in begun if alert.id in accepted]
         ),
         "publish_to_notified": latency.summary([told[alert.id] - at for alert, at in begun if alert.id in told]),
+        "publish_to_switched_on": latency.summary(
+            downlink.reaction_times(run.ledger, run.deeds, {alert.id: at for alert, at in begun})
+        ),
+        "command_to_reply": latency.summary(downlink.reply_times(run.ledger)),
     }
 
 
@@ -171,6 +178,9 @@ def _stages(run: Run, counts: Mapping[str, Any]) -> list[Stage]:
         stages.append(Stage(f"vision under policy {policy} at the regulator", arrived > 0, f"{arrived}"))
     sent = counts["notifications"].get("sent", 0)
     stages.append(Stage("notifications", sent > 0, f"{sent} sent, {len(ledger.inbox)} arrived"))
+    commands = counts["commands"]
+    words = ("sent", "replied", "expired")
+    stages.append(Stage("commands", commands["done"] > 0, ", ".join(f"{commands[word]} {word}" for word in words)))
     stages.append(
         Stage("settled", run.settled, "all was delivered in time" if run.settled else "something still waited")
     )

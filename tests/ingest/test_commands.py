@@ -21,8 +21,9 @@ from core.settings import Settings
 from ingest.commander import Commander
 from sensors import commands
 from sensors.commands import Command, Requested
+from sensors.simulator import Schedule, SimulatedDevice, SimulationPlan, read_journal, run_simulation
 from tests.ingest.broker import Mosquitto
-from tests.ingest.plant import SECRET, Plant, furnish, running, with_ingest
+from tests.ingest.plant import HASH, SECRET, Plant, furnish, running, with_ingest
 from tests.ingest.process import Worker
 from tests.ingest.raw import Packet, RawClient, packet, publish, subscribe
 from tests.support.wait import eventually
@@ -306,3 +307,35 @@ async def test_through_a_broker(settings: Settings, database_url: str, tmp_path:
         await eventually(lambda: plant.value("SELECT delivered_at IS NOT NULL FROM command"))
         await device.publish(f"{TOPIC}/reply", json.dumps({"id": number, "ok": True}).encode(), qos=1)
         await becomes(plant, number, "done")
+
+
+async def test_the_simulated_sprayer_does_it_and_shows_it(plant: Plant, tmp_path: Path) -> None:
+    device = await plant.value(
+        "INSERT INTO device (site_id, code, kind, name, secret_hash)"
+        " SELECT id, 's1', 'sprayer', 's1', %s FROM site WHERE code = 'A' RETURNING id",
+        HASH,
+    )
+    plan = SimulationPlan(
+        host="127.0.0.1",
+        port=plant.port,
+        devices=(
+            SimulatedDevice(
+                site="A", code="s1", kind="sprayer", secret=SECRET, interval_s=0.1, time_zone="Asia/Shanghai"
+            ),
+        ),
+        schedule=Schedule([]),
+        journal=tmp_path / "journal.jsonl",
+    )
+    stop = asyncio.Event()
+    simulation = asyncio.create_task(run_simulation(plan, stop))
+    try:
+        number = await order(plant.connection, device=device)
+        await becomes(plant, number, "done")
+        assert await plant.value("SELECT reply FROM command") == "pump on for 5 min"
+        await eventually(lambda: plant.value("SELECT max(flow) > 1 FROM reading_sprayer WHERE state = 1"))
+    finally:
+        stop.set()
+        await simulation
+    (deed,) = read_journal(plan.journal).deeds
+    assert (deed.device, deed.id, deed.ok, deed.again) == ("A/s1", number, True, 0)
+    assert deed.replied is not None

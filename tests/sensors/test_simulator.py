@@ -24,7 +24,9 @@ from sensors.simulator import (
     demo_schedule,
     read_devices,
 )
-from sensors.simulator.journal import Beginning, Journal, read_journal
+from sensors.simulator.journal import Beginning, Deed, Journal, read_journal
+from sensors.simulator.spray import Spray
+from sensors.simulator.sprayer import Sprayer
 
 MIDNIGHT = datetime(2026, 7, 31, 16, tzinfo=UTC)  # 00:00 in Shanghai
 REGISTRY = Path(smartsite.__file__).parent / "demo" / "registry.toml"
@@ -68,7 +70,7 @@ def test_the_same_seed_gives_the_same_readings(kind: str) -> None:
     assert readings(kind) != readings(kind, code="d2")
 
 
-@pytest.mark.parametrize("kind", ["dust", "tower_crane", "hoist"])
+@pytest.mark.parametrize("kind", ["dust", "tower_crane", "hoist", "sprayer"])
 def test_a_day_is_plausible_and_complete(kind: str) -> None:
     profile = load_profiles()[kind]
     decoder = TelemetryDecoder(profile)
@@ -173,6 +175,55 @@ def test_faults_are_flagged_and_gaps_are_empty() -> None:
         assert any(silent[40:])
 
 
+def sprayed(*commands: tuple[float, str, dict[str, float]], seconds: int = 120) -> tuple[list[float], list[Reading]]:
+    """PM10 of a station in a long sandstorm, and readings of the sprayer of its site, commanded at seconds."""
+    water = Spray()
+    station, sprayer = (
+        Instrument(device(), seed=1, spray=water),
+        Instrument(device("sprayer", "s"), seed=1, spray=water),
+    )
+    storm = Episode(device="a/d1", effect=Effect.SANDSTORM, start=0, end=1000, level=460)
+    waiting = list(commands)
+    dust, shown = [], []
+    for second in range(seconds):
+        moment = MIDNIGHT + timedelta(seconds=second)
+        while waiting and waiting[0][0] <= second:
+            _, name, arguments = waiting.pop(0)
+            assert isinstance(sprayer.model, Sprayer)
+            assert sprayer.model.carry_out(name, arguments, moment).ok
+        taken, said = station.read(moment, second, storm), sprayer.read(moment, second, None)
+        if taken is not None and said is not None and None not in said.values.values():
+            dust.append(float(taken.values["pm10"] or 0))
+            shown.append(said)
+    return dust, shown
+
+
+def test_spraying_binds_dust_and_what_dried_is_blown_again() -> None:
+    dust, shown = sprayed((20, "spray_on", {}), (60, "spray_off", {}), seconds=240)
+    assert min(dust[5:20]) > 400
+    assert 200 < dust[30] < 400, "it takes a while"
+    assert max(dust[50:60]) < 200
+    assert min(dust[200:]) > 400
+    assert {reading.values["state"] for reading in shown[21:58]} == {"on"}
+    assert {reading.values["state"] for reading in shown[62:]} == {"off"}
+    assert float(shown[50].values["flow"] or 0) > 50
+    assert float(shown[200].values["flow"] or 0) < 1
+    assert sprayed()[0] == sprayed()[0]
+
+
+def test_a_sprayer_stops_by_itself_after_its_minutes() -> None:
+    _, shown = sprayed((10, "spray_on", {"minutes": 0.5}))
+    states = [reading.values["state"] for reading in shown]
+    assert (states[12], states[36], states[45]) == ("on", "on", "off")
+
+
+def test_a_sprayer_says_what_it_will_not_do() -> None:
+    sprayer = Instrument(device("sprayer", "s"), seed=1).model
+    assert isinstance(sprayer, Sprayer)
+    assert not sprayer.carry_out("spray_on", {"minutes": "five"}, MIDNIGHT).ok
+    assert sprayer.carry_out("dance", {}, MIDNIGHT).detail == "unknown command dance"
+
+
 def test_the_demo_schedule_keeps_its_promise() -> None:
     devices = {item.name: item.kind for item in read_devices(REGISTRY)}
     schedule = demo_schedule(devices, seed=1)
@@ -217,6 +268,10 @@ def test_a_journal_comes_back(tmp_path: Path) -> None:
         journal.published("a/d1", first, 10)
         journal.published("a/d1", second, 20)
         journal.acknowledged("a/d1", first, 30)
+        journal.carried_out("a/s1", 7, "spray_on", 40, ok=True)
+        journal.heard_again("a/s1", 7, 50)
+        journal.replied("a/s1", 7, 60)
+        journal.replied("a/s1", 7, 70)
     with path.open("ab") as file:
         file.write(b'["p","a/d1",3000,')
     written = read_journal(path)
@@ -227,6 +282,7 @@ def test_a_journal_comes_back(tmp_path: Path) -> None:
         (2_000_000, 20, None),
     ]
     assert written.records[1].flags == {"pm10": "B"}
+    assert written.deeds == [Deed(device="a/s1", id=7, name="spray_on", at=40, ok=True, again=1, replied=60)]
 
     with Journal(path) as journal:
         journal.begin(Beginning(7, 1, {"a/d1": "dust"}, ()))

@@ -40,13 +40,15 @@ RAISE = DeliveryFact(1, "sandbox", "raise", 0, "key-raise", "validated", START, 
 END = replace(RAISE, phase="end", idempotency_key="key-end")
 TOLD = NotificationFact(1, "raised", 7, "json", "sent", "first_raise", START)
 WHOLE = Ledger(
-    marks=Marks(0, 0, 0, 0, 0, 0),
+    marks=Marks(0, 0, 0, 0, 0, 0, 0, 0),
     alerts=[ALERT],
     deliveries=[RAISE, END],
     notifications=[TOLD],
     episodes=[EpisodeFact(1, "a", told=True)],
     received=[Received("key-raise", 1, "raise", 0, 1), Received("key-end", 1, "end", 0, 1)],
     inbox=[(1, "raised")],
+    commands=[],
+    decisions=[],
 )
 
 
@@ -58,6 +60,8 @@ def balance(ledger: Ledger = WHOLE, *, rows: set[tuple[str, int]] | None = None,
         stored=stored,
         violations=[Violation("pm10", "a/d", READING)],
         ledger=ledger,
+        deeds=[],
+        ended_at=START.timestamp() + 60,
     )
 
 

@@ -20,13 +20,14 @@ RUN = Run(
     published=1,
     acknowledged=1,
     readings=[replace(READING, published=PUBLISHED, acknowledged=PUBLISHED + 0.02)],
+    deeds=[],
     stored_at={("a/d", TIME): PUBLISHED + 0.01},
     ledger=replace(
         WHOLE,
         deliveries=[replace(RAISE, accepted_at=START + timedelta(seconds=2.5)), WHOLE.deliveries[1]],
         notifications=[replace(TOLD, sent_at=START + timedelta(seconds=2))],
     ),
-    end=Marks(alert=1, episode=1, frames=30, stored=1, duplicates=2, quarantined=3),
+    end=Marks(alert=1, episode=1, frames=30, stored=1, duplicates=2, quarantined=3, command=0, decision=0),
     balance=Balance([], [], 0),
     kills=[],
     restarts={"ingest": 0},
@@ -39,7 +40,7 @@ def failed(run: Run) -> set[str]:
 
 
 def test_counts_are_those_of_the_run_alone() -> None:
-    counts = report.build(replace(RUN, ledger=replace(RUN.ledger, marks=Marks(0, 0, 10, 0, 1, 1))))["counts"]
+    counts = report.build(replace(RUN, ledger=replace(RUN.ledger, marks=Marks(0, 0, 10, 0, 1, 1, 0, 0))))["counts"]
     assert counts == {
         "published": 1,
         "acknowledged": 1,
@@ -52,6 +53,17 @@ def test_counts_are_those_of_the_run_alone() -> None:
         "deliveries_accepted": {"raise": {"threshold": 1}, "end": {"threshold": 1}},
         "notifications": {"sent": 1},
         "notifications_repeated": 0,
+        "commands": {
+            "requested": 0,
+            "sent": 0,
+            "replied": 0,
+            "done": 0,
+            "failed": 0,
+            "expired": 0,
+            "waiting": 0,
+            "heard_again": 0,
+            "decisions": {},
+        },
         "lost": 0,
         "doubled": 0,
     }
@@ -65,6 +77,8 @@ def test_latencies_begin_at_the_publication() -> None:
         "publish_to_alert": 1000.0,
         "publish_to_regulator_accepted": 2500.0,
         "publish_to_notified": 2000.0,
+        "publish_to_switched_on": None,
+        "command_to_reply": None,
     }
     (target,) = built["targets"]
     assert (target["value"], target["met"]) == (2500.0, False)
@@ -79,6 +93,7 @@ def test_stages_that_did_nothing_are_named() -> None:
         "vision raise at the regulator",
         "vision under policy auto at the regulator",
         "vision under policy review at the regulator",
+        "commands",
     }
     assert not report.build(RUN)["ok"]
 

@@ -16,6 +16,7 @@ const DIGITS: Record<string, number> = {
   '%': 0,
   mm: 1,
   mA: 0,
+  'L/min': 0,
 }
 
 /** What stands on the page for a canonical unit; both code points of the micro sign occur in data, the page shows one. */
