@@ -9,7 +9,22 @@ from typing import Any
 from fastapi import APIRouter, FastAPI
 from starlette.middleware.gzip import GZipMiddleware
 
-from api import alerts, cameras, clocks, commands, devices, docs, errors, evidence, health, live, session, sites, system
+from api import (
+    alerts,
+    cameras,
+    clocks,
+    commands,
+    control,
+    devices,
+    docs,
+    errors,
+    evidence,
+    health,
+    live,
+    session,
+    sites,
+    system,
+)
 from api.access import COOKIE
 from api.context import Context
 from api.metrics import Measured
@@ -41,7 +56,7 @@ def build(context: Context, *, web_dir: Path) -> FastAPI:
     app.openapi = partial(_described, app)  # type: ignore[method-assign]
     errors.install(app)
     root = APIRouter(prefix=ROOT)
-    for part in (session, sites, devices, clocks, commands, cameras, alerts, evidence, system, live):
+    for part in (session, sites, devices, clocks, commands, control, cameras, alerts, evidence, system, live):
         root.include_router(part.router)
     app.include_router(root)
     app.include_router(health.router)

@@ -14,7 +14,7 @@ from api import audit
 from api.access import Seen, Viewer, Writer
 from api.context import Context, Database, Here, Millis, Row, Text
 from api.devices import DeviceId, load_devices
-from api.errors import documented
+from api.errors import FaultyFields, documented
 from core.errors import InvalidInput, NotFound
 from sensors import commands
 from sensors.commands import ARGUMENTS_BYTES, CommandRow, Requested
@@ -28,7 +28,9 @@ class NewCommand(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     name: str = Field(max_length=40, description="A command of the device's kind; see /kinds.", examples=["spray_on"])
-    arguments: dict[str, Any] = Field(default={}, description="What the device needs to know; 4 KiB as JSON.")
+    arguments: dict[str, Any] = Field(
+        default={}, description="What the device needs to know, as /kinds declares it; 4 KiB as JSON."
+    )
     cause: Text = Field(default="", max_length=500, description="Why.", examples=["渣土车出场"])
     expires_s: float = Field(default=60, ge=5, le=86_400, description="Seconds in which the device must have replied.")
 
@@ -43,6 +45,8 @@ class DeviceCommand(BaseModel):
     state: Literal["queued", "sent", "done", "failed", "expired"]
     reason: str = Field(description="Why it is in this state, where there is something to say.")
     requested_by: str = Field(description="A person's code, or linkage:<id>.")
+    requested_by_name: str = Field(description="The person's or linkage's name; empty where there is none any more.")
+    requested_by_name_en: str
     cause: str = Field(description="Why it was requested.")
     requested_at: Millis
     expires_at: Millis
@@ -69,8 +73,8 @@ async def page(
 ) -> CommandList:
     """What was asked of the device, by people and by linkages, and what came of it."""
     await _device(database, context, viewer, device_id)
-    found = await commands.listed(database, device_id, limit=limit, before=before)
-    return CommandList(items=[_shown(one) for one in found])
+    found = await commands.listed(database, [device_id], limit=limit, before=before)
+    return CommandList(items=[shown(one, context) for one in found])
 
 
 @router.post("", status_code=201, summary="Tell a device to do something", responses=documented(401, 403, 404, 422))
@@ -81,7 +85,8 @@ async def request(
     device = await _device(database, context, viewer, device_id)
     viewer.must("command")
     profile = context.profiles.get(device["kind"])
-    if profile is None or not profile.takes(wanted.name):
+    instruction = profile.instruction(wanted.name) if profile else None
+    if instruction is None:
         known = ", ".join(one.name for one in profile.commands) if profile else ""
         raise InvalidInput(
             f"devices of kind {device['kind']} have no command {wanted.name!r}",
@@ -90,6 +95,9 @@ async def request(
     arguments = msgspec.json.encode(wanted.arguments)
     if len(arguments) > ARGUMENTS_BYTES or b"\\u0000" in arguments:
         raise InvalidInput(f"the arguments must fit {ARGUMENTS_BYTES} bytes of JSON and hold no NUL character")
+    faults = instruction.faults(wanted.arguments)
+    if faults:
+        raise FaultyFields({f"body.arguments.{name}": fault for name, fault in faults.items()})
     now = context.clock.now()
     async with database.transaction():
         number = await commands.request(
@@ -108,8 +116,8 @@ async def request(
         await audit.append(
             database, at=now, actor=viewer.code, action="device.command", thing=f"device:{device_id}", detail=detail
         )
-        (row,) = await commands.listed(database, device_id, limit=1, before=number + 1)
-    return _shown(row)
+        (row,) = await commands.listed(database, [device_id], limit=1, before=number + 1)
+    return shown(row, context)
 
 
 async def _device(database: AsyncConnection, context: Context, viewer: Viewer, device_id: int) -> Row:
@@ -119,5 +127,10 @@ async def _device(database: AsyncConnection, context: Context, viewer: Viewer, d
     return found[0]
 
 
-def _shown(row: CommandRow) -> DeviceCommand:
-    return DeviceCommand(**msgspec.structs.asdict(row))
+def shown(row: CommandRow, context: Context) -> DeviceCommand:
+    """The command as people see it."""
+    facts = msgspec.structs.asdict(row)
+    linkage = context.linkages.get(row.requested_by.removeprefix("linkage:"))
+    if linkage is not None and row.requested_by.startswith("linkage:"):
+        facts |= {"requested_by_name": linkage.name, "requested_by_name_en": linkage.name_en}
+    return DeviceCommand(**facts)

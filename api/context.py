@@ -16,6 +16,7 @@ from psycopg_pool import AsyncConnectionPool
 from pydantic import BeforeValidator, Field, StringConstraints
 from starlette.requests import HTTPConnection
 
+from alerts.linkage import Linkage
 from alerts.rules.model import AnyRule
 from core.clock import Clock, micros
 from core.evidence import EvidenceStore
@@ -47,6 +48,7 @@ class Context:
     evidence: EvidenceStore
     profiles: Mapping[str, Profile]
     rules: tuple[AnyRule, ...]
+    linkages: Mapping[str, Linkage]
     http: httpx.AsyncClient
     hub: Hub
     sockets: Sockets

@@ -50,12 +50,27 @@ class ChannelModel(BaseModel):
     symbols: list[SymbolModel]
 
 
+class ArgumentModel(BaseModel):
+    """Something that a command needs to know: a number within bounds, or one of the symbols by its name."""
+
+    name: str = Field(examples=["minutes"])
+    type: Literal["real", "bigint", "enum"]
+    label: str
+    label_en: str
+    unit: str = Field(description="For people; empty: none.", examples=["min"])
+    minimum: float | None
+    maximum: float | None
+    required: bool
+    symbols: list[SymbolModel]
+
+
 class InstructionModel(BaseModel):
     """A command that devices of a kind take."""
 
     name: str = Field(examples=["spray_on"])
     label: str
     label_en: str
+    arguments: list[ArgumentModel] = Field(description="Empty: it takes whatever it is given.")
 
 
 class Kind(BaseModel):

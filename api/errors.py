@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -134,13 +135,21 @@ async def _answer(
     return JSONResponse(body.model_dump(), error.status, headers)
 
 
+class FaultyFields(InvalidInput):
+    """Fields of the request do not fit; `faults` says by their path (`body.name`) what is wrong with each."""
+
+    def __init__(self, faults: Mapping[str, str]) -> None:
+        super().__init__("the request does not fit", hint="correct the named fields")
+        self.fields = [FieldFault(field=field, message=message) for field, message in faults.items()]
+
+
 async def _smartsite(connection: HTTPConnection, error: Exception) -> JSONResponse | None:
     assert isinstance(error, SmartsiteError)
     if error.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         logger.warning(
             "request failed", extra={"path": connection.url.path, "code": error.code, "error": error.message}
         )
-    return await _answer(connection, error)
+    return await _answer(connection, error, error.fields if isinstance(error, FaultyFields) else None)
 
 
 async def _validation(connection: HTTPConnection, error: Exception) -> JSONResponse | None:

@@ -13,6 +13,8 @@ from pathlib import Path
 import httpx
 import uvicorn
 
+from alerts import linkage
+from alerts.linkage import Linkage
 from alerts.rules import builtin_packs, load
 from alerts.rules.model import AnyRule
 from api.app import build
@@ -80,6 +82,7 @@ async def opened(settings: Settings, clock: Clock) -> AsyncIterator[Context]:
             evidence=EvidenceStore(settings.evidence_dir),
             profiles=profiles,
             rules=_rules(settings, profiles),
+            linkages=_linkages(settings, profiles),
             http=http,
             hub=Hub(settings.database, clock=clock),
             sockets=Sockets(),
@@ -102,6 +105,15 @@ def _rules(settings: Settings, profiles: Mapping[str, Profile]) -> tuple[AnyRule
         # The alert engine refuses such files aloud; the page goes on without limit lines.
         logger.warning("rules are not usable, devices are shown without limits", extra={"error": error.message})
         return ()
+
+
+def _linkages(settings: Settings, profiles: Mapping[str, Profile]) -> dict[str, Linkage]:
+    try:
+        return {one.id: one for one in linkage.load(settings.alerts.linkages, profiles)}
+    except ConfigurationError as error:
+        # The alerts process refuses such files aloud.
+        logger.warning("linkages are not usable, they are not shown", extra={"error": error.message})
+        return {}
 
 
 @contextlib.contextmanager

@@ -13,8 +13,9 @@ from typing import Any, NamedTuple
 
 import psycopg
 from psycopg.rows import dict_row
+from psycopg.types.json import Jsonb
 
-from alerts.linkage.decide import Decision, Demand, Held, Seen, decide
+from alerts.linkage.decide import Decision, Demand, Held, Override, Seen, Why, decide
 from alerts.linkage.model import Linkage
 from core.clock import micros
 from core.sql import queries
@@ -31,8 +32,10 @@ _SQL = queries(__package__)
 
 
 class _Shown(NamedTuple):
-    """What a device's newest reading says: microseconds of its arrival, on or off (None: neither), mode manual."""
+    """What a device's newest reading says: microseconds of its own time and of its arrival, on or off (None: neither),
+    mode manual."""
 
+    time: int
     arrived: int
     is_on: bool | None
     manual: bool
@@ -54,9 +57,12 @@ class Linker:
         if profile is None:
             return
         state, mode = _symbols(profile, batch, "state"), _symbols(profile, batch, "mode")
-        for place, device in enumerate(batch.device.tolist()):
+        for place, (device, time) in enumerate(zip(batch.device.tolist(), batch.time.tolist(), strict=True)):
+            # What was sent again after a reconnection says nothing of now.
+            if device in self._shown and time < self._shown[device].time:
+                continue
             is_on = {"on": True, "off": False}.get(state[place])
-            self._shown[device] = _Shown(batch.arrived, is_on, mode[place] == "manual")
+            self._shown[device] = _Shown(time, batch.arrived, is_on, mode[place] == "manual")
 
     async def step(self, connection: psycopg.AsyncConnection[Any], registry: Registry, now: datetime) -> None:
         """Decide about every device that is switched, or was."""
@@ -69,12 +75,14 @@ class Linker:
         demands = await self._demands(connection, registry)
         concerned = {number for number in held.keys() | demands.keys() if number in registry.devices}
         hands = await _hands(connection, concerned)
+        overrides = await _overrides(connection, concerned)
         outcomes = await _outcomes(connection, [one.command_id for one in held.values() if one.command_id is not None])
         for number in sorted(concerned):
             before = held.get(number)
             asking = demands.get(number, [])
             owner = self._linkages.get(before.linkage) if before else asking[0].linkage if asking else None
             seen = self._seen(registry.devices[number], before, owner, hands.get(number), outcomes, now)
+            seen = replace(seen, override=overrides.get(number))
             after, decision = decide(before, owner, asking, seen, now)
             if decision is not None and after is not None:
                 after = await _carry_out(connection, number, after, decision, self._linkages, now)
@@ -114,15 +122,20 @@ class Linker:
             recent = owner is not None and now - hand["requested_at"] < owner.pause
             if recent and hand["id"] > (held.seen_command if held else 0):
                 is_on = None if owner is None else {owner.on: True, owner.off: False}.get(hand["name"])
-                return replace(seen, manual=f"{hand['requested_by']} gave {hand['name']}", manual_on=is_on)
+                facts = {"by": hand["requested_by"], "command": hand["name"]}
+                why = Why("command_by_hand", f"{hand['requested_by']} gave {hand['name']}", facts)
+                return replace(seen, manual=why, manual_on=is_on)
         shown = self._shown.get(device.id)
         if shown is None:
             return seen
         if shown.manual:
-            return replace(seen, manual="the device is switched by hand", manual_on=shown.is_on)
-        settled = replied_at is not None and state == "done" and shown.arrived > micros(replied_at)
+            why = Why("device_manual", "the device is switched by hand")
+            return replace(seen, manual=why, manual_on=shown.is_on)
+        # A batch has one time of arrival, its latest: by that alone a reading from before the reply may seem later.
+        settled = replied_at is not None and state == "done" and min(shown.arrived, shown.time) > micros(replied_at)
         if held is not None and settled and shown.is_on is not None and shown.is_on != held.is_on:
-            return replace(seen, manual="somebody switched the device", manual_on=shown.is_on)
+            why = Why("device_switched", "somebody switched the device")
+            return replace(seen, manual=why, manual_on=shown.is_on)
         return seen
 
 
@@ -145,6 +158,12 @@ async def _hands(connection: psycopg.AsyncConnection[Any], devices: Collection[i
     async with connection.cursor(row_factory=dict_row) as cursor:
         await cursor.execute(_SQL["linkage_hands"], {"devices": list(devices)})
         return {row["device_id"]: row for row in await cursor.fetchall()}
+
+
+async def _overrides(connection: psycopg.AsyncConnection[Any], devices: Collection[int]) -> dict[int, Override]:
+    async with connection.cursor(row_factory=dict_row) as cursor:
+        await cursor.execute(_SQL["linkage_overrides"], {"devices": list(devices)})
+        return {row.pop("device_id"): Override(**row) for row in await cursor.fetchall()}
 
 
 async def _outcomes(
@@ -170,7 +189,7 @@ async def _carry_out(
             device=device,
             name=decision.command,
             by=f"linkage:{decision.linkage}",
-            cause=decision.reason,
+            cause=decision.why.text,
             expires_at=now + (linkage.reply_within if linkage is not None else _REPLY_WITHIN),
         )
         number = await commands.request(connection, wanted, now=now)
@@ -182,7 +201,9 @@ async def _carry_out(
             "linkage": decision.linkage,
             "device_id": device,
             "decision": decision.what,
-            "reason": decision.reason,
+            "reason": decision.why.text,
+            "code": decision.why.code,
+            "facts": Jsonb(dict(decision.why.facts)),
             "alert_id": decision.alert,
             "command_id": number,
         },

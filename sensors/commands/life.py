@@ -56,11 +56,11 @@ async def settle(
 
 
 async def listed(
-    connection: psycopg.AsyncConnection, device: int, *, limit: int, before: int | None = None
+    connection: psycopg.AsyncConnection, devices: Sequence[int], *, limit: int, before: int | None = None
 ) -> list[CommandRow]:
-    """A device's commands, newest first; with `before` those older than that id."""
+    """Commands of devices, at most `limit` of each, newest first; with `before` those older than that id."""
     async with connection.cursor(row_factory=class_row(CommandRow)) as cursor:
-        await cursor.execute(_SQL["command_list"], {"device": device, "limit": limit, "before": before})
+        await cursor.execute(_SQL["command_list"], {"devices": list(devices), "limit": limit, "before": before})
         return await cursor.fetchall()
 
 

@@ -39,7 +39,7 @@ class Command(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CommandRow(msgspec.Struct, frozen=True, kw_only=True):
-    """A row of `command` as people see it; times are UTC aware."""
+    """A row of `command` as people see it; times are UTC aware. Names are the person's, empty where it was none."""
 
     id: int
     device_id: int
@@ -48,6 +48,8 @@ class CommandRow(msgspec.Struct, frozen=True, kw_only=True):
     state: str
     reason: str
     requested_by: str
+    requested_by_name: str
+    requested_by_name_en: str
     cause: str
     requested_at: datetime
     expires_at: datetime

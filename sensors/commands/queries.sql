@@ -66,7 +66,15 @@ UPDATE command SET state = 'expired', reason = CASE
 WHERE state IN ('queued', 'sent') AND expires_at <= %(now)s
 
 -- command_list --
-SELECT id, device_id, name, arguments, state, reason, requested_by, cause, requested_at, expires_at, sent_at,
-       delivered_at, replied_at, reply
-FROM command WHERE device_id = %(device)s AND (%(before)s::bigint IS NULL OR id < %(before)s)
-ORDER BY id DESC LIMIT %(limit)s
+-- Of each device the newest, or the newest older than an id.
+SELECT c.id, c.device_id, c.name, c.arguments, c.state, c.reason, c.requested_by,
+       coalesce(p.name, '') AS requested_by_name, coalesce(p.name_en, '') AS requested_by_name_en, c.cause,
+       c.requested_at, c.expires_at, c.sent_at, c.delivered_at, c.replied_at, c.reply
+FROM unnest(%(devices)s::int[]) AS n (device_id)
+CROSS JOIN LATERAL (
+    SELECT * FROM command
+    WHERE device_id = n.device_id AND (%(before)s::bigint IS NULL OR id < %(before)s)
+    ORDER BY id DESC LIMIT %(limit)s
+) c
+LEFT JOIN person p ON p.code = c.requested_by
+ORDER BY c.id DESC

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from alerts.linkage import Linkage, Linker, load
-from alerts.linkage.decide import Decision, Demand, Held, Seen, decide
+from alerts.linkage.decide import Decision, Demand, Held, Override, Seen, Why, decide
+from alerts.linkage.standing import decisions, standing, take_over
 from core.errors import ConfigurationError
 from core.settings import Settings
 from sensors import commands
@@ -66,7 +67,7 @@ class Script:
             self.held, decision = decide(self.held, owner, demands, seen, now)
             if decision is not None:
                 self.told.append((self.second, decision.what, decision.linkage))
-                self.reasons.append(decision.reason)
+                self.reasons.append(decision.why.text)
             self.second += 1
             seen = always
 
@@ -107,10 +108,10 @@ def test_one_owner_and_a_hand_over_sends_nothing() -> None:
 def test_by_hand_the_automatics_pause_and_come_back() -> None:
     script = Script()
     script.until(20, A)
-    script.until(300, A, first=Seen(manual="somebody switched the device", manual_on=False))
+    script.until(300, A, first=Seen(manual=Why("device_switched", "x"), manual_on=False))
     assert script.told == [(0, "on", "a"), (20, "paused", "a"), (220, "resumed", "a"), (221, "on", "a")]
     # As long as it goes on by hand the pause does, told once.
-    script.until(600, A, always=Seen(manual="the device is switched by hand", manual_on=False))
+    script.until(600, A, always=Seen(manual=Why("device_manual", "x"), manual_on=False))
     script.until(900, A)
     assert [what for _, what, _ in script.told[4:]] == ["paused", "resumed", "on"]
     resumed = script.told[5][0]
@@ -119,10 +120,79 @@ def test_by_hand_the_automatics_pause_and_come_back() -> None:
 
 def test_by_hand_before_the_first_alert() -> None:
     script = Script()
-    script.until(10, first=Seen(manual="x"))
+    script.until(10, first=Seen(manual=Why("x", "x")))
     assert script.held is None
-    script.until(100, A, always=Seen(manual="the device is switched by hand", manual_on=True))
+    script.until(100, A, always=Seen(manual=Why("device_manual", "x"), manual_on=True))
     assert script.told == [(10, "paused", "a")]
+
+
+def override(at: int, until: int, by: str = "p1") -> Seen:
+    start = FakeClock().now()
+    return Seen(override=Override(by=by, at=start + timedelta(seconds=at), until=start + timedelta(seconds=until)))
+
+
+def test_taken_over_until_a_time_whatever_asks() -> None:
+    script = Script()
+    script.until(20, A)
+    script.until(120, A, always=override(20, 120))
+    script.until(200, A, always=override(20, 120))
+    assert script.told == [(0, "on", "a"), (20, "paused", "a"), (120, "resumed", "a")]
+    assert script.held is not None
+    assert script.held.is_on, "it stays as it was, and the alert still asks for it"
+    assert "p1 took it over until" in script.reasons[1]
+    assert script.reasons[2] == "the pause is over"
+
+
+def test_given_back_before_the_time_and_taken_for_longer() -> None:
+    script = Script()
+    script.until(20, A)
+    script.until(40, A, always=override(20, 120))
+    script.until(60, A, always=override(40, 400))
+    script.until(300, always=override(60, 60, by="p2"))
+    assert script.told == [
+        (0, "on", "a"),
+        (20, "paused", "a"),
+        (40, "paused", "a"),
+        (60, "resumed", "a"),
+        (120, "off", "a"),
+    ]
+    assert script.reasons[3] == "p2 gave it back"
+
+
+def test_taken_over_before_any_alert_and_told_when_one_asks() -> None:
+    script = Script()
+    script.until(50, always=override(10, 100))
+    assert (script.held, script.told) == (None, [])
+    script.until(200, A, always=override(10, 100))
+    assert script.told == [(50, "paused", "a"), (100, "resumed", "a"), (101, "on", "a")]
+
+
+def test_a_hand_pause_ends_when_it_is_given_back() -> None:
+    script = Script()
+    script.until(20, A)
+    script.until(40, A, first=Seen(manual=Why("command_by_hand", "x"), manual_on=False))
+    script.until(45, A, always=override(40, 40))
+    assert script.told[1:] == [(20, "paused", "a"), (40, "resumed", "a"), (41, "on", "a")]
+
+
+def test_a_new_alert_for_which_nothing_is_switched_is_told_once() -> None:
+    now = FakeClock().now()
+    resting = Held(linkage="a", is_on=False, since=now, rest_until=now + timedelta(seconds=60), off_command="spray_off")
+    resting = replace(resting, withheld_alert=7)
+    old, new = Demand(A, 7), Demand(A, 8)
+    assert decide(resting, A, [old], NOTHING, now) == (resting, None)
+    held, told = decide(resting, A, [old, new], NOTHING, now)
+    assert held == replace(resting, withheld_alert=8)
+    assert told is not None
+    assert (told.what, told.alert, told.why.code) == ("withheld", 8, "resting")
+    assert told.why.facts == {"until": int((now + timedelta(seconds=60)).timestamp() * 1000)}
+    assert decide(held, A, [old, new], NOTHING, now) == (held, None)
+    # In a pause too; but not where it is on by hand.
+    paused = replace(resting, rest_until=None, paused_until=now + timedelta(seconds=60))
+    _, told = decide(paused, A, [new], NOTHING, now)
+    assert told is not None
+    assert (told.what, told.why.code) == ("withheld", "hands_off")
+    assert decide(replace(paused, is_on=True), A, [new], NOTHING, now)[1] is None
 
 
 def test_an_on_that_failed_is_tried_again_after_a_minute() -> None:
@@ -146,7 +216,9 @@ def test_a_linkage_that_is_gone_leaves_nothing_on() -> None:
     now = FakeClock().now()
     held = Held(linkage="gone", is_on=True, since=now, off_command="spray_off")
     after, decision = decide(held, None, [], Seen(), now + timedelta(seconds=1))
-    assert decision == Decision(what="off", linkage="gone", reason="its linkage is gone", command="spray_off")
+    assert decision == Decision(
+        what="off", linkage="gone", why=Why("linkage_gone", "its linkage is gone"), command="spray_off"
+    )
     assert after is not None
     assert replace(after, since=now) == replace(held, is_on=False)
 
@@ -292,8 +364,55 @@ async def test_a_sprayer_that_shows_another_state_was_switched_by_hand(
             assert noted["reason"] == "somebody switched the device"
 
 
+async def test_what_was_taken_before_the_reply_is_no_hand(settings: Settings, clock: FakeClock, tmp_path: Path) -> None:
+    async with world(settings, clock, tmp_path, PM10) as built:
+        site = await site_of(built, clock, tmp_path)
+        async with built.engine(linker=site.linker):
+            await site.pm10(200)
+            await built.until(1)
+            before = clock.monotonic()
+            await site.later(1)
+            await site.reply(4)
+            await site.later(1)
+            # Sent again after a reconnection: taken before the reply, arrived after it.
+            old = [(4, before, {"state": 0.0, "mode": 0.0})]
+            await built.publish(batch(old, arrived=clock.monotonic(), kind="sprayer"))
+            await site.later(1)
+            assert await site.decisions(4) == ["on"]
+
+
+async def test_people_take_a_device_over_and_give_it_back(settings: Settings, clock: FakeClock, tmp_path: Path) -> None:
+    async with world(settings, clock, tmp_path, PM10) as built:
+        site = await site_of(built, clock, tmp_path)
+        async with built.engine(linker=site.linker):
+            now = clock.now()
+            await take_over(built.connection, 4, by="p1", at=now, until=now + timedelta(seconds=600))
+            await site.pm10(200)
+            await built.until(1)
+            assert await site.commands(4) == []
+            assert await site.decisions(4) == ["paused"]
+            shown = await standing(built.connection, [4, 5, 6], now=clock.now())
+            assert (shown[4]["override_by"], shown[4]["is_on"]) == ("p1", False)
+            assert (shown[5]["override_by"], shown[5]["is_on"]) == (None, True)
+            assert shown[6]["linkage"] is None
+            await site.later(5)
+            now = clock.now()
+            await take_over(built.connection, 4, by="p1", at=now, until=now)
+            await site.later(1)
+            await site.later(1)
+            assert await site.decisions(4) == ["paused", "resumed", "on"]
+            told = await decisions(built.connection, [4], limit=2)
+            assert [(one["decision"], one["code"], one["facts"]) for one in told] == [
+                ("on", "alert_open", {}),
+                ("resumed", "given_back", {"by": "p1"}),
+            ]
+            assert told[0]["alert_id"] == 1
+
+
 def test_what_people_commanded_before_is_not_looked_at_again() -> None:
     now: datetime = FakeClock().now()
     held, decision = decide(None, A, [Demand(A, 3)], Seen(newest_command=9), now)
-    assert held == Held(linkage="a", is_on=True, since=now, off_command="spray_off", seen_command=9)
-    assert decision == Decision(what="on", linkage="a", reason="alert 3 is open", alert=3, command="spray_on")
+    assert held == Held(linkage="a", is_on=True, since=now, off_command="spray_off", seen_command=9, withheld_alert=3)
+    assert decision == Decision(
+        what="on", linkage="a", why=Why("alert_open", "alert 3 is open"), alert=3, command="spray_on"
+    )

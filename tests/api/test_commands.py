@@ -2,12 +2,36 @@
 
 from __future__ import annotations
 
-import pytest
+from datetime import timedelta
+from pathlib import Path
 
+import pytest
+from psycopg.types.json import Jsonb
+
+from alerts.linkage.standing import standing
+from core.settings import AlertsSettings, Settings
 from sensors import commands
-from sensors.commands import Reply
+from sensors.commands import Reply, Requested
 from tests.api.conftest import LogIn
 from tests.api.world import World
+
+LINKAGE = """
+[[linkages]]
+id = "dust-spray"
+name = "扬尘喷淋联动"
+name_en = "Spraying against dust"
+rules = ["pm10-*"]
+device_kind = "sprayer"
+on = "spray_on"
+off = "spray_off"
+"""
+
+
+@pytest.fixture
+def settings(settings: Settings, tmp_path: Path) -> Settings:
+    path = tmp_path / "linkages.toml"
+    path.write_text(LINKAGE, encoding="utf-8")
+    return settings.model_copy(update={"alerts": AlertsSettings(linkages=[path])})
 
 
 async def sprayer(world: World) -> str:
@@ -77,3 +101,106 @@ async def test_who_may_not(log_in: LogIn, world: World) -> None:
     client = await log_in("officer")
     del client.headers["X-CSRF-Token"]
     assert (await client.post(url, json={"name": "spray_on"})).json()["error"]["code"] == "csrf"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "fault"),
+    [
+        ({"minutes": 0}, "must be at least 0.1 min"),
+        ({"minutes": 500}, "must be at most 120 min"),
+        ({"minutes": "5"}, "must be a number"),
+        ({"minuets": 5}, "is none of minutes"),
+    ],
+)
+async def test_arguments_that_do_not_fit_are_named(
+    log_in: LogIn, world: World, arguments: dict[str, object], fault: str
+) -> None:
+    url = await sprayer(world)
+    answer = await (await log_in("officer")).post(url, json={"name": "spray_on", "arguments": arguments})
+    assert answer.status_code == 422
+    (name,) = arguments
+    assert answer.json()["error"]["fields"] == [{"field": f"body.arguments.{name}", "message": fault}]
+
+
+async def test_the_downlink_of_a_site(log_in: LogIn, world: World) -> None:
+    url = await sprayer(world)
+    await world.device("spray-south", "south", "sprayer")
+    client = await log_in("officer")
+    for name in ("spray_on", "spray_off") * 4:
+        (await client.post(url, json={"name": name})).raise_for_status()
+    spray, dust = world.ids["spray"], await world.alert("dust", device="dust-north")
+    at = world.now - timedelta(seconds=5)
+    await world.connection.execute(
+        "INSERT INTO linkage_decision (at, linkage, device_id, decision, reason, code, facts, alert_id)"
+        " VALUES (%s, 'dust-spray', %s, 'on', 'alert 1 is open', 'alert_open', '{}', %s),"
+        " (%s, 'gone', %s, 'paused', 'x', 'command_by_hand', %s, NULL)",
+        [at, spray, dust, at, spray, Jsonb({"by": "code-officer", "command": "spray_off"})],
+    )
+    await world.connection.execute(
+        "INSERT INTO linkage_device (device_id, linkage, is_on, since, off_command)"
+        " VALUES (%s, 'dust-spray', true, %s, '')",
+        [spray, at],
+    )
+    answer = await client.get(f"/api/v1/sites/{world.ids['north']}/control")
+    assert answer.status_code == 200, answer.text
+    (device,) = answer.json()["devices"]
+    assert device["device_id"] == spray
+    assert [one["name"] for one in device["commands"]] == ["spray_off", "spray_on"] * 3
+    assert (device["commands"][0]["requested_by_name"], device["commands"][0]["state"]) == ("人员 officer", "queued")
+    stands = device["automatic"]
+    assert (stands["state"], stands["linkage"], stands["until"], stands["override"]) == ("on", "dust-spray", None, None)
+    assert [(one["id"], one["name_en"], one["pause_s"]) for one in stands["linkages"]] == [
+        ("dust-spray", "Spraying against dust", 1800)
+    ]
+    paused, on = answer.json()["decisions"]
+    assert (on["decision"], on["alert_id"], on["rule_name"], on["linkage_name"]) == (
+        "on",
+        dust,
+        "rule-dust",
+        "扬尘喷淋联动",
+    )
+    assert (paused["linkage_name"], paused["by_name"], paused["facts"]["command"]) == (
+        "gone",
+        "人员 officer",
+        "spray_off",
+    )
+
+
+async def test_a_linkage_is_named_where_it_gave_the_command(log_in: LogIn, world: World) -> None:
+    url = await sprayer(world)
+    wanted = Requested(
+        device=world.ids["spray"], name="spray_on", by="linkage:dust-spray", expires_at=world.now + timedelta(minutes=1)
+    )
+    await commands.request(world.connection, wanted, now=world.now)
+    (item,) = (await (await log_in("officer")).get(url)).json()["items"]
+    assert (item["requested_by_name"], item["requested_by_name_en"]) == ("扬尘喷淋联动", "Spraying against dust")
+
+
+async def test_a_device_is_taken_over_and_given_back(log_in: LogIn, world: World) -> None:
+    url = (await sprayer(world)).removesuffix("commands") + "override"
+    spray = world.ids["spray"]
+    client = await log_in("officer")
+    stands = (await client.put(url, json={"minutes": 20})).json()
+    assert (stands["state"], stands["override"]["by_name"]) == ("paused", "人员 officer")
+    assert stands["until"] == stands["override"]["until"] == int((world.now + timedelta(minutes=20)).timestamp() * 1000)
+    assert (await standing(world.connection, [spray], now=world.now))[spray]["override_by"] == "code-officer"
+    stands = (await client.delete(url)).json()
+    assert (stands["state"], stands["override"]) == ("idle", None)
+    rows = await (
+        await world.connection.execute(
+            "SELECT action, detail FROM audit WHERE object = %s ORDER BY id", [f"device:{spray}"]
+        )
+    ).fetchall()
+    assert rows == [("device.take_over", {"minutes": 20}), ("device.give_back", {})]
+
+
+async def test_who_and_what_may_not_be_taken_over(log_in: LogIn, world: World) -> None:
+    url = (await sprayer(world)).removesuffix("commands") + "override"
+    client = await log_in("officer")
+    assert (await client.put(url, json={"minutes": 0})).status_code == 422
+    for login in ("supervisor", "auditor"):
+        other = await log_in(login)
+        assert (await other.put(url, json={"minutes": 5})).status_code == 403
+        assert (await other.delete(url)).status_code == 403
+    answer = await client.put(f"/api/v1/devices/{world.ids['dust-north']}/override", json={"minutes": 5})
+    assert (answer.status_code, answer.json()["error"]["hint"]) == (422, "it is switched by commands alone")

@@ -17,7 +17,12 @@ from tests.api.world import World
 
 ROOT = "/api/v1/"
 PUBLIC = {("post", "/api/v1/session")}
-BODIES: dict[str, Any] = {"review": {"verdict": "confirmed"}, "acknowledge": {}, "commands": {"name": "spray_on"}}
+BODIES: dict[str, Any] = {
+    "review": {"verdict": "confirmed"},
+    "acknowledge": {},
+    "commands": {"name": "spray_on"},
+    "override": {"minutes": 5},
+}
 
 
 def operations(app: FastAPI) -> list[tuple[str, str]]:
