@@ -39,6 +39,7 @@ DUST = {
     "pm10": 118.0, "pm2_5": 48.0, "tsp": 196.0, "laeq": 63.2, "temperature": 24.6, "humidity": 58.0, "pressure": 1009.0,
     "wind_speed": 2.7, "wind_direction": 135.0,
 }  # fmt: skip
+SPRAYER = {"state": 1, "mode": 0, "water_pressure": 2390.0, "flow": 61.5}
 
 
 def picture(text: str, *, size: tuple[int, int] = (640, 360), tone: int = 90) -> bytes:
@@ -70,6 +71,7 @@ async def furnish_city(world: World, store: EvidenceStore) -> World:
         await world.device(f"crane-{code}", code, "tower_crane", name="1 号塔机", name_en="Tower crane 1")
         await world.camera(f"gate-{code}", code, name="大门", name_en="Gate", zone="出入口")
     await world.device("hoist-riverside", "riverside", "hoist", name="3 号施工升降机", name_en="Hoist 3")
+    await world.device("spray-riverside", "riverside", "sprayer", name="1 号雾炮", name_en="Fog cannon 1")
     await world.camera("deck-riverside", "riverside", name="作业面", name_en="Working deck")
     unit = await world._insert("unit", "builder", code="builder", name="中建示范工程", name_en="Example Construction")
     await _row(world, "site_unit", site_id=world.ids["riverside"], unit_id=unit, role="contractor")
@@ -77,17 +79,21 @@ async def furnish_city(world: World, store: EvidenceStore) -> World:
     await world.person("operator", "operator", sites=None, name="李操作", name_en="Li Operator")
     await world.person("officer", "officer", sites=["riverside"], name="王安全", name_en="Wang Officer")
 
-    for device in (code for code in world.ids if code.startswith(("dust-", "crane-", "hoist-"))):
+    await world.person("inspector", "inspector", sites=None, name="陈监督", name_en="Chen Inspector")
+
+    for device in (code for code in world.ids if code.startswith(("dust-", "crane-", "hoist-", "spray-"))):
         await world.seen(device, ago_s=1, connected=True)
     await world.seen("dust-school", ago_s=900, connected=False)
     await _history(world, "dust-riverside", "reading_dust", DUST, _dusty)
     await _history(world, "dust-metro", "reading_dust", DUST, lambda _minute: {})
     await _history(world, "crane-riverside", "reading_tower_crane", CRANE, _lifting)
     await _history(world, "hoist-riverside", "reading_hoist", HOIST, lambda _minute: {})
+    await _history(world, "spray-riverside", "reading_sprayer", SPRAYER, lambda _minute: {})
     for camera in ("gate-riverside", "deck-riverside", "gate-metro"):
         await world.camera_state(camera, "online")
     await world.camera_state("gate-school", "unreachable", reason="connection refused by 10.0.0.9:554")
     await _alerts(world, store)
+    await _downlink(world)
     return world
 
 
@@ -153,6 +159,36 @@ async def _alerts(world: World, store: EvidenceStore) -> None:
             cleared_at=at + timedelta(minutes=6), cleared_by="auto",
         )  # fmt: skip
     await _story(world)
+
+
+async def _downlink(world: World) -> None:
+    """A sprayer that a linkage switched on for the dust alert, and what was tried before."""
+    spray, dust = world.ids["spray-riverside"], world.ids["dust"]
+    at = world.now - timedelta(seconds=470)
+    lost = {"state": "expired", "reason": "the device was not reached", "requested_by": "code-officer"}
+    span = {"requested_at": at - timedelta(hours=1), "expires_at": at - timedelta(minutes=59)}
+    await _row(world, "command", device_id=spray, name="spray_off", **lost, **span)
+    done = {"state": "done", "requested_by": "linkage:dust-spray", "cause": f"alert {dust} is open"}
+    times = {"requested_at": at, "expires_at": at + timedelta(minutes=1), "sent_at": at, "delivered_at": at}
+    reply = {"replied_at": at + timedelta(seconds=0.4), "reply": "pump on"}
+    await _row(world, "command", device_id=spray, name="spray_on", **done, **times, **reply)
+    await _row(
+        world, "linkage_device", device_id=spray, linkage="dust-spray", is_on=True, since=at, off_command="spray_off"
+    )
+    told = {"device_id": spray, "linkage": "dust-spray"}
+    rest = Jsonb({"until": int(at.timestamp() * 1000)})
+    withheld = {"decision": "withheld", "reason": "it rests", "code": "resting", "facts": rest}
+    await _row(world, "linkage_decision", at=at - timedelta(minutes=2), **told, **withheld, alert_id=dust)
+    await _row(
+        world,
+        "linkage_decision",
+        at=at,
+        decision="on",
+        reason="alert is open",
+        code="alert_open",
+        alert_id=dust,
+        **told,
+    )
 
 
 async def _story(world: World) -> None:

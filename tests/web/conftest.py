@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import psycopg
@@ -16,12 +17,13 @@ from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, 
 from api.service import serve
 from core.database import connect
 from core.evidence import EvidenceStore
-from core.settings import ApiSettings, Settings
+from core.settings import AlertsSettings, ApiSettings, Settings
 from tests.api.world import PASSWORD, World
 from tests.support.wait import eventually
 from tests.web.city import furnish_city
 from tests.web.live import vision_worker
 
+LINKAGES = Path(__file__).parents[2] / "docs" / "examples" / "linkages.toml"
 CHROMIUM = "/usr/bin/chromium"
 # As root, without a screen and without asking anybody on the network for anything.
 ARGUMENTS = [
@@ -37,7 +39,9 @@ ARGUMENTS = [
 
 @pytest.fixture
 def settings(settings: Settings) -> Settings:
-    return settings.model_copy(update={"api": ApiSettings(port=0)})
+    return settings.model_copy(
+        update={"api": ApiSettings(port=0), "alerts": AlertsSettings(linkages=[LINKAGES])},
+    )
 
 
 @pytest_asyncio.fixture(loop_scope="module")

@@ -42,7 +42,7 @@ async def test_the_big_picture_shows_every_site_with_its_state(visit: Visit) -> 
     assert await page.locator(".site-marker.grey").count() == 1
     await expect(page.locator("[data-test=count-alerts]")).to_contain_text("未恢复告警")
     assert re.match(r"未恢复告警\s*3\b", await visit.text("[data-test=count-alerts]"))
-    assert "6/7" in await visit.text("[data-test=count-devices]")
+    assert "7/8" in await visit.text("[data-test=count-devices]")
     assert "地铁九号线枢纽" in await visit.text("[data-test=rank]")
     await expect(page.locator("[data-test=alert-line]").first).to_contain_text("未佩戴安全帽")
     thumbnail = page.locator("[data-test=alert-line] img").first
@@ -188,7 +188,7 @@ async def test_a_session_that_is_over_leads_to_the_log_in_and_back(
     await page.locator("[data-test=rank]").first.click()
     await page.wait_for_selector("input[name=login]")
     await visit.log_in_here()
-    await expect(page.locator("[data-test=site-name]")).to_have_text("地铁九号线枢纽")
+    await expect(page.locator("[data-test=page-title]")).to_have_text("地铁九号线枢纽")
     visit.faults[:] = [fault for fault in visit.faults if "401" not in fault]
 
 

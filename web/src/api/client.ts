@@ -7,13 +7,16 @@ export class ApiError extends Error {
   readonly code: string
   readonly status: number
   readonly hint: string
+  /** Paths of the fields at fault (`body.arguments.minutes`), of `invalid_input` only. */
+  readonly fields: string[]
 
-  constructor(code: string, message: string, status: number, hint = '') {
+  constructor(code: string, message: string, status: number, hint = '', fields: string[] = []) {
     super(message)
     this.name = 'ApiError'
     this.code = code
     this.status = status
     this.hint = hint
+    this.fields = fields
   }
 }
 
@@ -57,13 +60,17 @@ async function failure(response: Response): Promise<ApiError> {
   let code = 'internal'
   let message = `HTTP ${response.status}`
   let hint = ''
+  let fields: string[] = []
   if (response.headers.get('content-type')?.includes('json')) {
-    const body = (await response.json()) as { error?: { code?: string; message?: string; hint?: string } }
+    const body = (await response.json()) as {
+      error?: { code?: string; message?: string; hint?: string; fields?: { field: string }[] }
+    }
     code = body.error?.code ?? code
     message = body.error?.message ?? message
     hint = body.error?.hint ?? ''
+    fields = body.error?.fields?.map((one) => one.field) ?? []
   }
-  return new ApiError(code, message, response.status, hint)
+  return new ApiError(code, message, response.status, hint, fields)
 }
 
 async function call<T>(method: string, path: string, query: Query, body: unknown, signal?: AbortSignal): Promise<T> {
@@ -95,4 +102,5 @@ async function call<T>(method: string, path: string, query: Query, body: unknown
 export const get = <T>(path: string, query: Query = {}, signal?: AbortSignal): Promise<T> =>
   call<T>('GET', path, query, undefined, signal)
 export const post = <T>(path: string, body: unknown): Promise<T> => call<T>('POST', path, {}, body)
+export const put = <T>(path: string, body: unknown): Promise<T> => call<T>('PUT', path, {}, body)
 export const remove = <T>(path: string): Promise<T> => call<T>('DELETE', path, {}, undefined)

@@ -1,10 +1,13 @@
 // One function a route of the API.
-import { address, get, post, remove } from '@/api/client'
+import { address, get, post, put, remove } from '@/api/client'
 import type {
   Alert,
   AlertDetail,
+  Automatic,
   Camera,
+  Control,
   Device,
+  DeviceCommand,
   Kind,
   Page,
   QuarantineRow,
@@ -45,6 +48,12 @@ export const api = {
   alert: (id: number, signal?: AbortSignal) => get<AlertDetail>(`/alerts/${id}`, {}, signal),
   acknowledge: (id: number, comment: string) => post<unknown>(`/alerts/${id}/acknowledge`, { comment }),
   review: (id: number, verdict: Verdict, reason: string) => post<unknown>(`/alerts/${id}/review`, { verdict, reason }),
+
+  control: (site: number) => get<Control>(`/sites/${site}/control`),
+  order: (device: number, order: { name: string; arguments: Record<string, number | string>; cause: string }) =>
+    post<DeviceCommand>(`/devices/${device}/commands`, order),
+  takeOver: (device: number, minutes: number) => put<Automatic>(`/devices/${device}/override`, { minutes }),
+  giveBack: (device: number) => remove<Automatic>(`/devices/${device}/override`),
 
   system: () => get<SystemStatus>('/system'),
   quarantine: (cursor?: string) => get<Page<QuarantineRow>>('/quarantine', { limit: 50, cursor }),

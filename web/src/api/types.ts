@@ -10,6 +10,11 @@ export interface Named {
   name_en: string
 }
 
+export interface Labelled {
+  label: string
+  label_en: string
+}
+
 /** What a role may do beyond reading. */
 export type Right = 'acknowledge' | 'review' | 'command' | 'system'
 
@@ -82,9 +87,95 @@ export interface Channel {
   symbols?: EnumSymbol[]
 }
 
+/** What a command needs to know: a number within bounds, or one of the symbols. */
+export interface Argument {
+  name: string
+  type: 'real' | 'bigint' | 'enum'
+  label: string
+  label_en: string
+  unit: string
+  minimum: number | null
+  maximum: number | null
+  required: boolean
+  symbols: EnumSymbol[]
+}
+
+/** A command that devices of a kind take. */
+export interface Instruction {
+  name: string
+  label: string
+  label_en: string
+  arguments: Argument[]
+}
+
 export interface Kind extends Named {
   kind: string
   channels: Channel[]
+  commands: Instruction[]
+}
+
+export interface DeviceCommand {
+  id: number
+  device_id: number
+  name: string
+  arguments: Record<string, unknown>
+  state: 'queued' | 'sent' | 'done' | 'failed' | 'expired'
+  /** A person's code, or linkage:<id>. */
+  requested_by: string
+  requested_by_name: string
+  requested_by_name_en: string
+  cause: string
+  requested_at: number
+  expires_at: number
+  sent_at: number | null
+  delivered_at: number | null
+  replied_at: number | null
+  reply: string | null
+}
+
+export interface LinkageFacts extends Named {
+  id: string
+  pause_s: number
+}
+
+/** How a device stands with the linkages that switch it. */
+export interface Automatic {
+  linkages: LinkageFacts[]
+  state: 'idle' | 'on' | 'off' | 'resting' | 'paused'
+  linkage: string | null
+  since: number | null
+  until: number | null
+  override: { by: string; by_name: string; by_name_en: string; until: number } | null
+}
+
+export interface Controlled {
+  device_id: number
+  commands: DeviceCommand[]
+  automatic: Automatic | null
+}
+
+export interface Decision {
+  id: number
+  at: number
+  linkage: string
+  linkage_name: string
+  linkage_name_en: string
+  device_id: number
+  decision: 'on' | 'off' | 'handed_over' | 'paused' | 'resumed' | 'failed' | 'withheld'
+  code: string
+  facts: Record<string, number | string>
+  reason: string
+  by_name: string
+  by_name_en: string
+  alert_id: number | null
+  rule_name: string
+  rule_name_en: string
+}
+
+/** The downlink of a site. */
+export interface Control {
+  devices: Controlled[]
+  decisions: Decision[]
 }
 
 /** A value and its HJ 212 quality letter: N is normal. */

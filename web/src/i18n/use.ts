@@ -2,7 +2,7 @@
 import { computed } from 'vue'
 import { useI18n } from 'vue-i18n'
 import { ApiError } from '@/api/client'
-import type { Channel, Language, Named, Reason } from '@/api/types'
+import type { Labelled, Language, Named, Reason } from '@/api/types'
 import { splitDuration, formatTime, type TimeStyle } from '@/format/time'
 
 export function useWords() {
@@ -11,8 +11,8 @@ export function useWords() {
 
   /** A name in the page's language; where the English one is missing, the Chinese one. */
   const named = (thing: Named): string => (language.value === 'en' && thing.name_en ? thing.name_en : thing.name)
-  const label = (channel: Channel): string =>
-    language.value === 'en' && channel.label_en ? channel.label_en : channel.label
+  const label = (thing: Labelled): string =>
+    language.value === 'en' && thing.label_en ? thing.label_en : thing.label
   const both = (text: { zh: string; en: string }): string => (language.value === 'en' && text.en ? text.en : text.zh)
   const because = (reason: Reason | null | undefined): string => (reason ? both(reason) : '')
 
@@ -34,5 +34,5 @@ export function useWords() {
     return error.hint ? `${text} (${error.hint})` : text
   }
 
-  return { t, language, named, label, both, because, word, time, lasted, explain }
+  return { t, te, language, named, label, both, because, word, time, lasted, explain }
 }
