@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Path, Query
@@ -181,7 +181,7 @@ async def _automatic(database: AsyncConnection, context: Context, devices: list[
     return {one["id"]: _standing(_switching(context, one), held[one["id"]], now) for one in devices}
 
 
-def _standing(linkages: list[Linkage], held: dict[str, Any], now: Any) -> Automatic | None:
+def _standing(linkages: list[Linkage], held: dict[str, Any], now: datetime) -> Automatic | None:
     if not linkages:
         return None
     override = None

@@ -36,7 +36,7 @@ async def test_a_command_is_confirmed_given_and_followed_to_its_reply(
     page, device = visit.page, city.ids["spray-riverside"]
     await visit.log_in(at=f"/sites/{city.ids['riverside']}")
     panel = page.locator(f"[data-control='{device}']")
-    await expect(panel.locator("[data-test=automatic]")).to_contain_text("扬尘喷淋联动 已开启")
+    await expect(panel.locator("[data-test=automatic]")).to_contain_text("扬尘喷淋联动 开启中")
     given = panel.locator("[data-test=command]")
     await expect(given).to_have_count(2)
     await expect(given.nth(0)).to_contain_text(re.compile("开启喷淋.*联动 扬尘喷淋联动.*0.4 秒.*已执行", re.DOTALL))
@@ -69,7 +69,7 @@ async def test_a_device_is_taken_over_and_given_back(visit: Visit, city: World) 
     await panel.locator("[data-test=take-over]").click()
     await expect(panel.locator("[data-test=automatic]")).to_contain_text(re.compile(r"暂停至 \d\d:\d\d：王安全已接管"))
     await panel.locator("[data-test=give-back]").click()
-    await expect(panel.locator("[data-test=automatic]")).to_contain_text("已开启")
+    await expect(panel.locator("[data-test=automatic]")).to_contain_text("开启中")
 
 
 async def test_what_linkages_decided_is_told_in_english_and_no_role_without_the_right_switches(
