@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import logging
 import socket
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -29,7 +30,7 @@ _ONLINE, _OFFLINE = b'{"online":true}', b'{"online":false}'
 
 
 class Link:
-    """One client. `run()` keeps it connected; `acknowledged(mid)` is called for each PUBACK, in the event loop.
+    """One client. `run()` keeps it connected; `acknowledged(token)` is called for each PUBACK, in the event loop.
 
     With `hears` it listens to its command topic, on a session that the other side keeps while it is away.
     """
@@ -42,7 +43,7 @@ class Link:
         user: str,
         password: str,
         topic: str,
-        acknowledged: Callable[[int], None],
+        acknowledged: Callable[[Any], None],
         hears: Callable[[bytes], None] | None = None,
     ) -> None:
         self._host = host
@@ -51,6 +52,9 @@ class Link:
         self._topic = topic
         self._acknowledged = acknowledged
         self._hears = hears
+        self._tokens: dict[int, Any] = {}  # by packet number, until the PUBACK
+        self._connecting = False
+        self._held: deque[tuple[bytes, Any, str]] = deque()
         self._powered = asyncio.Event()
         self._powered.set()
         self._answered = asyncio.Event()
@@ -85,12 +89,19 @@ class Link:
         """Whether the other side has accepted us and is still there."""
         return self._answered.is_set() and not self._ended.is_set()
 
-    def publish(self, payload: bytes, leaf: str = "telemetry") -> int:
-        """Send something, now or as soon as there is a connection; its packet number, free again after the PUBACK.
+    def publish(self, payload: bytes, token: Any, leaf: str = "telemetry") -> None:
+        """Send something, now or as soon as there is a connection; its PUBACK is told with `token`.
 
-        There are 65,535 numbers: the caller keeps well below so many unacknowledged messages.
+        MQTT has 65,535 packet numbers: the caller keeps well below so many unacknowledged messages.
         """
-        return self._client.publish(f"{self._topic}/{leaf}", payload, qos=1).mid
+        if self._connecting:
+            # On a socket that has no CONNACK yet paho would send it ahead of what it has to send again.
+            self._held.append((payload, token, leaf))
+        else:
+            self._send(payload, token, leaf)
+
+    def _send(self, payload: bytes, token: Any, leaf: str) -> None:
+        self._tokens[self._client.publish(f"{self._topic}/{leaf}", payload, qos=1).mid] = token
 
     def cut(self) -> None:
         """Lose power: the connection breaks without a word, and none is made until `restore`."""
@@ -123,6 +134,15 @@ class Link:
         self._sever()
 
     async def _connect(self) -> bool:
+        self._connecting = True
+        try:
+            return await self._until_answered()
+        finally:
+            self._connecting = False
+            while self._held:
+                self._send(*self._held.popleft())
+
+    async def _until_answered(self) -> bool:
         self._answered.clear()
         self._ended.clear()
         self._refused = False
@@ -174,7 +194,9 @@ class Link:
             self._answered.set()
 
     def _on_publish(self, _c: mqtt.Client, _u: Any, mid: int, _r: ReasonCode, _p: Properties) -> None:
-        self._acknowledged(mid)
+        token = self._tokens.pop(mid, None)
+        if token is not None:  # a status message is nobody's
+            self._acknowledged(token)
 
     def _on_message(self, _c: mqtt.Client, _u: Any, message: mqtt.MQTTMessage) -> None:
         if self._hears is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, Protocol, runtime_checkable
@@ -39,10 +39,10 @@ class _Order(msgspec.Struct, frozen=True):
 
 
 class Orders:
-    """Hears the command topic of one device; `reply(payload)` publishes and returns the packet number."""
+    """Hears the command topic of one device; `reply(payload, id)` publishes, and `acknowledged(id)` follows."""
 
     def __init__(
-        self, device: str, model: Obedient, *, reply: Callable[[bytes], int], journal: Journal, clock: Clock
+        self, device: str, model: Obedient, *, reply: Callable[[bytes, int], None], journal: Journal, clock: Clock
     ) -> None:
         self._device = device
         self._model = model
@@ -50,7 +50,7 @@ class Orders:
         self._journal = journal
         self._clock = clock
         self._said: OrderedDict[int, bytes] = OrderedDict()
-        self._waiting: dict[int, int] = {}  # packet number of a reply -> id
+        self._waiting: Counter[int] = Counter()  # replies on their way, by id
         self._decoder = msgspec.json.Decoder(_Order)
         self._encoder = msgspec.json.Encoder()
 
@@ -81,12 +81,11 @@ class Orders:
                 self._said.popitem(last=False)
         else:
             self._journal.heard_again(self._device, order.id, micros(now))
-        self._waiting[self._reply(said)] = order.id
+        self._waiting[order.id] += 1
+        self._reply(said, order.id)
 
-    def acknowledged(self, mid: int) -> bool:
-        """Note the PUBACK of a reply; False where the packet is none of ours."""
-        number = self._waiting.pop(mid, None)
-        if number is None:
-            return False
+    def acknowledged(self, number: int) -> None:
+        """Note the PUBACK of the reply to a command."""
+        self._waiting[number] -= 1
+        self._waiting += Counter()  # forgets what has fallen to nothing
         self._journal.replied(self._device, number, micros(self._clock.now()))
-        return True

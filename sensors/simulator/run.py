@@ -143,7 +143,7 @@ class _Station:
         self._started_at = started_at
         self._phase = phase
         self._encoder = msgspec.json.Encoder()
-        self._waiting: dict[int, Reading] = {}  # by packet number, until the PUBACK
+        self._waiting: set[int] = set()  # times of readings, until the PUBACK
         self.settled = asyncio.Event()  # nothing waits
         self.settled.set()
         self._newest = -1
@@ -191,26 +191,27 @@ class _Station:
             return
         # Noted first: a message that is out must be in the journal, whatever happens between the two.
         self._journal.published(self._device.name, reading, micros(now))
-        mid = self.link.publish(self._encoder.encode(reading))
-        self._waiting[mid] = reading
+        self._waiting.add(reading.ts)
         self.settled.clear()
         self._newest = reading.ts
         self.published += 1
+        self.link.publish(self._encoder.encode(reading), reading)
 
     def _on_command(self, payload: bytes) -> None:
         assert self._orders is not None
         self._orders.hear(payload)
 
-    def _reply(self, payload: bytes) -> int:
+    def _reply(self, payload: bytes, number: int) -> None:
         self.settled.clear()
-        return self.link.publish(payload, "reply")
+        self.link.publish(payload, number, "reply")
 
-    def _on_acknowledged(self, mid: int) -> None:
-        reading = self._waiting.pop(mid, None)
-        if reading is not None:
+    def _on_acknowledged(self, token: Reading | int) -> None:
+        """The PUBACK of a reading, or of the reply to the command of that number."""
+        if isinstance(token, Reading):
+            self._waiting.discard(token.ts)
             self.acknowledged += 1
-            self._journal.acknowledged(self._device.name, reading, micros(self._clock.now()))
-        elif self._orders is None or not self._orders.acknowledged(mid):
-            return  # a status message
+            self._journal.acknowledged(self._device.name, token, micros(self._clock.now()))
+        elif self._orders is not None:
+            self._orders.acknowledged(token)
         if not self._waiting and (self._orders is None or self._orders.settled):
             self.settled.set()

@@ -14,12 +14,18 @@ class Listener:
 
     passwords: dict[str, str]
     acknowledge: bool = True
+    welcome: asyncio.Event = field(default_factory=asyncio.Event)
+    """CONNECT is answered while this is set, as it is at first."""
+    knocks: int = 0
     port: int = 0
     messages: list[tuple[str, bytes]] = field(default_factory=list)
     wills: list[str] = field(default_factory=list)
     connected: set[str] = field(default_factory=set)
     _server: asyncio.Server | None = None
     _writers: set[asyncio.StreamWriter] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self.welcome.set()
 
     async def start(self) -> None:
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
@@ -44,6 +50,8 @@ class Listener:
             while True:
                 kind, body = await _packet(reader)
                 if kind >> 4 == _CONNECT:
+                    self.knocks += 1
+                    await self.welcome.wait()
                     user, password = _credentials(body)
                     good = self.passwords.get(user) == password
                     writer.write(bytes((_CONNACK << 4, 2, 0, 0 if good else 5)))

@@ -84,6 +84,31 @@ async def test_all_that_is_published_is_acknowledged_and_there(listener: Listene
     assert listener.wills == [], "a device that ends says good-bye"
 
 
+async def test_what_is_published_while_the_answer_is_awaited_does_not_overtake(
+    listener: Listener, tmp_path: Path
+) -> None:
+    async with running(listener, tmp_path) as run:
+        await eventually(lambda: len(listener.payloads("telemetry")) > 10)
+        listener.acknowledge = False
+        seen = len(listener.payloads("telemetry"))
+        await eventually(lambda: len(listener.payloads("telemetry")) > seen + 10)
+        await listener.kill()
+        listener.acknowledge, listener.knocks = True, 0
+        listener.welcome.clear()
+        before = len(listener.messages)
+        await listener.start()
+        await eventually(lambda: listener.knocks == 2)
+        await asyncio.sleep(0.2)  # ten readings of each device
+        listener.welcome.set()
+        await eventually(lambda: len(listener.messages) > before + 60)
+        await run.end()
+    for name in ("d1", "d2"):
+        topic = f"smartsite/v1/a/{name}/telemetry"
+        times = [json.loads(payload)["ts"] for found, payload in listener.messages[before:] if found == topic]
+        assert times == sorted(times)
+        assert len(set(times)) > 20
+
+
 async def test_a_killed_server_loses_nothing(listener: Listener, tmp_path: Path) -> None:
     async with running(listener, tmp_path) as run:
         await eventually(lambda: len(listener.payloads("telemetry")) > 20)
