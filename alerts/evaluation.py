@@ -117,7 +117,7 @@ class Evaluation:
         if row is None or not row[0]:
             return False
         self._registry = self._watch.current
-        engine = Engine(self._rules.current.enabled, self._registry)
+        engine = Engine(self._rules.current.enabled, self._registry, self._rules.profiles)
         await self._reader.open(connection, at="start")
         stored = await (await connection.execute(_SQL["snapshot_get"], {"engine": _ENGINE})).fetchone()
         if stored is not None:
@@ -156,7 +156,7 @@ class Evaluation:
     async def _rebuild(self, connection: psycopg.AsyncConnection[Any]) -> None:
         """A new engine for new rules or devices, with the old one's state."""
         assert self._engine is not None
-        engine = Engine(self._rules.current.enabled, self._registry)
+        engine = Engine(self._rules.current.enabled, self._registry, self._rules.profiles)
         engine.load(self._engine.dump())
         await self._put_in_force(connection, engine)
         logger.info("engine follows rules and registry", extra={"rules": len(engine.rules)})

@@ -18,7 +18,7 @@ from alerts import notices, outbox
 from alerts.announce import announce
 from alerts.engine import Progress, Transition
 from alerts.model import AlertRow, Verdict, load
-from alerts.rules.model import AnyRule, OfflineRule, StuckRule, ThresholdRule, WindowRule
+from alerts.rules.model import AnyRule, OfflineRule, StateRule, StuckRule, ThresholdRule, WindowRule
 from core.clock import Clock, from_micros
 from core.errors import Conflict
 from core.settings import Settings
@@ -313,6 +313,6 @@ def _measure(rule: AnyRule) -> tuple[float | None, str, str]:
         return rule.raise_level, rule.metric, rule.unit
     if isinstance(rule, OfflineRule):
         return rule.after.total_seconds(), "silence", "s"
-    if isinstance(rule, StuckRule):
+    if isinstance(rule, StateRule | StuckRule):
         return None, rule.metric, ""
     return None, rule.episode, ""

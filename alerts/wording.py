@@ -41,8 +41,8 @@ def compose(alert: AlertRow, phase: NoticePhase, language: Language, registry: R
         measure = _template("measure", language).substitute(
             value=_number(value), limit=_number(alert.limit_value), unit=alert.unit
         )
-    # A stuck value asks for the instrument, whatever it measures.
-    by_metric = None if alert.rule_kind == "stuck" else words["action"]["metric"].get(alert.metric)
+    # A stuck value asks for the instrument, whatever it measures; `state` and `door` mean something else in each kind.
+    by_metric = None if alert.rule_kind in ("stuck", "state") else words["action"]["metric"].get(alert.metric)
     action = by_metric or words["action"]["kind"][alert.rule_kind]
     title, _, body = (
         _template(phase, language)

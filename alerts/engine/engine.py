@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
 
@@ -12,14 +12,16 @@ from alerts.engine.evaluator import Evaluator, RuleState
 from alerts.engine.fleet import Fleet
 from alerts.engine.offline import OfflineEvaluator
 from alerts.engine.sightings import SightingEvaluator
+from alerts.engine.states import StateEvaluator
 from alerts.engine.stuck import StuckEvaluator
 from alerts.engine.thresholds import ThresholdEvaluator
 from alerts.engine.transitions import Progress, Standing, Transition
 from alerts.engine.violations import restore
 from alerts.engine.windows import WindowEvaluator, alike
-from alerts.rules.model import AnyRule, OfflineRule, StuckRule, ThresholdRule, VisionRule, WindowRule
+from alerts.rules.model import AnyRule, OfflineRule, StateRule, StuckRule, ThresholdRule, VisionRule, WindowRule
 from sensors.batch import ReadingBatch
 from sensors.entries import EpisodeEntry
+from sensors.profiles import Profile
 from sensors.registry import Device, Registry
 
 logger = logging.getLogger(__name__)
@@ -28,17 +30,20 @@ logger = logging.getLogger(__name__)
 class Engine:
     """Rules and devices are fixed: for new ones a new engine is made, which loads the old one's `dump`.
 
-    `rules` are those in force; the caller leaves out what is not enabled. Not thread-safe.
+    `rules` are those in force, the caller leaves out what is not enabled; `profiles` are the device kinds by name. Not
+    thread-safe.
     """
 
-    def __init__(self, rules: Iterable[AnyRule], registry: Registry) -> None:
+    def __init__(self, rules: Iterable[AnyRule], registry: Registry, profiles: Mapping[str, Profile]) -> None:
         rules = tuple(rules)
         by_kind: dict[str, list[Device]] = {}
         for device in registry.devices.values():
             if device.enabled:
                 by_kind.setdefault(device.kind, []).append(device)
         self._fleets = {kind: Fleet(kind, devices) for kind, devices in by_kind.items()}
-        self._evaluators = {kind: tuple(_evaluators(rules, fleet)) for kind, fleet in self._fleets.items()}
+        self._evaluators = {
+            kind: tuple(_evaluators(rules, fleet, profiles.get(kind))) for kind, fleet in self._fleets.items()
+        }
         self._states: dict[str, list[RuleState]] = {rule.id: [] for rule in rules}
         for evaluator in self._all():
             for state in evaluator.states:
@@ -220,11 +225,14 @@ class Engine:
             yield from evaluators
 
 
-def _evaluators(rules: Iterable[AnyRule], fleet: Fleet) -> Iterator[Evaluator]:
+def _evaluators(rules: Iterable[AnyRule], fleet: Fleet, profile: Profile | None) -> Iterator[Evaluator]:
     """What evaluates the rules that look at a fleet. A new kind of rule is added here."""
     mine = [rule for rule in rules if rule.scope.device_kind in (None, fleet.kind)]
     if thresholds := [rule for rule in mine if isinstance(rule, ThresholdRule)]:
         yield ThresholdEvaluator(thresholds, fleet)
+    # Symbols have a meaning as long as the profile of the kind is there; without it nothing can be said.
+    if profile and (states := [rule for rule in mine if isinstance(rule, StateRule)]):
+        yield StateEvaluator(states, fleet, profile)
     for group in alike(rule for rule in mine if isinstance(rule, WindowRule)):
         yield WindowEvaluator(group, fleet)
     for rule in mine:

@@ -10,9 +10,24 @@ import numpy.typing as npt
 
 from alerts.engine.fleet import Fleet, Mask, Slots
 from alerts.engine.transitions import Phase, Progress, Standing, Transition
-from alerts.engine.violations import Violations
+from alerts.engine.violations import Levels, Violations, span
 from alerts.model import device_subject
-from alerts.rules.model import LimitRule
+from alerts.rules.model import StateRule, ThresholdRule, WindowRule
+
+LimitRule = ThresholdRule | StateRule | WindowRule
+
+
+# What a symbol means to a state rule, as a value to be held against levels; one that violates adds its number.
+VIOLATES, NEITHER, RELIEVES = 1.0, 0.5, 0.0
+
+
+def levels(rule: LimitRule) -> Levels:
+    """The levels of a rule."""
+    duration = 0 if isinstance(rule, WindowRule) else span(rule.duration)
+    clear_after = span(rule.clear_after)
+    if isinstance(rule, StateRule):
+        return Levels(True, NEITHER, RELIEVES, duration, clear_after)
+    return Levels(rule.upward, rule.raise_level, rule.clear_level, duration, clear_after)
 
 
 class LimitEvaluator:
@@ -23,7 +38,7 @@ class LimitEvaluator:
         self.fleet = fleet
         self.channel = np.array([fleet.channel(rule.metric) for rule in rules], dtype=np.intp)
         self.member: Mask = np.array([fleet.members(rule.scope) for rule in rules], dtype=np.bool_)
-        self.violations = Violations(rules, len(fleet))
+        self.violations = Violations([levels(rule) for rule in rules], len(fleet))
         self.states = tuple(LimitState(self, place) for place in range(len(rules)))
         self.late = 0
 
@@ -55,12 +70,13 @@ class LimitEvaluator:
         self, raised: Slots, cleared: Slots, quality: Mapping[int, dict[str, Any]] | None = None
     ) -> list[Transition]:
         """Transitions of a step, by cell; what is over goes back to idle. `quality` by cell, where there is any."""
-        told = [self._transition("raise", cell, quality or {}) for cell in raised.tolist()]
-        told += [self._transition("clear", cell, quality or {}) for cell in cleared.tolist()]
+        told = [self.transition("raise", cell, quality or {}) for cell in raised.tolist()]
+        told += [self.transition("clear", cell, quality or {}) for cell in cleared.tolist()]
         self.violations.reset(cleared)
         return told
 
-    def _transition(self, phase: Phase, cell: int, quality: Mapping[int, dict[str, Any]]) -> Transition:
+    def transition(self, phase: Phase, cell: int, quality: Mapping[int, dict[str, Any]]) -> Transition:
+        """What is told of one cell."""
         state = self.violations
         place, slot = divmod(cell, len(self.fleet))
         device = self.fleet.devices[slot]

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 
 from alerts.engine.fleet import NEVER, Fleet, Mask, Rows, Slots, Times, Values, rounds
-from alerts.engine.limits import LimitEvaluator
+from alerts.engine.limits import LimitEvaluator, LimitRule, levels
 from alerts.engine.transitions import Transition
 from alerts.rules.model import ThresholdRule
 
@@ -15,29 +16,35 @@ from alerts.rules.model import ThresholdRule
 _HOLE = 3
 
 
-class ThresholdEvaluator(LimitEvaluator):
+class NewestEvaluator(LimitEvaluator):
     """Fires at once on the newest reading of a device. A reading that is not newer than the newest changes nothing.
 
-    `newest`: [rules' channels, slots], event time of the newest usable value.
+    Rules look at inputs: rows of values that `inputs` makes of a batch. `newest`: [inputs, slots], event time of the
+    newest usable value.
     """
 
-    def __init__(self, rules: Sequence[ThresholdRule], fleet: Fleet) -> None:
+    def __init__(self, rules: Sequence[LimitRule], fleet: Fleet, names: Sequence[str], place: Sequence[int]) -> None:
+        """`names` of the inputs, and the `place` of each rule's input among them."""
         super().__init__(rules, fleet)
-        self._channels = sorted(set(self.channel.tolist()))
-        self._place = np.searchsorted(self._channels, self.channel)
-        self.newest: Times = np.full((len(self._channels), len(fleet)), NEVER, dtype=np.int64)
-        # A value between the two levels of its channel is beyond the raise level of no rule.
-        self._above: Values = np.full((len(self._channels), 1), np.inf)
-        self._below: Values = np.full((len(self._channels), 1), -np.inf)
-        for place, rule in zip(self._place, rules, strict=True):
-            if rule.upward:
-                self._above[place] = min(self._above[place, 0], rule.raise_level)
+        self._names = names
+        self._place: npt.NDArray[np.intp] = np.array(place, dtype=np.intp)
+        self.newest: Times = np.full((len(names), len(fleet)), NEVER, dtype=np.int64)
+        # A value between the two levels of its input is beyond the raise level of no rule.
+        self._above: Values = np.full((len(names), 1), np.inf)
+        self._below: Values = np.full((len(names), 1), -np.inf)
+        for at, limit in zip(place, map(levels, rules), strict=True):
+            if limit.upward:
+                self._above[at] = min(self._above[at, 0], limit.raise_at)
             else:
-                self._below[place] = max(self._below[place, 0], rule.raise_level)
+                self._below[at] = max(self._below[at, 0], limit.raise_at)
+
+    def inputs(self, rows: Rows) -> tuple[Values, Mask]:
+        """[inputs, rows]: values, and which of them may feed a rule."""
+        raise NotImplementedError
 
     def feed(self, rows: Rows) -> list[Transition]:
         """Take in stored readings."""
-        values, usable = rows.values[self._channels], rows.usable[self._channels]
+        values, usable = self.inputs(rows)
         told: list[Transition] = []
         concerned = self._concerned(rows.slots, values)
         if len(concerned):
@@ -45,7 +52,7 @@ class ThresholdEvaluator(LimitEvaluator):
             for turn in rounds(slots):
                 part = concerned[turn]
                 told += self._turn(slots[turn], times[turn], values[:, part], usable[:, part])
-        cells = np.arange(len(self._channels))[:, None] * len(self.fleet) + rows.slots
+        cells = np.arange(len(self._names))[:, None] * len(self.fleet) + rows.slots
         times = np.where(usable, rows.time, NEVER)
         np.maximum.at(self.newest.reshape(-1), cells.reshape(-1), times.reshape(-1))
         return told
@@ -68,13 +75,26 @@ class ThresholdEvaluator(LimitEvaluator):
         place, row = np.nonzero(fresh[self._place] & self.member[:, slots])
         if not len(place):
             return []
-        cells, channel = place * len(self.fleet) + slots[row], self._place[place]
+        cells, looked_at = place * len(self.fleet) + slots[row], self._place[place]
         # Differences to NEVER are huge, and nothing is pending then.
-        hole = times[row] - before[channel, row] > (_HOLE + 1) * self.fleet.interval[slots[row]]
+        hole = times[row] - before[looked_at, row] > (_HOLE + 1) * self.fleet.interval[slots[row]]
         self.violations.interrupt(cells[hole & (self.violations.duration[place] > 0)])
-        raised, cleared = self.violations.step(cells, times[row], times[row], values[channel, row])
+        raised, cleared = self.violations.step(cells, times[row], times[row], values[looked_at, row])
         return self.tell(raised, cleared) if len(raised) or len(cleared) else []
 
     def shared(self) -> dict[str, Times]:
-        """What rules on one channel have in common in the snapshot."""
-        return {f"newest:{self.fleet.channels[row]}": self.newest[place] for place, row in enumerate(self._channels)}
+        """What rules on one input have in common in the snapshot."""
+        return {f"newest:{name}": self.newest[place] for place, name in enumerate(self._names)}
+
+
+class ThresholdEvaluator(NewestEvaluator):
+    """Threshold rules; their inputs are channels."""
+
+    def __init__(self, rules: Sequence[ThresholdRule], fleet: Fleet) -> None:
+        names = list(dict.fromkeys(rule.metric for rule in rules))
+        super().__init__(rules, fleet, names, [names.index(rule.metric) for rule in rules])
+        self._channels = [fleet.channel(name) for name in names]
+
+    def inputs(self, rows: Rows) -> tuple[Values, Mask]:
+        """The channels' own values."""
+        return rows.values[self._channels], rows.usable[self._channels]

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from alerts.engine.fleet import NEVER, Mask, Slots, Times, Values
-from alerts.rules.model import LimitRule, ThresholdRule
 
 _MICROSECOND = timedelta(microseconds=1)
 
@@ -21,6 +20,16 @@ _MICROSECOND = timedelta(microseconds=1)
 def span(duration: timedelta) -> int:
     """A duration in microseconds."""
     return duration // _MICROSECOND
+
+
+class Levels(NamedTuple):
+    """When a violation begins and when it is over; levels in the unit of the values, times in microseconds."""
+
+    upward: bool
+    raise_at: float
+    clear_at: float
+    duration: int
+    clear_after: int
 
 
 class Violations:
@@ -31,16 +40,14 @@ class Violations:
     `alive`, by slot: some rule's violation is open or pending there, so that every value may matter.
     """
 
-    def __init__(self, rules: Sequence[LimitRule], size: int) -> None:
+    def __init__(self, limits: Sequence[Levels], size: int) -> None:
         self.size = size
-        self.sign: Values = np.array([1.0 if rule.upward else -1.0 for rule in rules])
-        self._raise: Values = self.sign * [rule.raise_level for rule in rules]
-        self._clear: Values = self.sign * [rule.clear_level for rule in rules]
-        self._clear_after: Times = np.array([span(rule.clear_after) for rule in rules], dtype=np.int64)
-        self.duration: Times = np.array(
-            [span(rule.duration) if isinstance(rule, ThresholdRule) else 0 for rule in rules], dtype=np.int64
-        )
-        cells = len(rules) * size
+        self._sign: Values = np.array([1.0 if limit.upward else -1.0 for limit in limits])
+        self._raise: Values = self._sign * [limit.raise_at for limit in limits]
+        self._clear: Values = self._sign * [limit.clear_at for limit in limits]
+        self._clear_after: Times = np.array([limit.clear_after for limit in limits], dtype=np.int64)
+        self.duration: Times = np.array([limit.duration for limit in limits], dtype=np.int64)
+        cells = len(limits) * size
         self.open: Mask = np.zeros(cells, dtype=np.bool_)
         self.moved: Mask = np.zeros(cells, dtype=np.bool_)
         self.since: Times = np.full(cells, NEVER, dtype=np.int64)
@@ -57,7 +64,7 @@ class Violations:
         values until `reset`, so that the caller can tell them.
         """
         rule = cells // self.size
-        signed = self.sign[rule] * values
+        signed = self._sign[rule] * values
         beyond = signed > self._raise[rule]
         busy = self.since[cells] != NEVER
         concerned = np.flatnonzero(beyond | busy)
@@ -74,7 +81,7 @@ class Violations:
         self.since[fresh] = began[starting]
         self.first[fresh] = self.worst[fresh] = values[starting]
         carried = cells[beyond & busy]
-        sign = self.sign[carried // self.size]
+        sign = self._sign[carried // self.size]
         self.worst[carried] = sign * np.maximum(sign * self.worst[carried], signed[beyond & busy])
         ripe = beyond & ~standing & (ended - self.since[cells] >= self.duration[rule])
         raised = cells[ripe]

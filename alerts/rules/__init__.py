@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from alerts.rules.check import check, load
 from alerts.rules.files import Problem, builtin_packs
-from alerts.rules.model import OfflineRule, Rule, RuleSet, Scope, ThresholdRule, VisionRule, WindowRule
+from alerts.rules.model import OfflineRule, Rule, RuleSet, Scope, StateRule, ThresholdRule, VisionRule, WindowRule
 
 __all__ = [
     "OfflineRule",
@@ -16,6 +16,7 @@ __all__ = [
     "Rule",
     "RuleSet",
     "Scope",
+    "StateRule",
     "ThresholdRule",
     "VisionRule",
     "WindowRule",

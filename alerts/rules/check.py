@@ -8,7 +8,7 @@ from pathlib import Path
 
 from alerts.rules import files
 from alerts.rules.files import Block, Problem
-from alerts.rules.model import AnyRule, RuleSet, StuckRule, ThresholdRule, VisionRule, WindowRule
+from alerts.rules.model import AnyRule, RuleSet, StateRule, StuckRule, ThresholdRule, VisionRule, WindowRule
 from core.errors import ConfigurationError
 from sensors.profiles import Channel, Profile
 
@@ -76,7 +76,7 @@ def _faults(
         for target in rule.targets:
             if target not in targets:
                 yield block.problem(rule.id, f"target {target!r} is not configured", "targets")
-    if isinstance(rule, ThresholdRule | WindowRule | StuckRule):
+    if isinstance(rule, ThresholdRule | StateRule | WindowRule | StuckRule):
         if kind is None:
             yield block.problem(rule.id, "scope.device_kind is missing: a metric belongs to a kind", "scope")
         elif kind in profiles:
@@ -84,13 +84,16 @@ def _faults(
             if channel is None:
                 known = ", ".join(item.name for item in profiles[kind].channels)
                 yield block.problem(rule.id, f"kind {kind} has no metric {rule.metric!r}; it has {known}", "metric")
+            elif isinstance(rule, StateRule):
+                yield from _state_faults(rule, block, channel)
             elif not isinstance(rule, StuckRule):
                 yield from _channel_faults(rule, block, channel)
 
 
 def _channel_faults(rule: ThresholdRule | WindowRule, block: Block, channel: Channel) -> Iterator[Problem]:
     if channel.type == "enum":
-        yield block.problem(rule.id, f"{channel.name} is an enumeration and has no level", "metric")
+        reason = f"{channel.name} is an enumeration and has no level; a state rule judges its symbols"
+        yield block.problem(rule.id, reason, "metric")
         return
     if rule.unit != channel.unit:
         yield block.problem(rule.id, f"unit {rule.unit!r} is not the channel's, which is {channel.unit!r}", "unit")
@@ -112,3 +115,17 @@ def _channel_faults(rule: ThresholdRule | WindowRule, block: Block, channel: Cha
             yield block.problem(rule.id, f"{channel.name} is not noise: energy_mean has no meaning for it", "aggregate")
         if channel.circular and rule.aggregate == "mean":
             yield block.problem(rule.id, f"{channel.name} is a direction: it has no arithmetic mean", "aggregate")
+
+
+def _state_faults(rule: StateRule, block: Block, channel: Channel) -> Iterator[Problem]:
+    if channel.type != "enum":
+        yield block.problem(rule.id, f"{channel.name} is not an enumeration: it has levels, not symbols", "metric")
+        return
+    symbols = [symbol.name for symbol in channel.symbols]
+    for key, names in (("raise_on", rule.raise_on), ("clear_on", rule.clear_on)):
+        for name in names:
+            if name not in symbols:
+                reason = f"{channel.name} has no symbol {name!r}; it has {', '.join(symbols)}"
+                yield block.problem(rule.id, reason, key)
+    if set(symbols) <= set(rule.raise_on):
+        yield block.problem(rule.id, f"every symbol of {channel.name} violates: the alert would never end", "raise_on")

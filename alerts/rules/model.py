@@ -150,6 +150,25 @@ class ThresholdRule(_Limit):
     )
 
 
+class StateRule(_Common):
+    """An enumeration against a set of its symbols; fires at once, or after they have lasted for `duration`."""
+
+    kind: Literal["state"]
+    metric: str = Field(description="Channel of the device kind, an enumeration.")
+    raise_on: tuple[str, ...] = Field(min_length=1, description="Symbols that violate.")
+    clear_on: tuple[str, ...] = Field(
+        default=(), description="Symbols that relieve; unset: all that do not violate. Any other changes nothing."
+    )
+    duration: Delay = Field(default=_ZERO, description="As in a threshold rule.")
+    clear_after: Delay = Field(default=_ZERO, description="Time of relief before the alert is over.")
+
+    @model_validator(mode="after")
+    def _apart(self) -> StateRule:
+        if both := sorted(set(self.raise_on) & set(self.clear_on)):
+            raise ValueError(f"{both[0]} is both in raise_on and in clear_on")
+        return self
+
+
 class WindowRule(_Limit):
     """An aggregate over windows of event time, aligned to the epoch; evaluated when a window can no longer change."""
 
@@ -202,9 +221,8 @@ class VisionRule(_Common):
     clear_after: Delay = Field(default=timedelta(minutes=1), description="Quiet period that ends the alert.")
 
 
-LimitRule = ThresholdRule | WindowRule
-Rule = Annotated[ThresholdRule | WindowRule | OfflineRule | StuckRule | VisionRule, Field(discriminator="kind")]
-AnyRule = ThresholdRule | WindowRule | OfflineRule | StuckRule | VisionRule
+AnyRule = ThresholdRule | StateRule | WindowRule | OfflineRule | StuckRule | VisionRule
+Rule = Annotated[AnyRule, Field(discriminator="kind")]
 
 
 RULE: TypeAdapter[AnyRule] = TypeAdapter(Rule)

@@ -36,7 +36,7 @@ class RuleWatch:
         stored: RuleSet = NO_RULES,
     ) -> None:
         self._paths = list(paths) or builtin_packs()
-        self._profiles = profiles
+        self.profiles = profiles
         self._targets = targets
         self._stamp = self._look()
         self.current = self._load(stored)
@@ -54,7 +54,7 @@ class RuleWatch:
 
     def _load(self, old: RuleSet) -> RuleSet:
         try:
-            return load(self._paths, self._profiles, self._targets)
+            return load(self._paths, self.profiles, self._targets)
         except ConfigurationError as error:
             if not old.rules:
                 raise

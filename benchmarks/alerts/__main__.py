@@ -27,7 +27,7 @@ from sensors.batch import decode
 
 def ours(rules: Sequence[Rule], stations: int, reads: Sequence[Sequence[bytes]]) -> tuple[list[Alert], float]:
     """From the log's bytes to transitions; the alerts and CPU seconds."""
-    engine = Engine(rules, setting.registry(stations))
+    engine = Engine(rules, setting.registry(stations), {})
     told = []
     started = time.process_time()
     for entries in reads:
@@ -66,7 +66,7 @@ def state(rules: Sequence[Rule], stations: int, reads: Sequence[Sequence[bytes]]
     registry = setting.registry(stations)
     tracemalloc.start()
     before = tracemalloc.get_traced_memory()[0]
-    engine = Engine(rules, registry)
+    engine = Engine(rules, registry, {})
     held = tracemalloc.get_traced_memory()[0] - before
     tracemalloc.stop()
     for entries in reads:
@@ -74,7 +74,7 @@ def state(rules: Sequence[Rule], stations: int, reads: Sequence[Sequence[bytes]]
     started = time.process_time()
     payload = engine.dump()
     dumped = time.process_time()
-    Engine(rules, registry).load(payload)
+    Engine(rules, registry, {}).load(payload)
     cells = stations * len(rules)
     return {
         "memory_bytes_per_sensor_rule": round(held / cells, 1),

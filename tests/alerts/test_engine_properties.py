@@ -20,7 +20,7 @@ from sensors.batch import ReadingBatch
 from tests.alerts.test_offline import OFFLINE
 from tests.alerts.test_sightings import HELMET
 from tests.alerts.test_windows import LEQ, MEAN
-from tests.alerts.world import PM10, at, batch, episode, make_camera, make_device, make_registry, rules
+from tests.alerts.world import PM10, PROFILES, at, batch, episode, make_camera, make_device, make_registry, rules
 
 NOISE = """
 [[rules]]
@@ -95,7 +95,7 @@ def _by_subject(told: Sequence[Transition]) -> dict[tuple[str, str], list[Transi
 def _play(
     parts: Sequence[Sequence[Row]], *, restart: bool = False, together: bool = False
 ) -> dict[tuple[str, str], list[Transition]]:
-    engine = Engine(RULES, REGISTRY)
+    engine = Engine(RULES, REGISTRY, PROFILES)
     told: list[Transition] = []
     if together:
         return _by_subject(engine.feed(*(_batch(part) for part in parts if part)))
@@ -103,7 +103,7 @@ def _play(
         told += engine.feed(_batch(part))
         if restart:
             state = engine.dump()
-            engine = Engine(RULES, REGISTRY)
+            engine = Engine(RULES, REGISTRY, PROFILES)
             engine.load(state)
             assert engine.dump() == state
     return _by_subject(told)
@@ -205,7 +205,7 @@ def test_rounds_keep_the_order_of_each_slot() -> None:
 
 
 def _engine_with_open_alerts() -> Engine:
-    engine = Engine(RULES, REGISTRY)
+    engine = Engine(RULES, REGISTRY, PROFILES)
     engine.feed(batch([(1, 0, {"pm10": 200.0}), (2, 0, {"pm10": 200.0})], arrived=0))
     engine.feed_episode(episode(1, "started", started=0, seen=1))
     assert engine.is_open("pm10", "device:1")
@@ -236,7 +236,7 @@ def test_the_database_is_right_about_what_is_open() -> None:
 def test_state_follows_the_device_into_a_new_registry() -> None:
     state = _engine_with_open_alerts().dump()
     # Device 1 is gone, device 0 is new and moves every slot; device 5 stays.
-    engine = Engine(RULES, make_registry([make_device(0), make_device(2, interval=2), make_device(5)]))
+    engine = Engine(RULES, make_registry([make_device(0), make_device(2, interval=2), make_device(5)]), PROFILES)
     engine.load(state)
     assert engine.is_open("pm10", "device:2")
     assert not engine.is_open("pm10", "device:1")
@@ -246,16 +246,18 @@ def test_state_follows_the_device_into_a_new_registry() -> None:
 
 def test_state_is_kept_by_meaning_not_by_name(tmp_path: Path) -> None:
     state = _engine_with_open_alerts().dump()
-    renamed = Engine(rules(tmp_path, PM10.replace("major", "critical").replace("PM10 超限", "扬尘")), REGISTRY)
+    renamed = Engine(
+        rules(tmp_path, PM10.replace("major", "critical").replace("PM10 超限", "扬尘")), REGISTRY, PROFILES
+    )
     renamed.load(state)
     assert renamed.is_open("pm10", "device:1")
-    moved = Engine(rules(tmp_path, PM10.replace("150", "300")), REGISTRY)
+    moved = Engine(rules(tmp_path, PM10.replace("150", "300")), REGISTRY, PROFILES)
     moved.load(state)
     assert not moved.is_open("pm10", "device:1")
 
 
 @pytest.mark.parametrize("payload", [b"", b"\x00", b"\x01", b"\x01\xc1", b"\x01\x80", b"\xff" * 40])
 def test_a_damaged_snapshot_is_refused(payload: bytes) -> None:
-    engine = Engine(RULES, REGISTRY)
+    engine = Engine(RULES, REGISTRY, PROFILES)
     with pytest.raises(BadSnapshot):
         engine.load(payload)

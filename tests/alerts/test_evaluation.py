@@ -24,7 +24,7 @@ from tests.alerts.database import World, world
 from tests.alerts.test_offline import OFFLINE
 from tests.alerts.test_sightings import HELMET
 from tests.alerts.test_windows import MEAN
-from tests.alerts.world import PM10, at, batch, episode, rules
+from tests.alerts.world import PM10, PROFILES, at, batch, episode, rules
 from tests.support.clock import FakeClock
 from tests.support.wait import eventually
 
@@ -301,7 +301,7 @@ def _story(seed: int) -> list[ReadingBatch]:
 
 async def _expected(site: World, story: list[ReadingBatch], folder: Path) -> set[tuple[str, str, int, int | None]]:
     """What an engine that nothing disturbs tells: (rule, subject, start, end)."""
-    engine = Engine(rules(folder, PM10 + MEAN + HELMET), await load_registry(site.connection))
+    engine = Engine(rules(folder, PM10 + MEAN + HELMET), await load_registry(site.connection), PROFILES)
     told: list[Transition] = [transition for item in story for transition in engine.feed(item)]
     ends = {(item.rule.id, item.subject, item.started_at): item.ended_at for item in told if item.phase == "clear"}
     return {

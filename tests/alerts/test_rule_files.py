@@ -96,7 +96,7 @@ def test_faults_of_windows(tmp_path: Path, old: str, new: str, reason: str) -> N
 def test_an_enumeration_has_no_level(tmp_path: Path) -> None:
     text = PM10.replace('"dust"', '"hoist"').replace('"pm10"\nunit = "µg/m³"', '"door"\nunit = ""')
     (problem,) = check([_write(tmp_path, text)], PROFILES)
-    assert problem.reason == "door is an enumeration and has no level"
+    assert problem.reason == "door is an enumeration and has no level; a state rule judges its symbols"
 
 
 def test_every_fault_of_every_file_is_told(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from alerts.rules.model import AnyRule
 from sensors.batch import ReadingBatch
 from sensors.entries import EpisodeEntry
 from sensors.registry import Registry
-from tests.alerts.world import ORIGIN, at, batch
+from tests.alerts.world import ORIGIN, PROFILES, at, batch
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Timeline:
     told: list[tuple[float, Transition]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.engine = Engine(self.rules, self.registry)
+        self.engine = Engine(self.rules, self.registry, PROFILES)
         self._feeds: list[tuple[float, ReadingBatch | EpisodeEntry]] = []
         self._wanted: list[Wanted] = []
 
