@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -19,6 +19,7 @@ from sensors.provision.files import read_files
 from sensors.provision.report import Report
 from sensors.simulator.machines import Hoist, TowerCrane
 from sensors.simulator.processes import Weather, generator
+from sensors.simulator.protection import ElectricBox, Pole, UnloadingPlatform, watch
 from sensors.simulator.schedule import Effect, Episode
 from sensors.simulator.spray import Spray
 from sensors.simulator.sprayer import Sprayer
@@ -38,11 +39,20 @@ class Model(Protocol):
         ...
 
 
-class _Maker(Protocol):
-    def __call__(self, random: Random, weather: Weather) -> Model: ...
-
-
-MODELS: Mapping[str, _Maker] = {"dust": DustStation, "tower_crane": TowerCrane, "hoist": Hoist, "sprayer": Sprayer}
+MODELS: Mapping[str, Callable[[Random, Weather], Model]] = {
+    "dust": DustStation,
+    "tower_crane": TowerCrane,
+    "hoist": Hoist,
+    "sprayer": Sprayer,
+    "edge_guard": watch(points="open_segments", well="closed", wrong="open", tilt=True),
+    "opening": watch(points="open_covers", well="closed", wrong="open"),
+    "smoke": watch(points="alarms", well="normal", wrong="alarm", air=True),
+    "water_leak": watch(points="alarms", well="normal", wrong="alarm"),
+    "gas": watch(points="alarms", well="normal", wrong="alarm", concentration=True),
+    "unloading_platform": UnloadingPlatform,
+    "electric_box": ElectricBox,
+    "pole_tilt": Pole,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,7 +16,8 @@ class Effect(StrEnum):
 
     NOISE = "noise"  # laeq goes to `level` dB(A)
     SANDSTORM = "sandstorm"  # pm10 goes to `level` µg/m³, the other fractions with it
-    OVERLOAD = "overload"  # the crane's moment, or the hoist's load, goes to `level` % of the rated one
+    OVERLOAD = "overload"  # the crane's moment, or a hoist's or platform's load, goes to `level` % of the rated one
+    ALARM = "alarm"  # `level` points of a detector or guard; a box leaks `level` mA, a pole sinks by `level` mm
     GUST = "gust"  # the wind goes to `level` m/s
     FAULT = "fault"  # `channel` is stuck and flagged D
     GAP = "gap"  # readings are missing, the connection stands
@@ -111,6 +112,13 @@ _LATER: Mapping[str, tuple[tuple[Effect, float, float, str], ...]] = {
     ),
     "tower_crane": ((Effect.OVERLOAD, 9, 106, ""), (Effect.GUST, 15, 14, ""), (Effect.GAP, 5, 0, "")),
     "hoist": ((Effect.OVERLOAD, 10, 115, ""), (Effect.FAULT, 15, 0, "tilt"), (Effect.SILENCE, 30, 0, "")),
+    **dict.fromkeys(
+        ("edge_guard", "opening", "smoke", "water_leak", "gas"),
+        ((Effect.ALARM, 20, 1, ""), (Effect.SILENCE, 30, 0, "")),
+    ),
+    "unloading_platform": ((Effect.OVERLOAD, 15, 112, ""), (Effect.GAP, 5, 0, "")),
+    "electric_box": ((Effect.ALARM, 20, 60, ""), (Effect.FAULT, 15, 0, "leakage_current")),
+    "pole_tilt": ((Effect.ALARM, 30, 14, ""), (Effect.FAULT, 15, 0, "settlement")),
 }
 
 
