@@ -37,6 +37,7 @@ class Commander:
         # Kept over an outage of the database.
         self._fresh: list[set[int]] = [set() for _ in outlets]
         self._arrived: list[int] = []
+        self._unsent: list[tuple[int, str]] = []
 
     async def run(self, stop: asyncio.Event) -> None:
         """Send until `stop`."""
@@ -59,9 +60,14 @@ class Commander:
         now = self._clock.now()
         for outlet in self._outlets:
             self._arrived += outlet.take_arrived()
+            self._unsent += outlet.take_unsent()
         if self._arrived:
             await commands.mark_delivered(connection, self._arrived, now=now)
             self._arrived = []
+        if self._unsent:
+            await commands.release(connection, self._unsent, worker=self._worker)
+            metrics.COMMANDS.labels("returned").inc(len(self._unsent))
+            self._unsent = []
         if self._clock.monotonic() - self._swept_at >= SWEEP_S:
             self._swept_at = self._clock.monotonic()
             metrics.COMMANDS.labels("expired").inc(await commands.expire(connection, now=now))
@@ -90,7 +96,7 @@ class Commander:
             worker=self._worker,
             now=self._clock.now(),
         )
-        unsent = [command.id for command in claimed if not outlet.deliver(command)]
+        unsent = [(command.id, "") for command in claimed if not outlet.deliver(command)]
         metrics.COMMANDS.labels("sent").inc(len(claimed) - len(unsent))
         if unsent:
             await commands.release(connection, unsent, worker=self._worker)

@@ -39,4 +39,4 @@ COMMIT_SECONDS = Histogram(
     buckets=(0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 5),
 )
 RETRIES = Counter("smartsite_ingest_batch_retries", "Transactions that were run again", ["cause"])
-COMMANDS = Counter("smartsite_ingest_commands", "Commands sent to devices, and expired without a reply", ["what"])
+COMMANDS = Counter("smartsite_ingest_commands", "Commands sent, returned by RabbitMQ, expired", ["what"])

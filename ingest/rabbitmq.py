@@ -34,7 +34,12 @@ def topic_of(routing_key: str) -> str:
     return routing_key.translate(_SWAP)
 
 
-BINDINGS = tuple(topic_of(f"{ROOT}/*/*/{level}") for level in PUBLISHED)
+def routing_key_of(topic: str) -> str:
+    """The routing key of an MQTT topic."""
+    return topic.translate(_SWAP)
+
+
+BINDINGS = tuple(routing_key_of(f"{ROOT}/*/*/{level}") for level in PUBLISHED)
 """Routing keys by which the queue is bound: the topics that devices publish to, of every device."""
 
 

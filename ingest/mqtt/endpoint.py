@@ -268,6 +268,10 @@ class Endpoint:
         arrived, self._arrived = self._arrived, []
         return arrived
 
+    def take_unsent(self) -> list[tuple[int, str]]:
+        """Nothing: what a device did not acknowledge comes again by `take_fresh`."""
+        return []
+
     def deliver(self, command: Command) -> bool:
         """Send a command to its device; False where that cannot be done at the moment."""
         connection = self._listeners.get(command.device_id)

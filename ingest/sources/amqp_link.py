@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import enum
 import logging
 import ssl
 from collections.abc import Callable, Sequence
@@ -14,6 +15,7 @@ import pika
 from pika.adapters.asyncio_connection import AsyncioConnection
 from pika.channel import Channel
 from pika.exceptions import AMQPConnectionError, ConsumerCancelled
+from pika.frame import Method
 from pika.spec import Basic, BasicProperties
 
 from ingest.message import Message
@@ -23,6 +25,19 @@ logging.getLogger("pika").setLevel(logging.CRITICAL)
 
 Deliver = Callable[["Link", str, int, bool, bytes], None]
 """Takes (link, routing key, delivery tag, redelivered, body) in the event loop."""
+
+
+class Outcome(enum.Enum):
+    """What became of something published."""
+
+    TAKEN = enum.auto()  # every queue for it has it
+    UNROUTED = enum.auto()  # there is no queue for it
+    REFUSED = enum.auto()  # a queue could not take it
+    LOST = enum.auto()  # nobody knows
+
+
+Report = Callable[[int, Outcome], None]
+"""Takes (number, outcome) in the event loop."""
 
 _HEARTBEAT_S = 10
 _CONNECT_S = 5.0
@@ -52,7 +67,7 @@ def parameters_of(url: str, *, user: str, password: str, name: str) -> pika.Conn
 
 
 class Link:
-    """A connection with one channel and one consumer.
+    """A connection with one channel, that reads a queue or publishes.
 
     Messages are acknowledged on the link by which they came, or not at all: RabbitMQ gives what is unacknowledged to
     another consumer once the link is lost.
@@ -63,6 +78,10 @@ class Link:
         self._lost: asyncio.Future[None] = self._loop.create_future()
         self._connection: AsyncioConnection | None = None
         self._channel: Channel | None = None
+        self.blocked = False
+        self._published = 0
+        self._unconfirmed: dict[int, int] = {}
+        self._unrouted: set[str] = set()
 
     async def open(self, parameters: pika.ConnectionParameters) -> None:
         """Connect and open the channel. Raises AMQPError where the node cannot be reached or refuses."""
@@ -75,6 +94,8 @@ class Link:
             custom_ioloop=self._loop,
         )
         await self._first(opened)
+        self._connection.add_on_connection_blocked_callback(lambda *_: self._block(blocked=True))
+        self._connection.add_on_connection_unblocked_callback(lambda *_: self._block(blocked=False))
         self._channel = await self._ask(self._connection.channel, name="on_open_callback")
         assert self._channel is not None
         self._channel.add_on_close_callback(lambda _, error: self._lose(error))
@@ -97,6 +118,45 @@ class Link:
         await self._ask(channel.basic_qos, prefetch_count=prefetch)
         await self._ask(channel.basic_consume, queue, take, consumer_tag=tag)
 
+    async def confirm(self, report: Report) -> None:
+        """Have RabbitMQ say what becomes of everything that is published; what is open when the link ends, it does
+        not say."""
+        channel = self._opened()
+
+        def settle(frame: Method) -> None:
+            # What no queue took comes back first, and is confirmed then like anything else.
+            taken, last = isinstance(frame.method, Basic.Ack), frame.method.delivery_tag
+            tags = [tag for tag in self._unconfirmed if tag <= last] if frame.method.multiple else [last]
+            for tag in tags:
+                number = self._unconfirmed.pop(tag)
+                if str(number) in self._unrouted:
+                    self._unrouted.discard(str(number))
+                    report(number, Outcome.UNROUTED)
+                else:
+                    report(number, Outcome.TAKEN if taken else Outcome.REFUSED)
+
+        channel.add_on_return_callback(lambda _, __, properties, ___: self._unrouted.add(properties.message_id))
+        await self._ask(channel.confirm_delivery, settle)
+
+    def publish(self, exchange: str, key: str, body: bytes, *, number: int, expires_ms: int) -> bool:
+        """Publish for a queue to keep on disk until it expires; False where the link has just ended.
+
+        Args:
+            number: by which its outcome is reported.
+        """
+        if self._channel is None or not self._channel.is_open:
+            return False
+        properties = BasicProperties(
+            content_type="application/json",
+            delivery_mode=pika.DeliveryMode.Persistent,
+            expiration=str(expires_ms),
+            message_id=str(number),
+        )
+        self._channel.basic_publish(exchange, key, body, properties, mandatory=True)
+        self._published += 1
+        self._unconfirmed[self._published] = number
+        return True
+
     async def lost(self) -> None:
         """Wait for the end of the link; raises what ended it."""
         await asyncio.shield(self._lost)
@@ -114,6 +174,9 @@ class Link:
         if not connection.is_closing:
             connection.close()
         await asyncio.wait({self._lost}, timeout=_CONNECT_S)
+
+    def _block(self, *, blocked: bool) -> None:
+        self.blocked = blocked
 
     def _opened(self) -> Channel:
         assert self._channel is not None

@@ -45,6 +45,10 @@ class Outlet(Protocol):
         """Commands that were acknowledged since the last call."""
         ...
 
+    def take_unsent(self) -> list[tuple[int, str]]:
+        """Commands that did not come through after all since the last call, and why: they go back to the queue."""
+        ...
+
     def deliver(self, command: Command) -> bool:
         """Send a command; False where that cannot be done at the moment."""
         ...

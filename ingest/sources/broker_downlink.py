@@ -41,6 +41,10 @@ class BrokerDownlink:
         """Whether the device is at this broker and has not said that it is away."""
         return self._client.is_connected() and (self._sole or device in self._heard) and device not in self._away
 
+    def take_unsent(self) -> list[tuple[int, str]]:
+        """Nothing: a broker of this kind takes every command."""
+        return []
+
     def take_fresh(self) -> set[int]:
         """Nothing: paho itself sends what the broker has not acknowledged again."""
         return set()

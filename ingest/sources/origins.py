@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 from ingest.message import DISABLED, FORBIDDEN_TOPIC, PUBLISHED, ROOT, UNKNOWN_DEVICE, Origin
 from sensors.codec_json import Reject
@@ -13,19 +14,24 @@ _TOPIC = re.compile(rf"{ROOT}/([^/]+)/([^/]+)/({'|'.join(PUBLISHED)})")
 
 
 class Origins:
-    """Origins by topic, made once a topic and again when the registry changes."""
+    """Origins by topic, made once a topic and again when the registry changes.
 
-    def __init__(self, source: str, registry: RegistryWatch) -> None:
+    `topic_of` makes a topic of the name by which the source knows it; without it that is the topic.
+    """
+
+    def __init__(self, source: str, registry: RegistryWatch, *, topic_of: Callable[[str], str] = str) -> None:
         self._source = source
         self._registry = registry
-        self._by_topic: dict[str, Origin] = {}
+        self._topic_of = topic_of
+        self._by_name: dict[str, Origin] = {}
         registry.on_change(self._forget)
 
-    def of(self, topic: str) -> Origin:
+    def of(self, name: str) -> Origin:
         """The origin of a topic."""
-        return self._by_topic.get(topic) or self._make(topic)
+        return self._by_name.get(name) or self._make(name)
 
-    def _make(self, topic: str) -> Origin:
+    def _make(self, name: str) -> Origin:
+        topic = self._topic_of(name)
         found = _TOPIC.fullmatch(topic)
         site, code, level = found.groups() if found else ("", "", "telemetry")
         registry = self._registry.current
@@ -37,9 +43,9 @@ class Origins:
             refusal = Reject(UNKNOWN_DEVICE, f"no device {site}/{code}"[:200])
         elif not device.enabled or not registry.sites[device.site_id].enabled:
             refusal = Reject(DISABLED, f"device {site}/{code} or its site is switched off")
-        if len(self._by_topic) >= _KEPT:
-            self._by_topic.clear()
-        origin = self._by_topic[topic] = Origin(
+        if len(self._by_name) >= _KEPT:
+            self._by_name.clear()
+        origin = self._by_name[name] = Origin(
             source=self._source,
             client="",
             topic=topic,
@@ -50,4 +56,4 @@ class Origins:
         return origin
 
     def _forget(self, _: Registry) -> None:
-        self._by_topic.clear()
+        self._by_name.clear()

@@ -14,7 +14,7 @@ ORDER BY id LIMIT 1000
 
 -- command_claim --
 -- Of several workers that reach a device, one gets the row; the others pass it over.
-UPDATE command c SET state = 'sent', sent_at = %(now)s, sent_by = %(worker)s
+UPDATE command c SET state = 'sent', sent_at = %(now)s, sent_by = %(worker)s, reason = ''
 FROM (SELECT id FROM command
       WHERE id = ANY (%(ids)s::bigint[]) AND delivered_at IS NULL AND expires_at > %(now)s
         AND (state = 'queued' OR (state = 'sent' AND id = ANY (%(again)s::bigint[])))
@@ -24,9 +24,10 @@ WHERE c.id = due.id AND d.id = c.device_id AND s.id = d.site_id
 RETURNING c.id, c.device_id, s.code AS site, d.code, c.name, c.arguments, c.expires_at
 
 -- command_release --
--- A claim that could not be sent after all.
-UPDATE command SET state = 'queued', sent_at = NULL, sent_by = NULL
-WHERE id = ANY (%(ids)s::bigint[]) AND state = 'sent' AND sent_by = %(worker)s
+-- A claim that could not be sent after all. The reason stands while it waits, and stays if it expires waiting.
+UPDATE command c SET state = 'queued', sent_at = NULL, sent_by = NULL, reason = u.reason
+FROM unnest(%(ids)s::bigint[], %(reasons)s::text[]) AS u (id, reason)
+WHERE c.id = u.id AND c.state = 'sent' AND c.sent_by = %(worker)s AND c.delivered_at IS NULL
 
 -- command_delivered --
 UPDATE command SET delivered_at = %(now)s WHERE id = ANY (%(ids)s::bigint[]) AND delivered_at IS NULL
@@ -60,7 +61,7 @@ FROM unnest(%(ids)s::bigint[], %(devices)s::int[]) AS u (id, device) JOIN comman
 
 -- command_expire --
 UPDATE command SET state = 'expired', reason = CASE
-    WHEN state = 'queued' THEN 'the device was not reached'
+    WHEN state = 'queued' THEN coalesce(nullif(reason, ''), 'the device was not reached')
     WHEN delivered_at IS NULL THEN 'the device did not take it'
     ELSE 'the device did not reply' END
 WHERE state IN ('queued', 'sent') AND expires_at <= %(now)s

@@ -33,9 +33,12 @@ async def claim(
         return sorted(await cursor.fetchall(), key=lambda command: command.id)
 
 
-async def release(connection: psycopg.AsyncConnection, ids: Sequence[int], *, worker: str) -> None:
-    """Put back what was claimed and could not be sent."""
-    await connection.execute(_SQL["command_release"], {"ids": list(ids), "worker": worker})
+async def release(connection: psycopg.AsyncConnection, unsent: Sequence[tuple[int, str]], *, worker: str) -> None:
+    """Put back what was claimed and did not come through: (command, why), with an empty reason where that is usual."""
+    await connection.execute(
+        _SQL["command_release"],
+        {"ids": [number for number, _ in unsent], "reasons": [reason for _, reason in unsent], "worker": worker},
+    )
 
 
 async def mark_delivered(connection: psycopg.AsyncConnection, ids: Sequence[int], *, now: datetime) -> None:

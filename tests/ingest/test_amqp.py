@@ -3,65 +3,34 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import signal
 import socket
 import struct
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import aiomqtt
-import pika
 import psycopg
 import pytest
 from pydantic import ValidationError
 
 from core.settings import IngestSettings, Settings
-from ingest.rabbitmq import definitions
-from ingest.sources.amqp_link import parameters_of
+from tests.ingest.amqp import channel, one_node, reading_from, through, workers
 from tests.ingest.load import Publisher
-from tests.ingest.plant import SECRET, Plant, furnish, running, with_ingest
-from tests.ingest.process import Worker
-from tests.support.rabbitmq import Epmd, Node
+from tests.ingest.plant import SECRET, Plant, furnish, running
+from tests.support.rabbitmq import Node
 from tests.support.wait import eventually
 
 pytestmark = pytest.mark.needs("rabbitmq")
-
-PASSWORD = "password-of-the-workers"
-DEVICES = [
-    {"site": site, "code": code, "secret": SECRET}
-    for site, code in [("A", "d1"), ("A", "d2"), ("A", "d3"), ("B", "b1"), ("A", "nobody")]
-]
 
 
 @pytest.fixture(scope="module")
 def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
     """One node for all tests here."""
-    epmd = Epmd()
-    epmd.start()
-    node = Node(
-        tmp_path_factory.mktemp("rabbitmq"),
-        epmd,
-        definitions(DEVICES, user="smartsite", password=PASSWORD, queue="smartsite"),
-    )
-    try:
-        node.start()
-        node.ready()
+    with one_node(tmp_path_factory.mktemp("rabbitmq")) as node:
         yield node
-    finally:
-        node.kill()
-        epmd.stop()
-
-
-@contextlib.contextmanager
-def channel(node: Node) -> Iterator[Any]:
-    """A channel of the workers' user."""
-    parameters = parameters_of(node.url, user="smartsite", password=PASSWORD, name="test")
-    with pika.BlockingConnection(parameters) as connection:
-        yield connection.channel()
 
 
 @pytest.fixture(autouse=True)
@@ -69,21 +38,6 @@ def empty(node: Node) -> None:
     """Each test begins without a queue: the worker makes it."""
     with channel(node) as one:
         one.queue_delete("smartsite")
-
-
-def through(settings: Settings, node: Node, **fields: object) -> Settings:
-    """Settings of an ingest that reads the queue."""
-    return with_ingest(settings, sources=["amqp"], amqp_urls=[node.url], amqp_password=PASSWORD, **fields)
-
-
-async def reading_from(plant: Plant, worker: str = "1") -> None:
-    """Wait until a worker reads the queue."""
-    await eventually(
-        lambda: plant.value(
-            "SELECT (detail->>'amqp_connected')::boolean FROM worker WHERE name = %s", f"ingest-{worker}"
-        ),
-        timeout=20,
-    )
 
 
 def client_of(node: Node, device: str) -> aiomqtt.Client:
@@ -203,34 +157,6 @@ async def test_the_database_away_keeps_messages_in_the_queue(settings: Settings,
             await locker.execute("ROLLBACK")
         await eventually(lambda: plant.value("SELECT count(*) = 300 FROM reading_dust"))
         assert (await plant.counts())["stored"] == 300
-
-
-@contextlib.asynccontextmanager
-async def workers(url: str, node: Node, folder: Path, *names: str) -> AsyncIterator[tuple[Plant, dict[str, Worker]]]:
-    """Workers as processes of their own, reading."""
-    started = {}
-    for name in names:
-        (folder / name).mkdir()
-        started[name] = Worker(
-            url,
-            0,
-            folder / name,
-            SMARTSITE_INGEST__WORKER=name,
-            SMARTSITE_INGEST__SOURCES='["amqp"]',
-            SMARTSITE_INGEST__AMQP_URLS=json.dumps([node.url]),
-            SMARTSITE_INGEST__AMQP_PASSWORD=PASSWORD,
-            SMARTSITE_INGEST__AMQP_PREFETCH="200",
-        )
-        await started[name].start()
-    try:
-        async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
-            plant = Plant(Settings(), connection)
-            for name in names:
-                await reading_from(plant, name)
-            yield plant, started
-    finally:
-        for worker in started.values():
-            await worker.end(signal.SIGTERM)
 
 
 async def stored_by_all(plant: Plant, publishers: list[Publisher]) -> None:

@@ -1,4 +1,7 @@
-"""Three RabbitMQ nodes and two workers: a node and a worker are killed in mid-stream, and nothing is lost."""
+"""Three RabbitMQ nodes and two workers: a node and a worker are killed in mid-stream, and nothing is lost.
+
+Neither readings nor commands: those that wait for a device survive with their queue, and it can hear them elsewhere.
+"""
 
 from __future__ import annotations
 
@@ -15,9 +18,11 @@ import pytest
 
 from core.settings import Settings
 from ingest.rabbitmq import definitions
+from tests.ingest.listener import Listener
 from tests.ingest.load import Publisher
 from tests.ingest.plant import SECRET, Plant, furnish
 from tests.ingest.process import Worker
+from tests.ingest.test_commands import becomes, order
 from tests.support.rabbitmq import Epmd, Node
 from tests.support.wait import eventually
 
@@ -79,14 +84,35 @@ async def test_a_node_and_a_worker_killed_in_mid_stream(database_url: str, clust
                 timeout=60,
             )
 
+        listeners = [Listener(f"A/d{number}", node.mqtt).start() for number, node in enumerate(cluster, 1)]
+        for listener in listeners:
+            stack.push_async_callback(asyncio.to_thread, listener.leave)
+            await eventually(listener.subscribed.is_set, timeout=60)
+
+        async def ordered(device: int) -> int:
+            return await order(plant.connection, device=device, within_s=300)
+
         await stored("east", 200)
         await stored("west", 200)
+        for device in (1, 2, 3):
+            await becomes(plant, await ordered(device), "done", timeout=60)
         victim = next(node for node in cluster if node.name == leader)
+        place = cluster.index(victim)
+        # Its device is away already, and a command waits for it.
+        await asyncio.to_thread(listeners[place].leave)
+        waiting = await ordered(place + 1)
+        delivered = "SELECT delivered_at IS NOT NULL FROM command WHERE id = %s"
+        await eventually(lambda: plant.value(delivered, waiting), timeout=60)
         await asyncio.to_thread(victim.kill)
         await workers["east"].end(signal.SIGKILL)
         count = await plant.value("SELECT stored FROM ingest_count WHERE worker = 'west'")
         # Two nodes and one worker go on ...
         await stored("west", count + 500)
+        commands = [await ordered(device) for device in (1, 2, 3)]
+        moved = Listener(f"A/d{place + 1}", cluster[place - 1].mqtt).start()
+        stack.push_async_callback(asyncio.to_thread, moved.leave)
+        for number in (waiting, *commands):
+            await becomes(plant, number, "done", timeout=60)
         victim.start()
         await asyncio.to_thread(victim.ready, 120)
         # ... and what the third device had not acknowledged, it sends to its node again.

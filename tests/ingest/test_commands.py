@@ -46,11 +46,11 @@ async def state(plant: Plant, number: int) -> str:
     return str(await plant.value("SELECT state FROM command WHERE id = %s", number))
 
 
-async def becomes(plant: Plant, number: int, expected: str) -> None:
+async def becomes(plant: Plant, number: int, expected: str, *, timeout: float = 15) -> None:
     async def reached() -> bool:
         return await state(plant, number) == expected
 
-    await eventually(reached)
+    await eventually(reached, timeout=timeout)
 
 
 async def command(client: RawClient, *, version: int = 5) -> tuple[int, dict[str, Any]]:
@@ -210,6 +210,9 @@ class Pipe:
         return set()
 
     def take_arrived(self) -> list[int]:
+        return []
+
+    def take_unsent(self) -> list[tuple[int, str]]:
         return []
 
     def deliver(self, command: Command) -> bool:
