@@ -18,7 +18,7 @@ from alerts import notices, outbox
 from alerts.announce import announce
 from alerts.engine import Progress, Transition
 from alerts.model import AlertRow, Verdict, load
-from alerts.rules.model import AnyRule, OfflineRule, StateRule, StuckRule, ThresholdRule, WindowRule
+from alerts.rules.model import AnyRule, CountRule, OfflineRule, StateRule, StuckRule, ThresholdRule, WindowRule
 from core.clock import Clock, from_micros
 from core.errors import Conflict
 from core.settings import Settings
@@ -309,7 +309,7 @@ async def _note(
 
 def _measure(rule: AnyRule) -> tuple[float | None, str, str]:
     """Limit, metric and unit of a rule's alerts."""
-    if isinstance(rule, ThresholdRule | WindowRule):
+    if isinstance(rule, ThresholdRule | WindowRule | CountRule):
         return rule.raise_level, rule.metric, rule.unit
     if isinstance(rule, OfflineRule):
         return rule.after.total_seconds(), "silence", "s"

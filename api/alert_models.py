@@ -51,7 +51,9 @@ class Alert(BaseModel):
     id: int = Field(examples=[7])
     rule: str = Field(examples=["pm10-high"])
     rule_name: RuleName
-    rule_kind: str = Field(description="threshold, state, window, offline, stuck or vision.", examples=["threshold"])
+    rule_kind: str = Field(
+        description="threshold, state, window, n_of_m, offline, stuck or vision.", examples=["threshold"]
+    )
     severity: Severity
     site_id: int = Field(examples=[1])
     site_name: str

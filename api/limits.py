@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from pydantic import BaseModel, Field
 
-from alerts.rules import ThresholdRule, WindowRule
+from alerts.rules import CountRule, ThresholdRule, WindowRule
 from alerts.rules.model import AnyRule
 from api.states import Severity
 
@@ -27,7 +27,7 @@ def limits_of(rules: Iterable[AnyRule], *, site: str, kind: str, tags: Sequence[
     looking = [
         rule
         for rule in rules
-        if isinstance(rule, ThresholdRule | WindowRule)
+        if isinstance(rule, ThresholdRule | WindowRule | CountRule)
         and rule.scope.device_kind == kind
         and (not rule.scope.sites or site in rule.scope.sites)
         and (not rule.scope.tags or not set(rule.scope.tags).isdisjoint(tags))

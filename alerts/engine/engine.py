@@ -18,7 +18,16 @@ from alerts.engine.thresholds import ThresholdEvaluator
 from alerts.engine.transitions import Progress, Standing, Transition
 from alerts.engine.violations import restore
 from alerts.engine.windows import WindowEvaluator, alike
-from alerts.rules.model import AnyRule, OfflineRule, StateRule, StuckRule, ThresholdRule, VisionRule, WindowRule
+from alerts.rules.model import (
+    AnyRule,
+    CountRule,
+    OfflineRule,
+    StateRule,
+    StuckRule,
+    ThresholdRule,
+    VisionRule,
+    WindowRule,
+)
 from sensors.batch import ReadingBatch
 from sensors.entries import EpisodeEntry
 from sensors.profiles import Profile
@@ -198,7 +207,7 @@ class Engine:
                 # A device that left the rule's scope leaves its state behind, so that its alert shows as an orphan.
                 inside = np.array([own.is_member(int(slot)) for slot in new], dtype=np.bool_)
                 restore(own.arrays(), taken, old[inside], new[inside])
-                own.restored()
+            evaluator.restored()
 
     def _stand(self, standing: Standing) -> bool:
         kind, _, number = standing.subject.partition(":")
@@ -233,7 +242,7 @@ def _evaluators(rules: Iterable[AnyRule], fleet: Fleet, profile: Profile | None)
     # Symbols have a meaning as long as the profile of the kind is there; without it nothing can be said.
     if profile and (states := [rule for rule in mine if isinstance(rule, StateRule)]):
         yield StateEvaluator(states, fleet, profile)
-    for group in alike(rule for rule in mine if isinstance(rule, WindowRule)):
+    for group in alike(rule for rule in mine if isinstance(rule, WindowRule | CountRule)):
         yield WindowEvaluator(group, fleet)
     for rule in mine:
         if isinstance(rule, StuckRule):

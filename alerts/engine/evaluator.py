@@ -46,10 +46,6 @@ class RuleState(Protocol):
         """State for the snapshot: arrays whose first axis is the slot, to read and to write into."""
         ...
 
-    def restored(self) -> None:
-        """The arrays have been written from a snapshot."""
-        ...
-
 
 class Evaluator(Protocol):
     """Rules of one sort over one fleet, evaluated together."""
@@ -74,6 +70,10 @@ class Evaluator(Protocol):
 
     def shared(self) -> dict[str, npt.NDArray[Any]]:
         """State that the rules have in common: arrays by slot as in `RuleState.arrays`, names unique in the fleet."""
+        ...
+
+    def restored(self) -> None:
+        """The arrays of `shared` and of the states have been written from a snapshot."""
         ...
 
     def progress(self) -> list[Progress]:

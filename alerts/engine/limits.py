@@ -12,9 +12,9 @@ from alerts.engine.fleet import Fleet, Mask, Slots
 from alerts.engine.transitions import Phase, Progress, Standing, Transition
 from alerts.engine.violations import Levels, Violations, span
 from alerts.model import device_subject
-from alerts.rules.model import StateRule, ThresholdRule, WindowRule
+from alerts.rules.model import CountRule, StateRule, ThresholdRule, WindowRule
 
-LimitRule = ThresholdRule | StateRule | WindowRule
+LimitRule = ThresholdRule | StateRule | WindowRule | CountRule
 
 
 # What a symbol means to a state rule, as a value to be held against levels; one that violates adds its number.
@@ -23,11 +23,13 @@ VIOLATES, NEITHER, RELIEVES = 1.0, 0.5, 0.0
 
 def levels(rule: LimitRule) -> Levels:
     """The levels of a rule."""
-    duration = 0 if isinstance(rule, WindowRule) else span(rule.duration)
     clear_after = span(rule.clear_after)
+    if isinstance(rule, CountRule):
+        return Levels(True, rule.at_least - 0.5, rule.relief, 0, clear_after, rule.upward)
+    duration = 0 if isinstance(rule, WindowRule) else span(rule.duration)
     if isinstance(rule, StateRule):
-        return Levels(True, NEITHER, RELIEVES, duration, clear_after)
-    return Levels(rule.upward, rule.raise_level, rule.clear_level, duration, clear_after)
+        return Levels(True, NEITHER, RELIEVES, duration, clear_after, True)
+    return Levels(rule.upward, rule.raise_level, rule.clear_level, duration, clear_after, rule.upward)
 
 
 class LimitEvaluator:
@@ -65,6 +67,10 @@ class LimitEvaluator:
     def shared(self) -> dict[str, npt.NDArray[Any]]:
         """What the rules have in common in the snapshot."""
         return {}
+
+    def restored(self) -> None:
+        """The arrays have been written from a snapshot."""
+        self.violations.restored()
 
     def tell(
         self, raised: Slots, cleared: Slots, quality: Mapping[int, dict[str, Any]] | None = None
@@ -135,10 +141,6 @@ class LimitState:
     def arrays(self) -> dict[str, npt.NDArray[Any]]:
         """State for the snapshot."""
         return self._evaluator.arrays(self._place)
-
-    def restored(self) -> None:
-        """The arrays have been written from a snapshot."""
-        self._evaluator.violations.restored()
 
     def _cell(self, slot: int) -> int:
         return self._place * len(self.fleet) + slot

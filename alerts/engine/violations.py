@@ -23,13 +23,17 @@ def span(duration: timedelta) -> int:
 
 
 class Levels(NamedTuple):
-    """When a violation begins and when it is over; levels in the unit of the values, times in microseconds."""
+    """When a violation begins and when it is over; levels in the unit of the values, times in microseconds.
+
+    `worst_is_high`: which of the values that are told is the worst; the verdict may rest on others.
+    """
 
     upward: bool
     raise_at: float
     clear_at: float
     duration: int
     clear_after: int
+    worst_is_high: bool
 
 
 class Violations:
@@ -43,6 +47,7 @@ class Violations:
     def __init__(self, limits: Sequence[Levels], size: int) -> None:
         self.size = size
         self._sign: Values = np.array([1.0 if limit.upward else -1.0 for limit in limits])
+        self._worse: Values = np.array([1.0 if limit.worst_is_high else -1.0 for limit in limits])
         self._raise: Values = self._sign * [limit.raise_at for limit in limits]
         self._clear: Values = self._sign * [limit.clear_at for limit in limits]
         self._clear_after: Times = np.array([limit.clear_after for limit in limits], dtype=np.int64)
@@ -57,21 +62,25 @@ class Violations:
         self.worst: Values = np.full(cells, np.nan)
         self.alive: Mask = np.zeros(size, dtype=np.bool_)
 
-    def step(self, cells: Slots, began: Times, ended: Times, values: Values) -> tuple[Slots, Slots]:
+    def step(
+        self, cells: Slots, began: Times, ended: Times, values: Values, shown: Values | None = None
+    ) -> tuple[Slots, Slots]:
         """Move each cell by one value that holds from `began` to `ended`; cells must not repeat.
 
-        Returns the cells at which a violation was raised and those at which one is over. The latter keep their
-        values until `reset`, so that the caller can tell them.
+        `shown` is what is told of it, where that is not the value itself. Returns the cells at which a violation was
+        raised and those at which one is over. The latter keep their values until `reset`, so that the caller can tell
+        them.
         """
         rule = cells // self.size
         signed = self._sign[rule] * values
         beyond = signed > self._raise[rule]
         busy = self.since[cells] != NEVER
+        shown = values if shown is None else shown
         concerned = np.flatnonzero(beyond | busy)
         if not len(concerned):
             return cells[:0], cells[:0]
         if len(concerned) < len(cells):
-            cells, began, ended, values = cells[concerned], began[concerned], ended[concerned], values[concerned]
+            cells, began, ended, shown = cells[concerned], began[concerned], ended[concerned], shown[concerned]
             rule, signed, beyond, busy = rule[concerned], signed[concerned], beyond[concerned], busy[concerned]
         standing = self.open[cells]
 
@@ -79,14 +88,14 @@ class Violations:
         starting = beyond & ~busy
         fresh = cells[starting]
         self.since[fresh] = began[starting]
-        self.first[fresh] = self.worst[fresh] = values[starting]
+        self.first[fresh] = self.worst[fresh] = shown[starting]
         carried = cells[beyond & busy]
-        sign = self._sign[carried // self.size]
-        self.worst[carried] = sign * np.maximum(sign * self.worst[carried], signed[beyond & busy])
+        worse = self._worse[carried // self.size]
+        self.worst[carried] = worse * np.maximum(worse * self.worst[carried], worse * shown[beyond & busy])
         ripe = beyond & ~standing & (ended - self.since[cells] >= self.duration[rule])
         raised = cells[ripe]
         self.open[raised] = True
-        self.last[cells[standing | ripe]] = values[standing | ripe]
+        self.last[cells[standing | ripe]] = shown[standing | ripe]
         self.moved[cells[standing]] = True
 
         relieved = standing & (signed <= self._clear[rule])
@@ -149,6 +158,10 @@ class Violations:
 def restore(
     into: Mapping[str, npt.NDArray[Any]], taken: Mapping[str, npt.NDArray[Any]], old: Slots, new: Slots
 ) -> None:
-    """Copy arrays of a snapshot into a state's own, from slots `old` to slots `new`."""
+    """Copy arrays of a snapshot into a state's own, from slots `old` to slots `new`.
+
+    One of another width stays behind: rings are as long as the shortest reading interval of the fleet asks for.
+    """
     for name, array in into.items():
-        array[new] = taken[name][old]
+        if taken[name].shape[1:] == array.shape[1:]:
+            array[new] = taken[name][old]

@@ -1,4 +1,4 @@
-"""Window rules: means, energy means and maxima over windows of event time, kept as sums of panes, never rescanned.
+"""Window rules: means, energy means, maxima and N of M over windows of event time: sums of panes, never rescanned.
 
 Windows are aligned to the epoch (so 15-minute windows start at the quarter in every time zone that is a whole number
 of quarters off UTC) and are judged once the device's newest reading is `lateness` past their end. A reading that
@@ -18,14 +18,19 @@ from alerts.engine.fleet import NEVER, Fleet, Mask, Rows, Slots, Times, Values, 
 from alerts.engine.limits import LimitEvaluator
 from alerts.engine.transitions import Transition
 from alerts.engine.violations import span
-from alerts.rules.model import WindowRule
+from alerts.rules.model import CountRule, WindowRule
+
+PaneRule = WindowRule | CountRule
 
 # Sums of the same values in another order differ in their last bits; verdicts must not.
 _DECIMALS = 6
 
 
 class Shape(NamedTuple):
-    """What rules must have in common to be judged together: microseconds of a pane and of lateness, panes a window."""
+    """What rules must have in common to be judged together: microseconds of a pane and of lateness, panes a window.
+
+    A pane of 0 is the reading interval of each device.
+    """
 
     pane: int
     panes: int
@@ -33,12 +38,21 @@ class Shape(NamedTuple):
     aggregate: str
 
 
-def alike(rules: Iterable[WindowRule]) -> list[list[WindowRule]]:
+def alike(rules: Iterable[PaneRule]) -> list[list[PaneRule]]:
     """Rules sorted into groups of one shape."""
     return [list(group) for _, group in groupby(sorted(rules, key=_shape), key=_shape)]
 
 
-def _shape(rule: WindowRule) -> Shape:
+def _needed(rule: PaneRule, expected: Values) -> Values:
+    """Valid readings that a window needs for a verdict, by slot."""
+    if isinstance(rule, CountRule):
+        return np.full(len(expected), float(rule.at_least))
+    return rule.minimum_valid_share * expected
+
+
+def _shape(rule: PaneRule) -> Shape:
+    if isinstance(rule, CountRule):
+        return Shape(0, rule.of, span(rule.lateness), "count")
     return Shape(span(rule.pane), span(rule.window) // span(rule.pane), span(rule.lateness), rule.aggregate)
 
 
@@ -46,28 +60,36 @@ class WindowEvaluator(LimitEvaluator):
     """Window rules of one shape over a fleet.
 
     `total`, `count`: [rules, slots, ring] accumulators of a pane each, a pane at ring place `pane number % ring`;
-    `total` is a sum of values or of energies, or a maximum. `due`: the first pane of each device that is not judged.
+    `total` is a sum of values or of energies, a maximum, or a number of violating readings, and then `peak` is the
+    value farthest beyond the level, its sign turned where low values violate. `due`: the first pane of each device
+    that is not judged.
     """
 
-    def __init__(self, rules: Sequence[WindowRule], fleet: Fleet) -> None:
+    def __init__(self, rules: Sequence[PaneRule], fleet: Fleet) -> None:
         super().__init__(rules, fleet)
         self._shape = shape = _shape(rules[0])
+        interval = np.maximum(1, fleet.interval).astype(np.int64)
+        self._pane: Times = np.full(len(fleet), shape.pane, dtype=np.int64) if shape.pane else interval
+        self._counted_in = self._pane.copy()
         # The panes of one window, those that lateness keeps open behind it, and the one that is being filled.
-        self._ring = shape.panes + -(-shape.lateness // shape.pane) + 2
-        self._expected: Values = shape.pane * shape.panes / fleet.interval
-        self._needed: Values = np.array([[rule.minimum_valid_share] for rule in rules]) * self._expected
+        self._ring = shape.panes + int(-(-shape.lateness // self._pane.min(initial=2**62))) + 2
+        self._expected: Values = self._pane * shape.panes / fleet.interval
+        self._needed: Values = np.array([_needed(rule, self._expected) for rule in rules])
+        self._sign: Values = np.array([[1.0 if rule.upward else -1.0] for rule in rules])
+        self._level: Values = self._sign * [[rule.raise_level] for rule in rules]
         self._concerned: Mask = np.asarray(self.member.any(axis=0))
         self._empty = -np.inf if shape.aggregate == "max" else 0.0
         cube = (len(rules), len(fleet), self._ring)
         self._first = np.arange(len(rules))[:, None] * (len(fleet) * self._ring)
         self.total: Values = np.full(cube, self._empty)
+        self.peak: Values = np.full(cube if shape.aggregate == "count" else (len(rules), len(fleet), 0), -np.inf)
         self.count: npt.NDArray[np.int32] = np.zeros(cube, dtype=np.int32)
         self.due: Times = np.full(len(fleet), NEVER, dtype=np.int64)
 
     def feed(self, rows: Rows) -> list[Transition]:
         """Take in stored readings. Every reading of a device moves its windows on, whatever channels it has."""
         slots, times = rows.slots, rows.time
-        until = (times - self._shape.lateness) // self._shape.pane
+        until = (times - self._shape.lateness) // self._pane[slots]
         # Rows of devices none of whose windows ends in them need no order.
         ending = (until > self.due[slots]) & self._concerned[slots]
         if not ending.any():
@@ -89,13 +111,16 @@ class WindowEvaluator(LimitEvaluator):
 
     def _add(self, slots: Slots, times: Times, values: Values, usable: Mask) -> None:
         """Add values to their panes."""
-        pane = times // self._shape.pane
+        pane = times // self._pane[slots]
         usable = usable & self.member[:, slots]
         late = pane < self.due[slots]
         if late.any():
             self.late += int((usable & late).sum())
             usable &= ~late
         places = self._first + (slots * self._ring + pane % self._ring)
+        if self._shape.aggregate == "count":
+            np.maximum.at(self.peak.reshape(-1), places[usable], (self._sign * values)[usable])
+            values = np.where(self._sign * values > self._level, 1.0, 0.0)
         if not usable.all():
             places, values = places[usable], values[usable]
         places, values = places.reshape(-1), values.reshape(-1)
@@ -124,7 +149,7 @@ class WindowEvaluator(LimitEvaluator):
 
     def _finish(self, slots: Slots, pane: Times) -> list[Transition]:
         """Judge the windows that end with `pane` and empty the pane that no later window needs."""
-        panes, pane_length = self._shape.panes, self._shape.pane
+        panes = self._shape.panes
         places = (pane[:, None] - np.arange(panes)) % self._ring
         rows = slots[:, None]
         count = self.count[:, rows, places].sum(axis=2)
@@ -132,39 +157,59 @@ class WindowEvaluator(LimitEvaluator):
         told: list[Transition] = []
         if len(rule):
             cells, samples, ends = rule * len(self.fleet) + slots[place], count[rule, place], pane[place]
-            parts = self.total[rule[:, None], slots[place][:, None], places[place]]
+            length, at = self._pane[slots[place]], (rule[:, None], slots[place][:, None], places[place])
+            values = self._values(self.total[at], samples)
+            shown = self._sign[rule, 0] * self.peak[at].max(axis=1) if self._shape.aggregate == "count" else None
             raised, cleared = self.violations.step(
-                cells, (ends - panes + 1) * pane_length, (ends + 1) * pane_length, self._values(parts, samples)
+                cells, (ends - panes + 1) * length, (ends + 1) * length, values, shown
             )
             if len(raised) or len(cleared):
                 told_of = np.isin(cells, np.concatenate((raised, cleared)))
-                told = self.tell(raised, cleared, self._quality(cells[told_of], samples[told_of]))
+                told = self.tell(raised, cleared, self._quality(cells[told_of], samples[told_of], values[told_of]))
         gone = places[:, -1]
         self.total[:, slots, gone] = self._empty
         self.count[:, slots, gone] = 0
+        if self._shape.aggregate == "count":
+            self.peak[:, slots, gone] = -np.inf
         return told
 
     def _values(self, parts: Values, samples: npt.NDArray[np.integer]) -> Values:
         if self._shape.aggregate == "max":
             values = parts.max(axis=1)
+        elif self._shape.aggregate == "count":
+            values = parts.sum(axis=1)
         else:
             values = parts.sum(axis=1) / samples
             if self._shape.aggregate == "energy_mean":
                 values = 10 * np.log10(values)
         return np.asarray(np.round(values, _DECIMALS))
 
-    def _quality(self, cells: Slots, samples: npt.NDArray[np.integer]) -> dict[int, dict[str, Any]]:
-        """Readings used, readings expected and their share, by cell."""
+    def _quality(self, cells: Slots, samples: npt.NDArray[np.integer], values: Values) -> dict[int, dict[str, Any]]:
+        """Readings used, readings expected, their share, and where they are counted how many violate; by cell."""
         expected = self._expected[cells % len(self.fleet)]
-        return {
+        found: dict[int, dict[str, Any]] = {
             cell: {"samples": count, "expected": round(wanted, 1), "share": round(min(1.0, count / wanted), 3)}
             for cell, count, wanted in zip(cells.tolist(), samples.tolist(), expected.tolist(), strict=True)
         }
+        if self._shape.aggregate == "count":
+            for cell, violating in zip(cells.tolist(), values.tolist(), strict=True):
+                found[cell]["violating"] = int(violating)
+        return found
 
     def arrays(self, place: int) -> dict[str, npt.NDArray[Any]]:
         """The part of one rule in the snapshot."""
-        return {**super().arrays(place), "total": self.total[place], "count": self.count[place]}
+        own = {"total": self.total[place], "peak": self.peak[place], "count": self.count[place]}
+        return {**super().arrays(place), **own}
 
     def shared(self) -> dict[str, Times]:
         """What all rules of the shape have in common in the snapshot."""
-        return {f"due:{':'.join(map(str, self._shape))}": self.due}
+        name = ":".join(map(str, self._shape))
+        return {f"due:{name}": self.due, f"pane:{name}": self._counted_in}
+
+    def restored(self) -> None:
+        """The arrays have been written from a snapshot: panes of another length, by another interval, mean nothing."""
+        super().restored()
+        changed = np.flatnonzero(self._counted_in != self._pane)
+        self.due[changed] = NEVER
+        self.total[:, changed], self.peak[:, changed], self.count[:, changed] = self._empty, -np.inf, 0
+        self._counted_in[:] = self._pane

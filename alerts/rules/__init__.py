@@ -8,9 +8,20 @@ from __future__ import annotations
 
 from alerts.rules.check import check, load
 from alerts.rules.files import Problem, builtin_packs
-from alerts.rules.model import OfflineRule, Rule, RuleSet, Scope, StateRule, ThresholdRule, VisionRule, WindowRule
+from alerts.rules.model import (
+    CountRule,
+    OfflineRule,
+    Rule,
+    RuleSet,
+    Scope,
+    StateRule,
+    ThresholdRule,
+    VisionRule,
+    WindowRule,
+)
 
 __all__ = [
+    "CountRule",
     "OfflineRule",
     "Problem",
     "Rule",

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from alerts.rules import files
 from alerts.rules.files import Block, Problem
-from alerts.rules.model import AnyRule, RuleSet, StateRule, StuckRule, ThresholdRule, VisionRule, WindowRule
+from alerts.rules.model import AnyRule, CountRule, RuleSet, StateRule, StuckRule, ThresholdRule, VisionRule, WindowRule
 from core.errors import ConfigurationError
 from sensors.profiles import Channel, Profile
 
@@ -76,7 +76,7 @@ def _faults(
         for target in rule.targets:
             if target not in targets:
                 yield block.problem(rule.id, f"target {target!r} is not configured", "targets")
-    if isinstance(rule, ThresholdRule | StateRule | WindowRule | StuckRule):
+    if isinstance(rule, ThresholdRule | StateRule | WindowRule | CountRule | StuckRule):
         if kind is None:
             yield block.problem(rule.id, "scope.device_kind is missing: a metric belongs to a kind", "scope")
         elif kind in profiles:
@@ -90,7 +90,7 @@ def _faults(
                 yield from _channel_faults(rule, block, channel)
 
 
-def _channel_faults(rule: ThresholdRule | WindowRule, block: Block, channel: Channel) -> Iterator[Problem]:
+def _channel_faults(rule: ThresholdRule | WindowRule | CountRule, block: Block, channel: Channel) -> Iterator[Problem]:
     if channel.type == "enum":
         reason = f"{channel.name} is an enumeration and has no level; a state rule judges its symbols"
         yield block.problem(rule.id, reason, "metric")

@@ -91,33 +91,16 @@ class _Common(_Part):
         return _digest({name: value for name, value in self.definition().items() if name not in words})
 
 
-class _Limit(_Common):
+class _Level(_Common):
     metric: str = Field(description="Channel of the device kind.")
     unit: str = Field(description="Unit of the levels; it must be the channel's.")
     raise_above: float | None = Field(default=None, description="Violating strictly above this level.")
     raise_below: float | None = Field(default=None, description="Violating strictly below this level.")
-    clear_below: float | None = Field(
-        default=None, description="Over at or below this level; the raise level if unset."
-    )
-    clear_above: float | None = Field(
-        default=None, description="Over at or above this level; the raise level if unset."
-    )
-    clear_after: Delay = Field(default=_ZERO, description="Time at or within the clear level before the alert is over.")
 
     @model_validator(mode="after")
-    def _levels(self) -> _Limit:
+    def _level(self) -> _Level:
         if (self.raise_above is None) == (self.raise_below is None):
             raise ValueError("give exactly one of raise_above and raise_below")
-        if self.raise_above is not None:
-            if self.clear_above is not None:
-                raise ValueError("raise_above goes with clear_below, not with clear_above")
-            if self.clear_below is not None and self.clear_below > self.raise_above:
-                raise ValueError(f"clear_below {self.clear_below:g} lies above raise_above {self.raise_above:g}")
-        else:
-            if self.clear_below is not None:
-                raise ValueError("raise_below goes with clear_above, not with clear_below")
-            if self.clear_above is not None and self.raise_below is not None and self.clear_above < self.raise_below:
-                raise ValueError(f"clear_above {self.clear_above:g} lies below raise_below {self.raise_below:g}")
         return self
 
     @property
@@ -131,6 +114,30 @@ class _Limit(_Common):
         level = self.raise_above if self.raise_above is not None else self.raise_below
         assert level is not None
         return level
+
+
+class _Limit(_Level):
+    clear_below: float | None = Field(
+        default=None, description="Over at or below this level; the raise level if unset."
+    )
+    clear_above: float | None = Field(
+        default=None, description="Over at or above this level; the raise level if unset."
+    )
+    clear_after: Delay = Field(default=_ZERO, description="Time at or within the clear level before the alert is over.")
+
+    @model_validator(mode="after")
+    def _levels(self) -> _Limit:
+        if self.raise_above is not None:
+            if self.clear_above is not None:
+                raise ValueError("raise_above goes with clear_below, not with clear_above")
+            if self.clear_below is not None and self.clear_below > self.raise_above:
+                raise ValueError(f"clear_below {self.clear_below:g} lies above raise_above {self.raise_above:g}")
+        else:
+            if self.clear_below is not None:
+                raise ValueError("raise_below goes with clear_above, not with clear_below")
+            if self.clear_above is not None and self.raise_below is not None and self.clear_above < self.raise_below:
+                raise ValueError(f"clear_above {self.clear_above:g} lies below raise_below {self.raise_below:g}")
+        return self
 
     @property
     def clear_level(self) -> float:
@@ -197,6 +204,35 @@ class WindowRule(_Limit):
         return self.every or self.window
 
 
+class CountRule(_Level):
+    """So many of a device's last readings violate; judged, as a window is, when its readings can no longer change.
+
+    "The last M readings" are those of M reading intervals of the device, aligned to the epoch.
+    """
+
+    kind: Literal["n_of_m"]
+    at_least: int = Field(ge=1, description="Readings (N) that must violate.")
+    of: int = Field(ge=2, le=1000, description="Reading intervals (M) that are looked at.")
+    clear_at_most: int | None = Field(
+        default=None, ge=0, description="Over when at most so many of the last M violate; one less than N if unset."
+    )
+    clear_after: Delay = Field(default=_ZERO, description="Time of relief before the alert is over.")
+    lateness: Delay = Field(default=timedelta(seconds=60), description="Event time to wait for readings out of order.")
+
+    @model_validator(mode="after")
+    def _counts(self) -> CountRule:
+        if self.at_least > self.of:
+            raise ValueError(f"at_least {self.at_least} is more than of {self.of}")
+        if self.clear_at_most is not None and self.clear_at_most >= self.at_least:
+            raise ValueError(f"clear_at_most {self.clear_at_most} is not below at_least {self.at_least}")
+        return self
+
+    @property
+    def relief(self) -> int:
+        """Violating readings that are few enough."""
+        return self.at_least - 1 if self.clear_at_most is None else self.clear_at_most
+
+
 class OfflineRule(_Common):
     """No accepted reading of a device for `after`; ends with the next one."""
 
@@ -221,7 +257,7 @@ class VisionRule(_Common):
     clear_after: Delay = Field(default=timedelta(minutes=1), description="Quiet period that ends the alert.")
 
 
-AnyRule = ThresholdRule | StateRule | WindowRule | OfflineRule | StuckRule | VisionRule
+AnyRule = ThresholdRule | StateRule | WindowRule | CountRule | OfflineRule | StuckRule | VisionRule
 Rule = Annotated[AnyRule, Field(discriminator="kind")]
 
 
