@@ -20,6 +20,8 @@ _PROGRAM = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
 _DEPLOYED = Path(__file__).parents[2] / "deploy" / "rabbitmq"
 _OF_THE_PLACE = ("listeners.", "mqtt.listeners.", "cluster_formation.")
 """Settings of deploy/rabbitmq/rabbitmq.conf that belong to a machine."""
+_OF_A_CLUSTER = ("mqtt.durable_queue_type",)
+"""Settings of it that make sense with more nodes than one (docs/scale-out.md)."""
 
 
 def program() -> Path | None:
@@ -70,7 +72,8 @@ class Node:
         (self.folder / "definitions.json").write_text(json.dumps(definitions))
         shutil.copy(_DEPLOYED / "enabled_plugins", self.folder)
         deployed = (_DEPLOYED / "rabbitmq.conf").read_text().splitlines(keepends=True)
-        lines = "".join(line for line in deployed if not line.startswith(_OF_THE_PLACE))
+        left_out = _OF_THE_PLACE if peers else _OF_THE_PLACE + _OF_A_CLUSTER
+        lines = "".join(line for line in deployed if not line.startswith(left_out))
         lines += f"listeners.tcp.1 = 127.0.0.1:{self.amqp}\nmqtt.listeners.tcp.1 = 127.0.0.1:{self.mqtt}\n"
         if peers:
             lines += "cluster_formation.peer_discovery_backend = classic_config\n"
@@ -136,6 +139,11 @@ class Node:
     def import_definitions(self) -> None:
         """Bring users, the queue and its bindings into the cluster."""
         self.control("import_definitions", str(self.folder / "definitions.json"))
+
+    def freeze(self) -> None:
+        """Let its processes do nothing any more, with all connections open; then it can only be killed."""
+        assert self._process is not None
+        os.killpg(self._process.pid, signal.SIGSTOP)
 
     def kill(self) -> None:
         """kill -9 of all its processes."""
