@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 from typing import Annotated, Any, Literal
 
@@ -92,7 +93,12 @@ async def request(
             f"devices of kind {device['kind']} have no command {wanted.name!r}",
             hint=f"they have {known}" if known else "they take no commands",
         )
-    arguments = msgspec.json.encode(wanted.arguments)
+    try:
+        # What is no JSON in the end: numbers that are not finite, halves of characters.
+        json.dumps(wanted.arguments, allow_nan=False)
+        arguments = msgspec.json.encode(wanted.arguments)
+    except ValueError as error:
+        raise InvalidInput(f"the arguments are no JSON: {error}") from error
     if len(arguments) > ARGUMENTS_BYTES or b"\\u0000" in arguments:
         raise InvalidInput(f"the arguments must fit {ARGUMENTS_BYTES} bytes of JSON and hold no NUL character")
     faults = instruction.faults(wanted.arguments)

@@ -105,8 +105,10 @@ class Argument(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             names = [symbol.name for symbol in self.symbols]
             return "" if value in names else f"must be one of {', '.join(names)}"
         whole = self.type == "bigint"
-        if isinstance(value, bool) or not isinstance(value, int if whole else int | float) or not math.isfinite(value):
+        number = isinstance(value, int) or (isinstance(value, float) and not whole and math.isfinite(value))
+        if not number or isinstance(value, bool):
             return f"must be a {'whole ' if whole else ''}number"
+        assert isinstance(value, int | float)
         if self.minimum is not None and value < self.minimum:
             return f"must be at least {self.minimum:g} {self.unit}".rstrip()
         if self.maximum is not None and value > self.maximum:

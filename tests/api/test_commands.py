@@ -122,6 +122,15 @@ async def test_arguments_that_do_not_fit_are_named(
     assert answer.json()["error"]["fields"] == [{"field": f"body.arguments.{name}", "message": fault}]
 
 
+@pytest.mark.parametrize("value", ["NaN", "-Infinity", '"\\ud800"'])
+async def test_what_is_no_json_in_the_end_is_refused(log_in: LogIn, world: World, value: str) -> None:
+    url = await sprayer(world)
+    body = f'{{"name": "spray_off", "arguments": {{"x": {value}}}}}'
+    client = await log_in("officer")
+    answer = await client.post(url, content=body, headers={"Content-Type": "application/json"})
+    assert (answer.status_code, answer.json()["error"]["code"]) == (422, "invalid_input"), answer.text
+
+
 async def test_the_downlink_of_a_site(log_in: LogIn, world: World) -> None:
     url = await sprayer(world)
     await world.device("spray-south", "south", "sprayer")

@@ -75,6 +75,57 @@ def test_a_wrong_profile_names_its_fault(old: str, new: str, words: str) -> None
     assert "gauge.toml" in caught.value.message
 
 
+VALVE = """
+[[commands]]
+name = "open"
+label = "打开"
+label_en = "Open"
+arguments = [
+    { name = "turns", type = "bigint", label = "圈数", label_en = "Turns", minimum = 1, maximum = 9 },
+    { name = "side", type = "enum", label = "侧", label_en = "Side", required = false, symbols = [
+        { name = "left", label = "左", label_en = "Left" },
+        { name = "right", label = "右", label_en = "Right" },
+    ] },
+]
+"""
+
+
+@pytest.mark.parametrize(
+    ("given_", "faults"),
+    [
+        ({"turns": 3}, {}),
+        ({"turns": 3, "side": "left"}, {}),
+        ({}, {"turns": "is missing"}),
+        ({"turns": 0}, {"turns": "must be at least 1"}),
+        ({"turns": 10}, {"turns": "must be at most 9"}),
+        ({"turns": 1.5}, {"turns": "must be a whole number"}),
+        ({"turns": True}, {"turns": "must be a whole number"}),
+        ({"turns": 10**400}, {"turns": "must be at most 9"}),
+        ({"turns": 3, "side": "up"}, {"side": "must be one of left, right"}),
+        ({"turns": 3, "side": ["left"]}, {"side": "must be one of left, right"}),
+        ({"turns": 3, "speed": 1}, {"speed": "is none of turns, side"}),
+    ],
+)
+def test_arguments_of_a_command_are_checked_as_declared(given_: dict[str, object], faults: dict[str, str]) -> None:
+    instruction = parse_profile(GAUGE + VALVE, "gauge.toml").instruction("open")
+    assert instruction is not None
+    assert instruction.faults(given_) == faults
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ('"side"', '"turns"', "appears twice"),
+        ('"turns"', '"Turns"', "argument name"),
+        ('"bigint"', '"enum"', "lists its symbols"),
+        ('"bigint"', '"text"', "type"),
+    ],
+)
+def test_a_wrong_argument_names_its_fault(old: str, new: str, words: str) -> None:
+    with pytest.raises(ConfigurationError, match=words):
+        parse_profile(GAUGE + VALVE.replace(old, new), "gauge.toml")
+
+
 def test_kinds_of_a_folder(tmp_path: Path) -> None:
     (tmp_path / "gauge.toml").write_text(GAUGE, encoding="utf-8")
     (tmp_path / "hoist.toml").write_text(GAUGE.replace("gauge", "hoist"), encoding="utf-8")
