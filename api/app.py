@@ -19,10 +19,12 @@ from api import (
     docs,
     errors,
     evidence,
+    exports,
     health,
     live,
     session,
     sites,
+    statistics,
     system,
 )
 from api.access import COOKIE
@@ -56,7 +58,21 @@ def build(context: Context, *, web_dir: Path) -> FastAPI:
     app.openapi = partial(_described, app)  # type: ignore[method-assign]
     errors.install(app)
     root = APIRouter(prefix=ROOT)
-    for part in (session, sites, devices, clocks, commands, control, cameras, alerts, evidence, system, live):
+    for part in (
+        session,
+        sites,
+        devices,
+        statistics,
+        exports,
+        clocks,
+        commands,
+        control,
+        cameras,
+        alerts,
+        evidence,
+        system,
+        live,
+    ):
         root.include_router(part.router)
     app.include_router(root)
     app.include_router(health.router)

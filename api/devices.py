@@ -10,7 +10,7 @@ from psycopg import AsyncConnection
 from pydantic import BaseModel, Field
 
 from api.access import SQL, Seen
-from api.context import Context, Database, Here, Millis, Row, rows
+from api.context import SILENT_AFTER, Context, Database, Here, Millis, Row, rows
 from api.errors import documented
 from api.limits import Limit, limits_of
 from api.states import device_online
@@ -117,10 +117,11 @@ class Device(BaseModel):
     kind: str = Field(examples=["dust"])
     name: str = Field(examples=["1 号扬尘站"])
     name_en: str = Field(examples=["Dust station 1"])
-    online: bool | None = Field(description="null: never heard.")
+    online: bool | None = Field(description="null: not known; never heard, or ingest has only just begun to listen.")
     last_time: Millis | None = Field(description="Time of the newest reading by the device's clock, ms.")
     last_seen_at: Millis | None = Field(description="When it was last heard, ms.")
     sequence: Sequence | None = Field(description="null: its readings carry no numbers.")
+    computes: bool = Field(description="It sends minute, hour or day statistics of its own: see its `statistics`.")
     values: dict[str, Value] = Field(examples=[{"pm10": {"value": 152.3, "quality": "N"}}])
     limits: dict[str, Limit]
 
@@ -223,7 +224,8 @@ async def load_devices(
     device_id: int | None = None,
 ) -> list[Row]:
     """Rows of the scope's devices, each with `online` decided."""
-    found = await rows(connection, SQL["devices"], {"sites": scope, "site_id": site_id, "device_id": device_id})
+    asked = {"sites": scope, "site_id": site_id, "device_id": device_id, "alive_since": now - SILENT_AFTER}
+    found = await rows(connection, SQL["devices"], asked)
     for one in found:
         one["online"] = device_online(
             now=now,
@@ -231,6 +233,7 @@ async def load_devices(
             connected=one["connected"],
             interval_s=one["interval_s"],
             missed=one["missed"],
+            listening_since=one["listening_since"],
         )
     return found
 

@@ -66,6 +66,8 @@ GROUP BY site_id, severity
 
 -- devices --
 SELECT d.id, d.site_id, t.code AS site, d.code, d.kind, d.name, d.name_en, d.tags, d.interval_s, s.last_time, s.last_seen_at, s.connected,
+       (SELECT min(started_at) FROM worker WHERE room = 'ingest' AND beat_at > %(alive_since)s) AS listening_since,
+       EXISTS (SELECT FROM device_statistic x WHERE x.device_id = d.id) AS computes,
        q.received, q.missing, q.late, q.repeated, q.restarts, q.since, q.gap_at,
        EXISTS (SELECT FROM alert a WHERE a.device_id = d.id AND a.rule_kind = 'offline' AND a.cleared_at IS NULL) AS missed
 FROM device d JOIN site t ON t.id = d.site_id LEFT JOIN device_seen s ON s.device_id = d.id
@@ -180,3 +182,8 @@ FROM quarantine q JOIN device d ON d.id = q.device_id LEFT JOIN device_seen n ON
 WHERE q.device_id = %(device_id)s AND q.reason = 'in_future' AND (%(sites)s::int[] IS NULL OR d.site_id = ANY (%(sites)s))
   AND (n.last_time IS NULL OR q.arrived_at > n.last_seen_at)
 ORDER BY q.id DESC LIMIT 21
+
+-- device_codes --
+SELECT d.site_id, s.code AS site, d.code, d.kind, s.time_zone
+FROM device d JOIN site s ON s.id = d.site_id
+WHERE d.id = %(device_id)s AND d.enabled AND s.enabled AND (%(sites)s::int[] IS NULL OR d.site_id = ANY (%(sites)s))

@@ -29,9 +29,18 @@ class Reason(BaseModel):
 
 
 def device_online(
-    *, now: datetime, last_seen_at: datetime | None, connected: bool | None, interval_s: float, missed: bool
+    *,
+    now: datetime,
+    last_seen_at: datetime | None,
+    connected: bool | None,
+    interval_s: float,
+    missed: bool,
+    listening_since: datetime | None = None,
 ) -> bool | None:
-    """True: readings arrive as expected; False: they have stopped; None: the device was never heard.
+    """True: readings arrive as expected; False: they have stopped; None: not known.
+
+    Not known is a device that was never heard, and one whose silence may be ours: ingest listens again since
+    `listening_since` (None: for long), and the device's grace has not passed since then.
 
     `missed`: the offline rule has an open alert. `connected`: what its connection says, None where nothing is known; a
     closed connection shortens the grace to one interval, an open one proves nothing (the peer may have lost power).
@@ -40,8 +49,12 @@ def device_online(
         return None
     if missed:
         return False
-    intervals = 1 if connected is False else _GRACE_INTERVALS
-    return now - last_seen_at <= timedelta(seconds=intervals * interval_s)
+    grace = timedelta(seconds=(1 if connected is False else _GRACE_INTERVALS) * interval_s)
+    if now - last_seen_at <= grace:
+        return True
+    if listening_since is not None and now - listening_since <= grace:
+        return None
+    return False
 
 
 def camera_condition(

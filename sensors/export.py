@@ -1,9 +1,11 @@
-"""Readings and roll-ups as CSV, streamed by the server: a kind's whole history needs no memory here."""
+"""Readings and roll-ups as CSV or Parquet, streamed: a kind's whole history needs no memory here."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import datetime
+from typing import Literal
 
 import psycopg
 from psycopg import sql
@@ -15,34 +17,59 @@ from sensors.rollups import RESOLUTIONS
 
 SQL = queries(__package__)
 
+Format = Literal["csv", "parquet"]
 
-def export(
-    connection: psycopg.Connection,
-    profile: Profile,
-    *,
-    resolution: str,
-    start: datetime,
-    end: datetime,
-    site: str | None,
-    device: str | None,
-) -> Iterator[bytes]:
-    """Pieces of a CSV file with a header line: the columns of the view `report.KIND` or `report.KIND_RESOLUTION`.
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selection:
+    """The columns of the view `report.KIND` or `report.KIND_RESOLUTION`, ordered by site, device, time.
 
     [start, end); `resolution` is `raw` or one of 1m, 15m, 1h, 1d; `site` and `device` are codes, None: all.
+    """
+
+    profile: Profile
+    resolution: str
+    start: datetime
+    end: datetime
+    site: str | None = None
+    device: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.resolution != "raw" and self.resolution not in {each.name for each in RESOLUTIONS}:
+            raise NotFound(f"there is no resolution {self.resolution!r}", hint="raw, 1m, 15m, 1h or 1d")
+
+    @property
+    def view(self) -> str:
+        """The view that is read."""
+        kind = self.profile.kind
+        return kind if self.resolution == "raw" else f"{kind}_{self.resolution}"
+
+    def statement(self) -> sql.Composed:
+        """The query."""
+        return sql.SQL(SQL["export"]).format(
+            view=sql.Identifier(self.view),
+            start=sql.Literal(self.start),
+            end=sql.Literal(self.end),
+            site=sql.Literal(self.site),
+            device=sql.Literal(self.device),
+        )
+
+
+def export(connection: psycopg.Connection, selection: Selection, *, format_: Format = "csv") -> Iterator[bytes]:
+    """Pieces of a file: CSV with a header line, or Parquet (sensors/parquet.py).
 
     Raises:
-        NotFound: there is no such resolution.
+        ConfigurationError: Parquet is asked for and pyarrow is not installed.
     """
-    if resolution != "raw" and resolution not in {each.name for each in RESOLUTIONS}:
-        raise NotFound(f"there is no resolution {resolution!r}", hint="raw, 1m, 15m, 1h or 1d")
-    view = profile.kind if resolution == "raw" else f"{profile.kind}_{resolution}"
-    statement = sql.SQL(SQL["export"]).format(
-        view=sql.Identifier(view),
-        start=sql.Literal(start),
-        end=sql.Literal(end),
-        site=sql.Literal(site),
-        device=sql.Literal(device),
-    )
+    if format_ == "parquet":
+        from sensors.parquet import pieces
+
+        return pieces(connection, selection)
+    return _csv(connection, selection)
+
+
+def _csv(connection: psycopg.Connection, selection: Selection) -> Iterator[bytes]:
+    statement = sql.SQL("COPY ({}) TO STDOUT WITH (FORMAT csv, HEADER)").format(selection.statement())
     with connection.cursor() as cursor, cursor.copy(statement) as copy:
         for piece in copy:
             yield bytes(piece)

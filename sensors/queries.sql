@@ -340,12 +340,10 @@ SELECT s.code AS site, s.name AS site_name, d.code AS device, d.name AS device_n
 FROM {table} r JOIN device d ON d.id = r.device_id JOIN site s ON s.id = d.site_id
 
 -- export --
-COPY (
-    SELECT * FROM report.{view}
-    WHERE time >= {start} AND time < {end} AND ({site}::text IS NULL OR site = {site})
-      AND ({device}::text IS NULL OR device = {device})
-    ORDER BY site, device, time
-) TO STDOUT WITH (FORMAT csv, HEADER)
+SELECT * FROM report.{view}
+WHERE time >= {start} AND time < {end} AND ({site}::text IS NULL OR site = {site})
+  AND ({device}::text IS NULL OR device = {device})
+ORDER BY site, device, time
 
 -- storage_parts --
 -- Weeks, or the table itself where it is not cut; rows as the server last counted them.
@@ -372,3 +370,32 @@ SELECT nullif(since, timestamptz '0001-01-01 00:00+00') FROM rollup_state WHERE 
 
 -- storage_rebuilds --
 SELECT kind, low, high FROM rollup_rebuild ORDER BY kind
+
+-- statistics --
+-- Of each metric no more than a page, by the primary key; then the page of all. Metrics are found by hopping from one
+-- to the next.
+WITH RECURSIVE names AS (
+    (SELECT metric FROM device_statistic
+     WHERE device_id = %(device)s AND period = %(period)s ORDER BY metric LIMIT 1)
+    UNION ALL
+    SELECT (SELECT s.metric FROM device_statistic s
+            WHERE s.device_id = %(device)s AND s.period = %(period)s AND s.metric > names.metric
+            ORDER BY s.metric LIMIT 1)
+    FROM names WHERE names.metric IS NOT NULL
+)
+SELECT found.*
+FROM names
+CROSS JOIN LATERAL (
+    SELECT time, metric, mean, minimum, maximum, total, quality::text AS quality
+    FROM device_statistic
+    WHERE device_id = %(device)s AND period = %(period)s AND metric = names.metric
+      AND time >= %(start)s AND time < %(end)s
+      AND (%(before_time)s::timestamptz IS NULL OR time < %(before_time)s
+           OR time = %(before_time)s AND metric COLLATE "C" > %(before_metric)s)
+    ORDER BY time DESC LIMIT %(limit)s
+) AS found
+WHERE names.metric IS NOT NULL AND (%(metrics)s::text[] IS NULL OR names.metric = ANY (%(metrics)s))
+ORDER BY found.time DESC, found.metric COLLATE "C" LIMIT %(limit)s
+
+-- statistics_ours --
+SELECT time, {columns} FROM {table} WHERE device_id = %(device)s AND time >= %(start)s AND time < %(end)s

@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from sensors.provision.apply import apply
-from sensors.provision.report import GeneratedSecret, Report, RowError
+from sensors.provision.report import GeneratedSecret, Report, RowError, RowResult
 
-__all__ = ["GeneratedSecret", "Report", "RowError", "apply"]
+__all__ = ["GeneratedSecret", "Report", "RowError", "RowResult", "apply"]

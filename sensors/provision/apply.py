@@ -15,7 +15,7 @@ from core.sql import queries
 from sensors.profiles import Profile, load_profiles
 from sensors.provision.credentials import device_hashes, person_hashes
 from sensors.provision.files import Rows, Sourced, read_files
-from sensors.provision.report import Report
+from sensors.provision.report import Outcome, Report, RowResult
 from sensors.provision.rows import CameraRow, DeviceRow, Row
 from sensors.provision.store import Store
 
@@ -48,7 +48,7 @@ async def apply(
 
 async def _units(store: Store, rows: Rows, report: Report) -> None:
     for sourced in rows.units:
-        report.count("units", await store.put("unit", sourced.row.code, _named(sourced.row)))
+        _done(report, "units", sourced, await store.put("unit", sourced.row.code, _named(sourced.row)))
 
 
 async def _sites(store: Store, rows: Rows, report: Report) -> None:
@@ -63,7 +63,7 @@ async def _sites(store: Store, rows: Rows, report: Report) -> None:
             wanted = {(store.need("unit", part.unit), part.role) for part in row.units}
             if await store.link_units(store.need("site", row.code), wanted) and outcome == "unchanged":
                 outcome = "updated"
-        report.count("sites", outcome)
+        _done(report, "sites", sourced, outcome)
 
 
 async def _people(store: Store, rows: Rows, report: Report) -> None:
@@ -80,9 +80,10 @@ async def _people(store: Store, rows: Rows, report: Report) -> None:
             message = f"log-in {row.login!r} belongs to {logins[row.login]}; choose another"
             report.errors.append(sourced.error("login", message))
         else:
-            good.append(row)
-    hashes = await person_hashes(good, store)
-    for row in good:
+            good.append(sourced)
+    hashes = await person_hashes([sourced.row for sourced in good], store)
+    for sourced in good:
+        row = sourced.row
         values = _named(row, without={"unit", "sites", "password"}) | hashes.get(row.code, {})
         if "unit" in row.model_fields_set:
             values["unit_id"] = None if row.unit is None else store.need("unit", row.unit)
@@ -91,7 +92,7 @@ async def _people(store: Store, rows: Rows, report: Report) -> None:
             wanted = {store.need("site", code) for code in row.sites}
             if await store.link_sites(store.need("person", row.code), wanted) and outcome == "unchanged":
                 outcome = "updated"
-        report.count("people", outcome)
+        _done(report, "people", sourced, outcome)
 
 
 async def _devices(store: Store, rows: Rows, report: Report, profiles: Mapping[str, Profile]) -> None:
@@ -112,16 +113,17 @@ async def _devices(store: Store, rows: Rows, report: Report, profiles: Mapping[s
             message = f"{row.mn} is the MN of {mns[row.mn]}; correct it, or take it from that device first"
             report.errors.append(sourced.error("mn", message))
         else:
-            good.append(row)
-    hashes, report.secrets = await device_hashes(good, store)
-    for row in good:
+            good.append(sourced)
+    hashes, report.secrets = await device_hashes([sourced.row for sourced in good], store)
+    for sourced in good:
+        row = sourced.row
         values = _named(row, without={"site", "secret", "hj212"}) | {"site_id": store.need("site", row.site)}
         if "hj212" in row.model_fields_set:
             present = store.values("device", f"{row.site}/{row.code}")
             others = {} if present is None else present["protocol_options"]
             values["protocol_options"] = others | {"hj212": row.hj212}
         values |= hashes.get(f"{row.site}/{row.code}", {})
-        report.count("devices", await store.put("device", f"{row.site}/{row.code}", values))
+        _done(report, "devices", sourced, await store.put("device", sourced.key, values))
 
 
 async def _cameras(store: Store, rows: Rows, report: Report) -> None:
@@ -129,7 +131,11 @@ async def _cameras(store: Store, rows: Rows, report: Report) -> None:
         row = sourced.row
         if _has_site(store, sourced, report):
             values = _named(row, without={"site"}) | {"site_id": store.need("site", row.site)}
-            report.count("cameras", await store.put("camera", f"{row.site}/{row.code}", values))
+            _done(report, "cameras", sourced, await store.put("camera", sourced.key, values))
+
+
+def _done(report: Report, section: str, sourced: Sourced[Row], outcome: Outcome) -> None:
+    report.applied(RowResult(file=sourced.file, row=sourced.place, section=section, key=sourced.key, outcome=outcome))
 
 
 def _has_site(store: Store, sourced: Sourced[DeviceRow] | Sourced[CameraRow], report: Report) -> bool:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,6 +12,7 @@ from pydantic import ValidationError
 
 from sensors.provision.report import Report, RowError
 from sensors.provision.rows import CameraRow, DeviceRow, PersonRow, Row, SiteRow, UnitRow
+from sensors.provision.sheets import NoText, columns_of, records, text_of
 
 R_co = TypeVar("R_co", bound=Row, covariant=True)
 
@@ -34,6 +33,11 @@ class Sourced(Generic[R_co]):
     file: str
     place: str
     row: R_co
+
+    @property
+    def key(self) -> str:
+        """What makes the row one thing within its section."""
+        return identity(self.row)
 
     def error(self, field: str, message: str) -> RowError:
         """An error of this row."""
@@ -60,16 +64,16 @@ def read_files(paths: Sequence[Path], report: Report) -> Rows:
             sourced = _check(str(path), section, place, values, report)
             if sourced is None:
                 continue
-            first = seen.setdefault((section, _identity(sourced.row)), sourced)
+            first = seen.setdefault((section, identity(sourced.row)), sourced)
             if first is not sourced:
-                message = f"{_identity(sourced.row)!r} was already given in {first.file}, {first.place}; remove one"
+                message = f"{identity(sourced.row)!r} was already given in {first.file}, {first.place}; remove one"
                 report.errors.append(sourced.error("code", message))
             else:
                 found[section].append(sourced)
     return Rows(**found)
 
 
-def _identity(row: Row) -> str:
+def identity(row: Row) -> str:
     """What makes a row one thing within its section."""
     return f"{row.site}/{row.code}" if isinstance(row, DeviceRow | CameraRow) else str(getattr(row, "code", ""))
 
@@ -80,16 +84,16 @@ def _raw_rows(path: Path, report: Report) -> list[tuple[str, str, dict[str, Any]
         return []
 
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        raw = path.read_bytes()
+        if path.suffix == ".csv":
+            return _csv_rows(path, text_of(raw), report)
+        text = raw.decode("utf-8-sig")
     except OSError as error:
         return refuse(f"cannot be read: {error.strerror}")
+    except NoText as error:
+        return refuse(str(error))
     except UnicodeDecodeError as error:
-        return refuse(f"is not UTF-8 (byte {error.start}); save it again as 'CSV UTF-8' or as a UTF-8 text file")
-    if path.suffix == ".csv":
-        try:
-            return _csv_rows(path, text, report)
-        except csv.Error as error:
-            return refuse(f"is not CSV: {error}")
+        return refuse(f"is not UTF-8 (byte {error.start}); save it again as a UTF-8 text file")
     if path.suffix != ".toml":
         return refuse("is neither .toml nor .csv; rename it")
     try:
@@ -108,27 +112,36 @@ def _raw_rows(path: Path, report: Report) -> list[tuple[str, str, dict[str, Any]
 
 
 def _csv_rows(path: Path, text: str, report: Report) -> list[tuple[str, str, dict[str, Any]]]:
-    reader = csv.DictReader(io.StringIO(text, newline=""))
-    columns = [name.strip() for name in reader.fieldnames or ()]
-    reader.fieldnames = columns
+    def refuse(message: str, line: int, field: str = "") -> None:
+        report.errors.append(RowError(file=str(path), row=f"line {line}", field=field, message=message))
+
+    found = records(text)
+    first, title = next(found, (1, ""))
+    if isinstance(title, str):
+        refuse(f"is not a line of column titles: {title or 'the file is empty'}", first)
+        return []
+    columns = columns_of(title)
+    while columns and not columns[-1]:
+        columns.pop()  # spreadsheet programs write what was once touched
     doubled = [name for name in columns if columns.count(name) > 1]
     unknown = [name for name in columns if name not in DeviceRow.model_fields]
     missing = [name for name, field in DeviceRow.model_fields.items() if field.is_required() and name not in columns]
     for fault, names in (("appears twice", doubled), ("is not known", unknown), ("is missing", missing)):
         if names:
-            message = f"column {names[0]} {fault}; columns are {', '.join(DeviceRow.model_fields)}"
-            report.errors.append(RowError(file=str(path), row="line 1", field=names[0], message=message))
+            refuse(f"column {names[0]} {fault}; columns are {', '.join(DeviceRow.model_fields)}", first, names[0])
     if doubled or unknown or missing:
         return []
     rows = []
-    for cells in reader:
-        place = f"line {reader.line_num}"
-        if None in cells:
-            message = f"has more cells than the {len(columns)} columns; a comma inside a cell needs quotes around it"
-            report.errors.append(RowError(file=str(path), row=place, field="", message=message))
+    for line, cells in found:
+        if isinstance(cells, str):
+            refuse(f"is not CSV: {cells}; a quotation mark inside a cell is written twice", line)
+        elif any(cell.strip() for cell in cells[len(columns) :]):
+            refuse(
+                f"has more cells than the {len(columns)} columns; a comma inside a cell needs quotes around it", line
+            )
         # An empty cell says nothing, as a field that a TOML row leaves out.
-        elif given := {name: cell.strip() for name, cell in cells.items() if cell and cell.strip()}:
-            rows.append(("devices", place, given))
+        elif given := {name: cell.strip() for name, cell in zip(columns, cells, strict=False) if cell.strip()}:
+            rows.append(("devices", f"line {line}", given))
     return rows
 
 

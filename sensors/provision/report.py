@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import os
 from collections import Counter
 from dataclasses import dataclass, field
@@ -25,6 +26,17 @@ class RowError:
         return f"{place}: {self.message}"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RowResult:
+    """What became of a row that was applied; `key` is its code, of devices and cameras `site/code`."""
+
+    file: str
+    row: str
+    section: str
+    key: str
+    outcome: Outcome
+
+
 @dataclass(frozen=True, slots=True)
 class GeneratedSecret:
     """A secret that was made because the row named none. It is not kept anywhere else: hand it to the device."""
@@ -35,20 +47,31 @@ class GeneratedSecret:
 
 @dataclass(slots=True)
 class Report:
-    """Counts by section, errors, and the secrets that were generated."""
+    """Counts by section, what became of each row, errors, and the secrets that were generated."""
 
     outcomes: dict[str, Counter[Outcome]] = field(default_factory=dict)
+    results: list[RowResult] = field(default_factory=list)
     errors: list[RowError] = field(default_factory=list)
     secrets: list[GeneratedSecret] = field(default_factory=list)
 
-    def count(self, section: str, outcome: Outcome) -> None:
-        """Count one row of a section."""
-        self.outcomes.setdefault(section, Counter())[outcome] += 1
+    def applied(self, result: RowResult) -> None:
+        """Note and count a row."""
+        self.results.append(result)
+        self.outcomes.setdefault(result.section, Counter())[result.outcome] += 1
 
     @property
     def changed(self) -> bool:
         """Whether anything in the registry was created or updated."""
         return any(counter["created"] or counter["updated"] for counter in self.outcomes.values())
+
+    def write_results(self, path: Path) -> None:
+        """Write a CSV file (with a mark, for spreadsheet programs) of a line a row and what became of it: `created`,
+        `updated`, `unchanged`, or `error` with field and message. A row with two faults has two lines."""
+        with path.open("w", encoding="utf-8-sig", newline="") as sheet:
+            writer = csv.writer(sheet)
+            writer.writerow(["file", "row", "key", "result", "field", "message"])
+            writer.writerows([one.file, one.row, one.key, one.outcome, "", ""] for one in self.results)
+            writer.writerows([one.file, one.row, "", "error", one.field, one.message] for one in self.errors)
 
     def write_secrets(self, path: Path) -> None:
         """Write the generated secrets as a CSV file that only its owner may read; an existing file is not touched.

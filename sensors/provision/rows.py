@@ -31,6 +31,11 @@ def _split(value: Any) -> Any:
     return [part.strip() for part in value.split(";") if part.strip()] if isinstance(value, str) else value
 
 
+def _yes(value: Any) -> Any:
+    """A sheet in Chinese says 是 and 否."""
+    return {"是": True, "否": False}.get(value, value) if isinstance(value, str) else value
+
+
 def _unfold(value: Any) -> Any:
     """A sheet's cell holds a table of options as JSON."""
     if not isinstance(value, str):
@@ -160,7 +165,7 @@ class DeviceRow(Place):
     tags: Annotated[list[Name], BeforeValidator(_split)] = []
     mn: Code | None = None
     hj212: Annotated[dict[str, Any], BeforeValidator(_unfold), AfterValidator(_known_options)] = {}
-    enabled: bool = True
+    enabled: Annotated[bool, BeforeValidator(_yes)] = True
 
 
 class CameraRow(Place):

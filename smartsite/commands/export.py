@@ -1,4 +1,4 @@
-"""``smartsite export KIND``: readings or roll-ups as CSV."""
+"""``smartsite export KIND``: readings or roll-ups as CSV or Parquet."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from pathlib import Path
 
 from core.settings import Settings
 
-HELP = "readings or means as CSV"
+HELP = "readings or means as CSV or Parquet"
 DESCRIPTION = """\
-Writes the history of a kind of device as CSV, in the columns of the view report.KIND (docs/grafana.md), ordered by
-site, device and time. It is streamed: however much it is, it needs no memory. Times without an offset are UTC.
+Writes the history of a kind of device, in the columns of the view report.KIND (docs/grafana.md), ordered by site,
+device and time. It is streamed: however much it is, it needs little memory. Times without an offset are UTC.
+Parquet needs the package pyarrow: pip install 'smartsite[parquet]'.
 """
 
 
@@ -22,6 +23,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--resolution", default="raw", choices=("raw", "1m", "15m", "1h", "1d"), help="readings, or means (default raw)"
     )
+    parser.add_argument("--format", default="csv", choices=("csv", "parquet"), help="of the file (default csv)")
     parser.add_argument("--from", dest="start", type=_moment, required=True, metavar="TIME", help="2026-11-01 or later")
     parser.add_argument("--to", dest="end", type=_moment, required=True, metavar="TIME", help="exclusive")
     parser.add_argument("--site", metavar="CODE", help="only this site")
@@ -37,26 +39,27 @@ def _moment(text: str) -> datetime:
 def run(options: argparse.Namespace, settings: Settings) -> int:
     from core.database import connect_sync
     from core.errors import NotFound
-    from sensors.export import export
+    from sensors.export import Selection, export
     from sensors.profiles import load_profiles
     from smartsite.database_part import database_at_hand
 
     profiles = load_profiles(settings.kinds_dir)
     if options.kind not in profiles:
         raise NotFound(f"there is no kind {options.kind!r}", hint="kinds: " + ", ".join(profiles))
+    selection = Selection(
+        profile=profiles[options.kind],
+        resolution=options.resolution,
+        start=options.start,
+        end=options.end,
+        site=options.site,
+        device=options.device,
+    )
     with contextlib.ExitStack() as stack:
         reachable = stack.enter_context(database_at_hand(settings))
         connection = stack.enter_context(connect_sync(reachable.database, application="export"))
+        pieces = export(connection, selection, format_=options.format)
         target = stack.enter_context(options.output.open("wb")) if options.output else sys.stdout.buffer
-        for piece in export(
-            connection,
-            profiles[options.kind],
-            resolution=options.resolution,
-            start=options.start,
-            end=options.end,
-            site=options.site,
-            device=options.device,
-        ):
+        for piece in pieces:
             target.write(piece)
         target.flush()
     return 0

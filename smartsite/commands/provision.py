@@ -6,6 +6,7 @@ import argparse
 import asyncio
 from pathlib import Path
 
+from core.errors import ConfigurationError
 from core.settings import Settings
 
 HELP = "bring sites, people, devices and cameras into the registry"
@@ -17,6 +18,10 @@ are named with file and place and left out; the others are applied, and the exit
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="a .toml or .csv file")
+    parser.add_argument("--results", type=Path, metavar="CSV", help="write what became of each row into this file")
+    parser.add_argument(
+        "--secrets", type=Path, metavar="CSV", help="write secrets that are made into this new file, not to the screen"
+    )
 
 
 def run(options: argparse.Namespace, settings: Settings) -> int:
@@ -25,21 +30,31 @@ def run(options: argparse.Namespace, settings: Settings) -> int:
 
     logs.setup(settings.log, process="provision")
     with database_at_hand(settings) as reachable:
-        return asyncio.run(_provision(reachable, options.files))
+        return asyncio.run(_provision(reachable, options))
 
 
-async def _provision(settings: Settings, files: list[Path]) -> int:
+async def _provision(settings: Settings, options: argparse.Namespace) -> int:
     from core.database import connect
     from sensors import provision
     from sensors.profiles import load_profiles
     from smartsite.console import complain, say
 
+    if options.secrets is not None and options.secrets.exists():
+        # Found out before anything is changed: secrets that cannot be written down would be lost.
+        raise ConfigurationError(
+            f"{options.secrets} is there already, and may hold secrets of an earlier run", hint="name another file"
+        )
     async with await connect(settings.database, application="provision") as connection:
-        report = await provision.apply(connection, files, profiles=load_profiles(settings.kinds_dir))
+        report = await provision.apply(connection, options.files, profiles=load_profiles(settings.kinds_dir))
     for error in report.errors:
         complain(f"smartsite: {error}")
     say(str(report))
-    if report.secrets:
+    if options.results is not None:
+        report.write_results(options.results)
+    if report.secrets and options.secrets is not None:
+        report.write_secrets(options.secrets)
+        say(f"{len(report.secrets)} secrets were made; {options.secrets} holds them, for its owner alone to read.")
+    elif report.secrets:
         say("\nSecrets that were made now. They are shown once and kept nowhere else: hand them to the devices.")
         for made in report.secrets:
             say(f"  user {made.user}  password {made.secret}")

@@ -37,6 +37,23 @@ async def test_a_device_has_its_newest_values(log_in: LogIn, readings: World) ->
     assert (crane["online"], crane["values"], crane["last_time"]) == (None, {}, None)
 
 
+async def test_after_a_restart_of_ingest_a_silent_device_is_not_known(log_in: LogIn, readings: World) -> None:
+    await readings.seen("dust-north", ago_s=600)
+    client = await log_in("officer")
+
+    async def online() -> bool | None:
+        found: bool | None = (await client.get("/api/v1/devices")).json()["items"][1]["online"]
+        return found
+
+    assert await online() is False
+    for name, started_s, beat_s, known in (("1", 20, 1, None), ("2", 3600, 60, None), ("3", 40, 1, False)):
+        await readings.connection.execute(
+            "INSERT INTO worker (name, room, host, pid, started_at, beat_at) VALUES (%s, 'ingest', 'h', 1, %s, %s)",
+            [f"ingest-{name}", *(readings.now - timedelta(seconds=ago) for ago in (started_s, beat_s))],
+        )
+        assert await online() is known, name
+
+
 async def test_a_device_that_numbers_its_readings_tells_what_is_missing(log_in: LogIn, readings: World) -> None:
     await readings.connection.execute(
         "INSERT INTO device_sequence VALUES (%(id)s, %(at)s, 100, 3, 2, 1, 4, 0, %(at)s, '[]')",

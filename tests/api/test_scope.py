@@ -71,7 +71,7 @@ async def test_what_belongs_to_a_foreign_site_is_not_found(app: FastAPI, log_in:
             continue
         # A parameter that is not in the table fails here: say what it means on a foreign site.
         answer = await client.request(
-            method, path.format(**ids), json=body_of(path), params={"channel": "pm10", "points": 9}
+            method, path.format(**ids), json=body_of(path), params={"channel": "pm10", "points": 9, "period": "hour"}
         )
         assert answer.status_code == 404, (method, path, answer.text)
         assert answer.json()["error"]["code"] == "not_found"

@@ -31,6 +31,32 @@ def test_device(ago_s: float | None, connected: bool | None, missed: bool, onlin
 
 
 @pytest.mark.parametrize(
+    ("ago_s", "listening_s", "connected", "online"),
+    [
+        (600, 5, None, None),  # silent, and so were we
+        (600, 30, None, None),
+        (600, 31, None, False),
+        (600, 10, False, None),
+        (600, 11, False, False),
+        (20, 5, None, True),
+        (None, 5, None, None),
+    ],
+)
+def test_silence_of_our_own_is_held_against_nobody(
+    ago_s: float | None, listening_s: float, connected: bool | None, online: bool | None
+) -> None:
+    found = device_online(
+        now=NOW,
+        last_seen_at=None if ago_s is None else NOW - timedelta(seconds=ago_s),
+        connected=connected,
+        interval_s=10,
+        missed=False,
+        listening_since=NOW - timedelta(seconds=listening_s),
+    )
+    assert found is online
+
+
+@pytest.mark.parametrize(
     ("state", "ago_s", "shown", "online"),
     [
         (None, 0, "unknown", None),

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import threading
 import time
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import paho.mqtt.client as paho
@@ -15,11 +17,21 @@ from tests.ingest.plant import SECRET
 class Publisher:
     """One dust station in a thread of its own: a reading a tick, each with its own ts, sent again after a reconnect."""
 
-    def __init__(self, device: str, port: int, *, every_s: float = 0.002, user: str = "", version: int = 4) -> None:
+    def __init__(
+        self,
+        device: str,
+        port: int,
+        *,
+        every_s: float = 0.002,
+        user: str = "",
+        version: int = 4,
+        beside: Mapping[str, float] = MappingProxyType({}),
+    ) -> None:
         self.acknowledged: set[int] = set()
         self.published: list[int] = []
         self._topic = f"smartsite/v1/{device}/telemetry"
         self._every_s = every_s
+        self._beside = beside
         self._ts = time.time_ns() // 1_000_000 - 600_000
         self._by_mid: dict[int, int] = {}
         self._early: set[int] = set()
@@ -65,7 +77,7 @@ class Publisher:
             if self.waiting > 900:
                 continue  # after a reconnect paho sends all of it at once, whatever the receive maximum is
             self._ts += 1
-            payload = json.dumps({"ts": self._ts, "values": {"pm10": self._ts % 1000, "laeq": 60.5}})
+            payload = json.dumps({"ts": self._ts, "values": {"pm10": self._ts % 1000, "laeq": 60.5, **self._beside}})
             info = self._client.publish(self._topic, payload, qos=1)
             with self._lock:
                 self.published.append(self._ts)

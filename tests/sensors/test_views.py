@@ -7,6 +7,7 @@ import io
 import re
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import psycopg
@@ -16,7 +17,7 @@ from core.database import connect, connect_sync
 from core.errors import ConfigurationError, NotFound
 from core.settings import Settings
 from sensors import storage, tables, views
-from sensors.export import export
+from sensors.export import Selection, export
 from sensors.profiles import Channel, Profile, load_profiles
 from sensors.rollup_work import Rollups
 from tests.sensors.stored import device, store
@@ -94,17 +95,20 @@ async def test_views_follow_the_profiles(settings: Settings) -> None:
 
 async def test_export_is_a_csv_file(connection: psycopg.AsyncConnection, settings: Settings) -> None:
     assert connection
-    span = {"start": NOW, "end": NOW + timedelta(seconds=30)}
+
+    def select(**chosen: Any) -> Selection:
+        return Selection(profile=PROFILES["dust"], start=NOW, end=NOW + timedelta(seconds=30), **chosen)
+
     with connect_sync(settings.database, application="test") as own:
-        text = b"".join(export(own, PROFILES["dust"], resolution="raw", site="s0", device=None, **span)).decode()
+        text = b"".join(export(own, select(resolution="raw", site="s0"))).decode()
         rows = list(csv.DictReader(io.StringIO(text)))
         assert [row["pm10"] for row in rows] == ["0", "1", "2"]
         assert rows[0]["time"] == "2026-08-01 08:00:00+00"
-        none = b"".join(export(own, PROFILES["dust"], resolution="1m", site="other", device="d'", **span)).decode()
+        none = b"".join(export(own, select(resolution="1m", site="other", device="d'"))).decode()
         assert none.startswith("site,")
         assert none.count("\n") == 1
         with pytest.raises(NotFound):
-            list(export(own, PROFILES["dust"], resolution="2m", site=None, device=None, **span))
+            select(resolution="2m")
 
 
 async def test_what_is_stored_is_counted(connection: psycopg.AsyncConnection) -> None:

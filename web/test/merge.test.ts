@@ -6,7 +6,7 @@ import { byState, merge, prune, replaceAll, type World } from '@/live/merge'
 
 const device = (change: Partial<Device> = {}): Device => ({
   id: 1, site_id: 1, code: 'd', kind: 'dust', name: 'd', name_en: 'd', online: true, last_time: 1000,
-  last_seen_at: 1000, sequence: null, values: { pm10: { value: 10, quality: 'N' } }, limits: {}, ...change,
+  last_seen_at: 1000, sequence: null, computes: false, values: { pm10: { value: 10, quality: 'N' } }, limits: {}, ...change,
 })
 const site = (change: Partial<Site> = {}): Site => ({
   id: 1, code: 's', name: 's', name_en: 's', address: '', latitude: null, longitude: null, time_zone: 'Asia/Shanghai',

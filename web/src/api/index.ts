@@ -10,11 +10,13 @@ import type {
   DeviceCommand,
   Kind,
   Page,
+  Period,
   QuarantineRow,
   SeriesAnswer,
   Session,
   Site,
   SiteDetail,
+  Statistic,
   SystemStatus,
   Verdict,
 } from '@/api/types'
@@ -40,6 +42,12 @@ export const api = {
       { ...query, start: Math.round(query.start), end: Math.round(query.end) },
       signal,
     ),
+
+  statistics: (
+    device: number,
+    query: { period: Period; metric: string; limit: number },
+    signal?: AbortSignal,
+  ) => get<Page<Statistic>>(`/devices/${device}/statistics`, query, signal),
 
   alerts: (
     query: { state: 'open' | 'all'; site_id?: number; severity?: string; limit?: number; cursor?: string },

@@ -201,6 +201,22 @@ export interface Sequence {
   gap_at: number | null
 }
 
+export type Period = 'minute' | 'hour' | 'day'
+
+/** What a station computed of one metric over one period, beside our roll-up of the same time. */
+export interface Statistic {
+  time: number
+  metric: string
+  mean: number | null
+  minimum: number | null
+  maximum: number | null
+  total: number | null
+  quality: string
+  ours: { mean: number | null; minimum: number | null; maximum: number | null; valid: number } | null
+  deviation: number | null
+  deviates: boolean | null
+}
+
 export interface Device extends Named {
   id: number
   site_id: number
@@ -210,6 +226,7 @@ export interface Device extends Named {
   last_time: number | null
   last_seen_at: number | null
   sequence: Sequence | null
+  computes: boolean
   values: Record<string, Reading>
   limits: Record<string, Limit>
 }
