@@ -11,6 +11,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from argon2 import PasswordHasher
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -238,15 +239,17 @@ async def test_a_sheet_as_spreadsheet_programs_save_it(
 
 
 async def test_five_hundred_devices_in_seconds_with_a_result_for_each(
-    connection: psycopg.AsyncConnection, tmp_path: Path
+    connection: psycopg.AsyncConnection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # Hashing takes what it is meant to take, some 20 ms of a core for each; this looks at all the rest.
+    monkeypatch.setattr(credentials, "_device", PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
     await apply(connection, write(tmp_path, BASE))
     lines = ["site,code,kind,name,secret"]
     lines += [f"alpha,d-{n},{'dusty' if n % 100 == 7 else 'dust'},{n}号站,secret-no-{n}" for n in range(500)]
     sheet = write(tmp_path, "\r\n".join(lines), "devices.csv")
-    started = time.monotonic()
+    started = time.process_time()
     report = await apply(connection, sheet)
-    assert time.monotonic() - started < 60  # of which hashing is 20 ms of a core for each
+    assert time.process_time() - started < 10  # it takes one second; CPU, since the machine has other things to do
     report.write_results(tmp_path / "results.csv")
     with (tmp_path / "results.csv").open(encoding="utf-8-sig", newline="") as results:
         rows = list(csv.DictReader(results))
