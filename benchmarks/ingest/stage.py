@@ -10,7 +10,7 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -133,12 +133,15 @@ class Stage:
             await process.wait()
 
     @contextlib.asynccontextmanager
-    async def rooms(self, url: str, *, workers: int = 1, **ingest: str) -> AsyncIterator[tuple[dict[str, int], int]]:
+    async def rooms(
+        self, url: str, *, workers: int = 1, targets: Sequence[Mapping[str, Any]] = (), **ingest: str
+    ) -> AsyncIterator[tuple[dict[str, int], int]]:
         """Ingest and alerts on a database: their process ids by name, and the port of ingest's endpoint."""
         environment = {
             "SMARTSITE_DATABASE__URL": url,
             "SMARTSITE_DATA_DIR": str(self.folder / "data"),
             "SMARTSITE_ALERTS__RULES": json.dumps([str(self.rules)]),
+            "SMARTSITE_ALERTS__TARGETS": json.dumps(targets),
             "SMARTSITE_INGEST__MQTT_HOST": "127.0.0.1",
             "SMARTSITE_INGEST__MQTT_PORT": "0",
             "SMARTSITE_INGEST__MAX_CONNECTIONS": "20000",
