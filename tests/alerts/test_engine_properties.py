@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from alerts.engine import Engine, Standing, Transition
 from alerts.engine.fleet import rounds
-from alerts.engine.snapshot import BadSnapshot
+from alerts.engine.snapshot import BadSnapshot, Column
 from sensors.batch import ReadingBatch
 from tests.alerts.test_offline import OFFLINE
 from tests.alerts.test_sightings import HELMET
@@ -261,3 +261,23 @@ def test_a_damaged_snapshot_is_refused(payload: bytes) -> None:
     engine = Engine(RULES, REGISTRY, PROFILES)
     with pytest.raises(BadSnapshot):
         engine.load(payload)
+
+
+@given(
+    st.lists(st.sampled_from([0.0, -0.0, float("nan"), 1.5]), max_size=40),
+    st.sampled_from([1, 2]),
+    st.sampled_from(["<f8", "<i8", "?"]),
+)
+def test_a_column_comes_back_to_the_bit(items: list[float], width: int, dtype: str) -> None:
+    whole = np.nan_to_num(np.array(items * width)) if dtype != "<f8" else np.array(items * width)
+    array = whole.astype(dtype).reshape(-1, width)
+    column = Column.of(array)
+    back = column.array()
+    assert (back.dtype, back.shape, back.tobytes()) == (array.dtype, array.shape, array.tobytes())
+
+
+def test_few_exceptions_make_a_small_column() -> None:
+    array = np.zeros(10_000, dtype=np.int64)
+    array[[0, 77]] = 5
+    assert len(Column.of(array).data) == 3 * 8
+    assert Column.of(array).array().tolist() == array.tolist()

@@ -139,6 +139,21 @@ async def test_beyond_the_cap_the_oldest_entries_go(settings: Settings) -> None:
         assert [e.payload[0] for e in await reader.read(connection)] == [7, 8, 9]
 
 
+async def test_a_reader_may_rest_so_that_some_gather(settings: Settings) -> None:
+    stop = asyncio.Event()
+    rings = log.doorbell(settings.database, clock=SystemClock(), stop=stop, rest_s=0.2)
+    await anext(rings)
+    with connect_sync(settings.database, application="test") as connection:
+        append_sync(connection, "a", [entry(1, b"1")])
+    began = asyncio.get_running_loop().time()
+    async with asyncio.timeout(10):
+        await anext(rings)
+    assert asyncio.get_running_loop().time() - began >= 0.2
+    stop.set()
+    with pytest.raises(StopAsyncIteration):
+        await anext(rings)
+
+
 async def test_the_doorbell_rings_after_commit(settings: Settings) -> None:
     stop = asyncio.Event()
     rings = log.listen(settings.database, log.DOORBELL, clock=SystemClock(), stop=stop, poll_s=30)
