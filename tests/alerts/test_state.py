@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import tomllib
+from importlib import resources
 from pathlib import Path
+from typing import get_args
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
+from hypothesis import settings as budget
 from hypothesis import strategies as st
 
 from alerts.engine import Engine
+from alerts.model import RuleKind
 from alerts.rules import check
 from alerts.rules.model import StateRule, from_definition
+from core.settings import Settings
+from tests.alerts.database import world
 from tests.alerts.timeline import Timeline
 from tests.alerts.world import PROFILES, at, batch, make_device, make_registry, rules
+from tests.support.clock import FakeClock
 
 CLOSED, OPEN, FAULT = 0, 1, 2
 STATE = """
@@ -84,6 +92,26 @@ def test_without_the_profile_of_the_kind_nothing_is_judged(tmp_path: Path) -> No
     assert engine.feed(batch([(1, 0, {"state": OPEN})], arrived=0, kind="edge_guard")) == []
 
 
+def test_officers_are_told_what_to_do_about_every_kind_of_rule() -> None:
+    words = tomllib.loads((resources.files("alerts") / "templates" / "words.toml").read_text(encoding="utf-8"))
+    assert set(words["action"]["kind"]) == set(get_args(RuleKind))
+
+
+async def test_an_alert_of_a_state_has_no_values(settings: Settings, tmp_path: Path) -> None:
+    async with world(settings, FakeClock(), tmp_path, STATE) as site:
+        await site.connection.execute(
+            "INSERT INTO device (site_id, code, kind, name, interval_s) VALUES (1, 'guard', 'edge_guard', '临边', 1)"
+        )
+        async with site.engine():
+            await site.publish(batch([(4, 0, {"state": OPEN})], arrived=0, kind="edge_guard"))
+            (alert,) = await site.until(1)
+            assert (alert["rule_kind"], alert["metric"], alert["unit"]) == ("state", "state", "")
+            assert (alert["first_value"], alert["max_value"], alert["limit_value"]) == (None, None, None)
+            assert alert["quality"] == {"state": "open"}
+            await site.publish(batch([(4, 1, {"state": CLOSED})], arrived=1, kind="edge_guard"))
+            await site.until(1, "cleared_at IS NOT NULL")
+
+
 def test_a_definition_comes_back(tmp_path: Path) -> None:
     (rule,) = rules(tmp_path, STATE + 'duration = "3 s"\n')
     assert isinstance(rule, StateRule)
@@ -115,7 +143,7 @@ def test_a_fault_is_told_with_its_place(tmp_path: Path, old: str, new: str, line
     assert match[0].line == line
 
 
-@settings(max_examples=60, deadline=None)
+@budget(max_examples=60, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 20), st.integers(0, 3)), min_size=1, max_size=40), st.integers(0, 40))
 def test_agrees_with_the_obvious_loop_over_any_cut_and_restart(
     tmp_path_factory: pytest.TempPathFactory, rows: list[tuple[int, int]], cut: int
