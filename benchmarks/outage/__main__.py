@@ -59,7 +59,7 @@ async def _story(stage: Stage, options: argparse.Namespace) -> tuple[dict[str, A
             hj212=options.stations,
             every_s=options.every,
             minutes=0.4 if options.quick else options.minutes,
-            beside_s=8 if options.quick else 60,
+            beside_s=8 if options.quick else 30,
         ),
     )
 

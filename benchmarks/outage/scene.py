@@ -23,7 +23,7 @@ from benchmarks.ingest.stage import Stage
 from benchmarks.outage.book import Sent
 from benchmarks.outage.devices import Job
 
-_READY_S = 60.0
+_READY_S = 180.0
 _LOOK_S = 0.25
 _STATIONS = "UPDATE device SET mn = %s, protocol_options = '{\"hj212\": {}}' WHERE name = %s"
 

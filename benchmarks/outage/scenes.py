@@ -20,7 +20,7 @@ IN_MEMORY_S = 1.0
 UNSAVED_S = 2.5
 """Seconds before a kill -9 of Mosquitto of which it may have forgotten what it acknowledged: its autosave interval of
 one second, the check for it each second, and the time to write."""
-DRAINED_S = 300.0
+DRAINED_S = 600.0
 
 Targets = list[dict[str, Any]]
 
@@ -62,10 +62,7 @@ async def outage(stage: Stage, size: Outage) -> tuple[dict[str, Any], Targets]:
                 held = scene.spooled()
                 await scene.start_postgres()
                 back = time.monotonic()
-                while scene.spooled():
-                    if time.monotonic() > back + DRAINED_S:
-                        raise TimeoutError(f"{scene.spooled()} bytes are in the spool {DRAINED_S:.0f} s later")
-                    await asyncio.sleep(0.05)
+                await _drained(scene)
                 drained = time.monotonic()
                 await asyncio.sleep(size.beside_s)
                 ended = time.monotonic()
@@ -136,8 +133,10 @@ async def kills(stage: Stage, size: Kills) -> tuple[dict[str, Any], Targets]:
                 **count, every_s=size.devices / size.rate, quota=size.messages // size.devices
             ) as devices:
                 sent, fared = await _killing(scene, devices, random.Random(size.seed), broker=broker is not None)
+            await _drained(scene)
             if broker is not None:
                 await _all_through(url, sent, scene)
+            ended = time.monotonic()
             status = await scene.end_ingest()
         finally:
             await scene.end_ingest()
@@ -148,7 +147,7 @@ async def kills(stage: Stage, size: Kills) -> tuple[dict[str, Any], Targets]:
     excused = scene.kills["broker"]
     (name, mine), = account.every(sent).items()  # fmt: skip
     figures = {
-        "seconds": round(time.monotonic() - begun, 1),
+        "seconds": round(ended - begun, 1),
         "seed": size.seed,
         "kills": {victim: len(moments) for victim, moments in scene.kills.items()},
         "ingest_status": status,
@@ -180,6 +179,15 @@ async def _killing(scene: Scene, devices: Devices, chance: random.Random, *, bro
             await scene.kill_postgres()
             await asyncio.sleep(chance.uniform(0.0, 4.0))
             await scene.start_postgres()
+
+
+async def _drained(scene: Scene) -> None:
+    """Wait until the spool is empty: what an orderly end does not get stored stays in it."""
+    deadline = time.monotonic() + DRAINED_S
+    while scene.spooled():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"{scene.spooled()} bytes are in the spool after {DRAINED_S:.0f} s")
+        await asyncio.sleep(0.05)
 
 
 async def _all_through(url: str, sent: Sent, scene: Scene) -> None:
