@@ -22,6 +22,10 @@ UNSAVED_S = 2.5
 one second, the check for it each second, and the time to write."""
 DRAINED_S = 600.0
 
+_LET_START = 0.8
+"""Share of ingest's kills after which it takes connections before anything is killed again; else a slow machine would
+see nothing but starts."""
+
 Targets = list[dict[str, Any]]
 
 
@@ -173,6 +177,8 @@ async def _killing(scene: Scene, devices: Devices, chance: random.Random, *, bro
         victim = chance.choice(victims)
         if victim == "ingest":
             await scene.kill_ingest()
+            if chance.random() < _LET_START:
+                await scene.ready()
         elif victim == "broker":
             await scene.kill_broker()
         else:
