@@ -108,7 +108,9 @@ class Violations:
 
     def interrupt(self, cells: Slots) -> None:
         """Start pending violations anew, after a hole in the readings; what is open stays open."""
-        self._forget(cells[~self.open[cells]])
+        pending = cells[~self.open[cells]]
+        self._forget(pending)
+        self._look(pending)
 
     def reset(self, cells: Slots) -> None:
         """Back to idle: the violation was told as over, or a person has cleared its alert."""
