@@ -28,6 +28,8 @@ def limits_of(rules: Iterable[AnyRule], *, site: str, kind: str, tags: Sequence[
         rule
         for rule in rules
         if isinstance(rule, ThresholdRule | WindowRule | CountRule)
+        # A change is not a level of the channel.
+        and not (isinstance(rule, WindowRule) and rule.aggregate == "change")
         and rule.scope.device_kind == kind
         and (not rule.scope.sites or site in rule.scope.sites)
         and (not rule.scope.tags or not set(rule.scope.tags).isdisjoint(tags))

@@ -1,4 +1,4 @@
-"""Window rules: means, energy means, maxima and N of M over windows of event time: sums of panes, never rescanned.
+"""Window rules: means, their changes, maxima and N of M over windows of event time: sums of panes, never rescanned.
 
 Windows are aligned to the epoch (so 15-minute windows start at the quarter in every time zone that is a whole number
 of quarters off UTC) and are judged once the device's newest reading is `lateness` past their end. A reading that
@@ -53,7 +53,9 @@ def _needed(rule: PaneRule, expected: Values) -> Values:
 def _shape(rule: PaneRule) -> Shape:
     if isinstance(rule, CountRule):
         return Shape(0, rule.of, span(rule.lateness), "count")
-    return Shape(span(rule.pane), span(rule.window) // span(rule.pane), span(rule.lateness), rule.aggregate)
+    # A change looks at two windows, of a pane each.
+    panes = 2 if rule.aggregate == "change" else span(rule.window) // span(rule.pane)
+    return Shape(span(rule.pane), panes, span(rule.lateness), rule.aggregate)
 
 
 class WindowEvaluator(LimitEvaluator):
@@ -152,17 +154,18 @@ class WindowEvaluator(LimitEvaluator):
         panes = self._shape.panes
         places = (pane[:, None] - np.arange(panes)) % self._ring
         rows = slots[:, None]
-        count = self.count[:, rows, places].sum(axis=2)
-        rule, place = np.nonzero(count >= self._needed[:, slots])
+        counts = self.count[:, rows, places]
+        # Of a change both windows need their share.
+        enough = counts.min(axis=2) * panes if self._shape.aggregate == "change" else counts.sum(axis=2)
+        rule, place = np.nonzero(enough >= self._needed[:, slots])
         told: list[Transition] = []
         if len(rule):
-            cells, samples, ends = rule * len(self.fleet) + slots[place], count[rule, place], pane[place]
+            cells, samples, ends = rule * len(self.fleet) + slots[place], counts[rule, place].sum(axis=1), pane[place]
             length, at = self._pane[slots[place]], (rule[:, None], slots[place][:, None], places[place])
-            values = self._values(self.total[at], samples)
+            values = self._values(self.total[at], counts[rule, place])
+            first = ends if self._shape.aggregate == "change" else ends - panes + 1
             shown = self._sign[rule, 0] * self.peak[at].max(axis=1) if self._shape.aggregate == "count" else None
-            raised, cleared = self.violations.step(
-                cells, (ends - panes + 1) * length, (ends + 1) * length, values, shown
-            )
+            raised, cleared = self.violations.step(cells, first * length, (ends + 1) * length, values, shown)
             if len(raised) or len(cleared):
                 told_of = np.isin(cells, np.concatenate((raised, cleared)))
                 told = self.tell(raised, cleared, self._quality(cells[told_of], samples[told_of], values[told_of]))
@@ -173,13 +176,17 @@ class WindowEvaluator(LimitEvaluator):
             self.peak[:, slots, gone] = -np.inf
         return told
 
-    def _values(self, parts: Values, samples: npt.NDArray[np.integer]) -> Values:
+    def _values(self, parts: Values, counts: npt.NDArray[np.integer]) -> Values:
+        """The aggregate of each row of panes, the newest pane first."""
         if self._shape.aggregate == "max":
             values = parts.max(axis=1)
         elif self._shape.aggregate == "count":
             values = parts.sum(axis=1)
+        elif self._shape.aggregate == "change":
+            means = parts / counts
+            values = means[:, 0] - means[:, 1]
         else:
-            values = parts.sum(axis=1) / samples
+            values = parts.sum(axis=1) / counts.sum(axis=1)
             if self._shape.aggregate == "energy_mean":
                 values = 10 * np.log10(values)
         return np.asarray(np.round(values, _DECIMALS))

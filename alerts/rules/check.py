@@ -98,6 +98,11 @@ def _channel_faults(rule: ThresholdRule | WindowRule | CountRule, block: Block, 
     if rule.unit != channel.unit:
         yield block.problem(rule.id, f"unit {rule.unit!r} is not the channel's, which is {channel.unit!r}", "unit")
         return
+    if isinstance(rule, WindowRule) and rule.aggregate == "change":
+        if channel.noise or channel.circular:
+            what = "noise" if channel.noise else "a direction"
+            yield block.problem(rule.id, f"{channel.name} is {what}: its means have no difference", "aggregate")
+        return
     level = rule.raise_level
     key = "raise_above" if rule.upward else "raise_below"
     if rule.upward and channel.maximum is not None and level >= channel.maximum:

@@ -184,7 +184,9 @@ class WindowRule(_Limit):
     every: Span | None = Field(
         default=None, description="A window ends this often and must divide `window`; unset: each `window`."
     )
-    aggregate: Literal["mean", "energy_mean", "max"] = Field(description="Noise takes energy_mean (Leq), others mean.")
+    aggregate: Literal["mean", "energy_mean", "max", "change"] = Field(
+        description="Noise takes energy_mean (Leq), others mean; change is the mean less the mean of the window before."
+    )
     minimum_valid_share: float = Field(
         default=0.75, gt=0, le=1, description="Share of the expected readings that a window needs for a verdict."
     )
@@ -196,6 +198,8 @@ class WindowRule(_Limit):
             raise ValueError("every must divide window without a rest")
         if self.aggregate == "max" and not self.upward:
             raise ValueError("aggregate max goes with raise_above")
+        if self.aggregate == "change" and self.every is not None:
+            raise ValueError("aggregate change compares a window with the one before it: leave every out")
         return self
 
     @property

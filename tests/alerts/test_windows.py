@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from random import Random
 
 import pytest
 
+from alerts.engine import Engine
+from alerts.rules import check
 from tests.alerts.timeline import Timeline
-from tests.alerts.world import make_device, make_registry, rules
+from tests.alerts.world import PROFILES, at, batch, make_device, make_registry, rules
 
 MEAN = """
 [[rules]]
@@ -155,3 +158,84 @@ def test_a_reading_without_the_channel_moves_the_windows_on(tmp_path: Path) -> N
     line.push(at=15, temperature=20)
     line.want(15, "raise", "mean", started_at=0)
     line.run(until=20)
+
+
+CHANGE = """
+[[rules]]
+id = "rise"
+name = "上升过快"
+name_en = "Rising fast"
+kind = "window"
+severity = "major"
+scope = { device_kind = "dust" }
+metric = "temperature"
+unit = "°C"
+window = "10 s"
+aggregate = "change"
+lateness = "0 s"
+raise_above = 5
+clear_below = 2
+"""
+
+
+def test_a_change_is_the_mean_less_the_mean_before(tmp_path: Path) -> None:
+    line = Timeline(rules(tmp_path, CHANGE), make_registry([make_device(1)]))
+    line.push_every(1, 0, 10, temperature=10)
+    line.push_every(1, 10, 20, temperature=14)
+    line.push_every(1, 20, 30, temperature=20)
+    line.push_every(1, 30, 41, temperature=21)
+    line.want(30, "raise", "rise", started_at=20, first=6, quality={"samples": 20, "expected": 20.0, "share": 1.0})
+    line.want(40, "clear", "rise", worst=6, last=1, ended_at=30)
+    line.run(until=45)
+
+
+def test_a_fall_is_a_change_from_below(tmp_path: Path) -> None:
+    text = CHANGE.replace("raise_above = 5\nclear_below = 2", "raise_below = -5")
+    line = Timeline(rules(tmp_path, text), make_registry([make_device(1)]))
+    line.push_every(1, 0, 10, temperature=20)
+    line.push_every(1, 10, 21, temperature=12)
+    line.want(20, "raise", "rise", first=-8)
+    line.run(until=25)
+
+
+def test_both_windows_of_a_change_need_their_share(tmp_path: Path) -> None:
+    line = Timeline(rules(tmp_path, CHANGE), make_registry([make_device(1)]))
+    line.push_every(1, 0, 7, temperature=10)  # seven of ten
+    line.push_every(1, 10, 20, temperature=30)
+    line.push_every(1, 20, 31, temperature=36)
+    line.want(30, "raise", "rise", first=6)
+    line.run(until=35)
+
+
+def test_a_change_in_any_allowed_order_and_over_a_restart(tmp_path: Path) -> None:
+    found, registry = rules(tmp_path, CHANGE.replace('"0 s"', '"5 s"')), make_registry([make_device(1)])
+    ordered = [(1, float(second), {"temperature": float(second // 10 * (second // 10))}) for second in range(80)]
+    told = []
+    for seed in range(4):
+        random = Random(seed)
+        rows = sorted(ordered, key=lambda row: row[1] + (random.uniform(0, 4.9) if seed else 0))
+        engine, heard = Engine(found, registry, PROFILES), []
+        for row in [*rows, (1, 200.0, {"temperature": 0.0})]:
+            heard += engine.feed(batch([row], arrived=0))
+            fresh = Engine(found, registry, PROFILES)
+            fresh.load(engine.dump())
+            engine = fresh
+        told.append([(item.phase, item.started_at, item.worst) for item in heard])
+    # Means 0, 1, 4, 9, ...: the step from 4 to 9 is 5 and not beyond it, the next is 7.
+    assert told[0][0] == ("raise", at(40), 7)
+    assert told[1:] == told[:1] * 3
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "reason"),
+    [
+        ('window = "10 s"', 'window = "10 s"\nevery = "5 s"', "leave every out"),
+        ('"temperature"\nunit = "°C"', '"laeq"\nunit = "dB(A)"', "laeq is noise: its means have no difference"),
+        ('"temperature"\nunit = "°C"', '"wind_direction"\nunit = "degrees"', "is a direction"),
+    ],
+)
+def test_what_has_no_change_is_refused(tmp_path: Path, old: str, new: str, reason: str) -> None:
+    assert old in CHANGE
+    path = tmp_path / "rules.toml"
+    path.write_text(CHANGE.replace(old, new), encoding="utf-8")
+    assert any(reason in problem.reason for problem in check([path], PROFILES)), check([path], PROFILES)
