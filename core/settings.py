@@ -97,6 +97,20 @@ class IngestSettings(Section):
         description="QoS 1 messages that a device, or the broker, may send before the first is acknowledged.",
     )
     max_connections: int = Field(default=5000, ge=1, description="Connections at a time to the own endpoint.")
+    address_connections: int = Field(
+        default=1000,
+        ge=1,
+        description="Connections at a time from one address (of IPv6: one /64), to the own endpoint and to the gateway "
+        "each. A site's devices often share one address.",
+    )
+    device_connections: int = Field(
+        default=10, ge=1, description="MQTT connections of one device; one more ends the oldest."
+    )
+    remember_verified: bool = Field(
+        default=True,
+        description="Whether secrets that were found right are noted, keyed, in data_dir/verified, so that devices "
+        "with chosen secrets come back at once after a restart; docs/protocol-mqtt.md tells what that means.",
+    )
     broker_url: str = Field(
         default="mqtt://127.0.0.1:1883",
         pattern=r"^mqtts?://[^\s/@:]+(:[0-9]{1,5})?/?$",

@@ -16,6 +16,7 @@ class Quiet:
         self._clock = clock
         self._every_s = every_s
         self._last: dict[Hashable, float] = {}
+        self._tidied = -every_s
 
     def may(self, key: Hashable) -> bool:
         """True when the key has not been allowed within the span."""
@@ -24,6 +25,9 @@ class Quiet:
         if last is not None and now - last < self._every_s:
             return False
         if len(self._last) >= _REMEMBERED:
+            if now - self._tidied < 1:
+                return False  # looking through all of them for each of a flood would be a gift to it
+            self._tidied = now
             self._last = {known: at for known, at in self._last.items() if now - at < self._every_s}
             if len(self._last) >= _REMEMBERED:
                 return False  # a crowd of new keys is itself the flood

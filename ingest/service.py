@@ -25,6 +25,7 @@ from ingest.sources.endpoint import EndpointSource
 from ingest.sources.hj212 import Hj212Source
 from ingest.spool import Spool
 from ingest.store import Store
+from ingest.tcp import allow_connections
 from ingest.writer import Shelter, Writer
 from sensors.profiles import Profile, load_profiles
 from sensors.registry import RegistryWatch
@@ -90,6 +91,8 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
             facts |= source.detail()
         return facts
 
+    if _knows_presence(settings):
+        allow_connections(settings.ingest.max_connections + settings.ingest.hj212_max_connections)
     ending = asyncio.Event()
     writing = asyncio.create_task(writer.run(), name="writer")
     beside = [asyncio.create_task(registry.run(ending), name="registry")]
@@ -136,7 +139,11 @@ def _sources(
 ) -> list[Source]:
     sources: list[Source] = []
     if "endpoint" in settings.ingest.sources:
-        sources.append(EndpointSource(settings.ingest, registry=registry, intake=intake, clock=clock))
+        folder = settings.data_dir / "verified" if settings.ingest.remember_verified else None
+        remembered = folder / f"ingest-{settings.ingest.worker}" if folder is not None else None
+        sources.append(
+            EndpointSource(settings.ingest, registry=registry, intake=intake, clock=clock, remembered=remembered)
+        )
     if "broker" in settings.ingest.sources:
         sources.append(BrokerSource(settings.ingest, registry=registry, intake=intake, clock=clock))
     if "amqp" in settings.ingest.sources:

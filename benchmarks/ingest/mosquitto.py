@@ -11,7 +11,7 @@ from pathlib import Path
 
 _CONFIGURATION = """\
 listener {port} 127.0.0.1
-allow_anonymous true
+{access}
 persistence true
 persistence_location {folder}/
 autosave_interval 1
@@ -25,7 +25,7 @@ _START_S = 10.0
 class Mosquitto:
     """Started, ended and killed at will, on one port, with its persistence kept in the folder."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, access: str = "allow_anonymous true") -> None:
         program = shutil.which("mosquitto", path=os.environ.get("PATH", "") + ":/usr/sbin")
         if program is None:
             raise FileNotFoundError("mosquitto is not installed")
@@ -36,7 +36,8 @@ class Mosquitto:
             probe.bind(("127.0.0.1", 0))
             self.port = int(probe.getsockname()[1])
         user = "user root" if os.geteuid() == 0 else ""  # else it would drop to a user who cannot write here
-        (folder / "mosquitto.conf").write_text(_CONFIGURATION.format(port=self.port, folder=folder, user=user))
+        text = _CONFIGURATION.format(port=self.port, folder=folder, user=user, access=access)
+        (folder / "mosquitto.conf").write_text(text)
 
     @property
     def pid(self) -> int:

@@ -145,6 +145,7 @@ class Stage:
             "SMARTSITE_INGEST__MQTT_HOST": "127.0.0.1",
             "SMARTSITE_INGEST__MQTT_PORT": "0",
             "SMARTSITE_INGEST__MAX_CONNECTIONS": "20000",
+            "SMARTSITE_INGEST__ADDRESS_CONNECTIONS": "20000",
             "SMARTSITE_LOG__LEVEL": "warning",
             **{f"SMARTSITE_INGEST__{name.upper()}": value for name, value in ingest.items()},
         }
@@ -174,12 +175,12 @@ class Stage:
         raise TimeoutError(f"ingest and alerts did not start; see {self.folder / 'processes.log'}")
 
     @contextlib.asynccontextmanager
-    async def broker(self) -> AsyncIterator[tuple[int, int]]:
+    async def broker(self, access: str = "allow_anonymous true") -> AsyncIterator[tuple[int, int]]:
         """A fresh Mosquitto, set up as docs/protocol-mqtt.md says: process id and port."""
         folder = self.folder / "mosquitto"
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
-        broker = Mosquitto(folder)
+        broker = Mosquitto(folder, access)
         try:
             await broker.start()
             yield broker.pid, broker.port

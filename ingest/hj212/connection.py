@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import deque
 from collections.abc import Sequence
-from enum import IntFlag
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
+from ingest.link import Block, Link
 from ingest.message import BAD_CREDENTIALS, Leaf, Message, Origin
 from sensors.codec_json import Decoded, Reject
 from sensors.hj212 import compose
@@ -29,34 +28,20 @@ STRANGER_S = 120.0
 """Seconds in which a new connection shows a frame of a known station."""
 BAD_IN_A_ROW = 200
 """Bad pieces without a good frame between them after which a connection is ended."""
-CLOSE_TIMEOUT_S = 5.0
-"""Seconds that a peer has to take the last bytes before the connection is cut."""
 
 _DATA = frozenset({REAL_TIME, *PERIODS})
 _HEARD = frozenset({compose.REQUEST_ACK, compose.NOTIFY_ACK, compose.DATA_ACK, compose.HEARTBEAT})
 _ORIGINS = 1000
 
 
-class Block(IntFlag):
-    """Why nothing is read from a connection at the moment."""
-
-    WINDOW = 1
-    PRESSURE = 2
-    WRITING = 4
-
-
-class Connection(asyncio.Protocol):
+class Connection(Link):
     """Takes frames apart and answers; what a station measured goes to the gateway's intake."""
 
     def __init__(self, gateway: Gateway) -> None:
+        super().__init__(gateway)
         self._gateway = gateway
         self._splitter = Splitter(gateway.limits.frame_bytes)
-        self._transport: asyncio.Transport | None = None
-        self._closing = False
-        self._blocks = Block(0)
         self._pieces: deque[Piece] = deque()
-        self._since = self._heard = gateway.clock.monotonic()
-        self._partial: float | None = None
         self._bad = 0
         self._arrived = 0
         self._number = 0
@@ -66,42 +51,19 @@ class Connection(asyncio.Protocol):
         self._origins: dict[tuple[str, str], Origin] = {}
         self._last: Device | None = None
         self.devices: dict[int, Device] = {}
-        self.peer = ""
 
     # -- asyncio.Protocol ---------------------------------------------------------------------------------------------
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        # uvloop's transports have the interface of asyncio.Transport without being one.
-        self._transport = cast("asyncio.Transport", transport)
-        name = transport.get_extra_info("peername")
-        self.peer = str(name[0]) if name else ""
-        if not self._gateway.admit(self):
-            self._closing = True
-            self._transport.abort()
-        elif self._gateway.pressure:
-            self._block(Block.PRESSURE)
-
-    def data_received(self, data: bytes) -> None:
-        self._heard = self._gateway.clock.monotonic()
+    def _take_in(self, data: bytes) -> None:
         pieces = self._splitter.feed(data)
-        if not self._splitter.pending:
-            self._partial = None
-        elif pieces or self._partial is None:
-            self._partial = self._heard
+        self._note_partial(pending=self._splitter.pending > 0, progress=bool(pieces))
         self._pieces += pieces
-        self._work()
+        self._work_on()
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - why it broke changes nothing
         self._closing = True
         self._pieces.clear()
         self._gateway.forget(self)
-
-    def pause_writing(self) -> None:
-        # A peer that does not read its acknowledgements gets no more of them to cause.
-        self._block(Block.WRITING)
-
-    def resume_writing(self) -> None:
-        self._unblock(Block.WRITING)
 
     # -- for the gateway and the writer -------------------------------------------------------------------------------
 
@@ -116,18 +78,9 @@ class Connection(asyncio.Protocol):
         if len(self._pending) <= WINDOW // 2 and self._pending_bytes <= WINDOW_BYTES // 2:
             self._unblock(Block.WINDOW)
 
-    def press(self, *, pressure: bool) -> None:
-        """Stop reading while the writer is behind, go on when it has caught up."""
-        (self._block if pressure else self._unblock)(Block.PRESSURE)
-
-    def check(self, now: float) -> None:
-        """End what is overdue: a frame that trickles in, a stranger, a silent station, a close that hangs."""
-        if self._closing:
-            if now - self._since > CLOSE_TIMEOUT_S and self._transport is not None:
-                self._transport.abort()
-        elif self._blocks & ~Block.WRITING:
-            pass  # while nothing is read, silence is ours; while it does not take our answers, it is the station's
-        elif self._partial is not None and now - self._partial > PARTIAL_S:
+    def overdue(self, now: float) -> None:
+        """End what is overdue: a frame that trickles in, a stranger, a silent station."""
+        if self._partial is not None and now - self._partial > PARTIAL_S:
             self.fail("slow_frame", f"a frame was not complete within {PARTIAL_S:.0f} s")
         elif not self.devices and now - self._since > STRANGER_S:
             self.fail("no_station", f"no frame of a known station within {STRANGER_S:.0f} s")
@@ -138,20 +91,21 @@ class Connection(asyncio.Protocol):
         """End the connection; what it sent before is stored."""
         if self._closing:
             return
-        self._gateway.report(self, reason, detail)
-        self.close()
+        self._gateway.tell(self, reason, detail)
+        self.stop()
 
-    def close(self) -> None:
+    def stop(self) -> None:
         """Send what is written, then end."""
-        self._closing = True
-        self._since = self._gateway.clock.monotonic()
         self._pieces.clear()
-        if self._transport is not None:
-            self._transport.close()
+        self._shut()
+
+    def describe(self) -> str:
+        """`site/code` of the stations that have spoken."""
+        return " ".join(f"{device.site}/{device.code}" for device in self.devices.values())
 
     # -- frames -------------------------------------------------------------------------------------------------------
 
-    def _work(self) -> None:
+    def _work_on(self) -> None:
         """Deal with frames in order, until none is left or one of them makes the connection wait."""
         while self._pieces and not self._blocks and not self._closing:
             self._take(self._pieces.popleft())
@@ -211,7 +165,7 @@ class Connection(asyncio.Protocol):
                 self._write(write(compose.set_clock(packet, now, station.policy.zone)))
         elif packet.cn == compose.RESULT:
             if packet.content.strip(b"; ") != b"ExeRtn=1":
-                self._gateway.report(self, "request_failed", packet.content[:100].decode("ascii", "replace"))
+                self._gateway.tell(self, "request_failed", packet.content[:100].decode("ascii", "replace"))
         elif packet.cn not in _HEARD:
             reject = Reject(UNSUPPORTED, f"nothing is done with CN={packet.cn}")
             self._put_decoded(raw, packet, station, Decoded([], [reject], back_fill=False), wanted=wanted)
@@ -277,28 +231,6 @@ class Connection(asyncio.Protocol):
         self._gateway.intake.put(
             [Message(origin, raw, self._arrived, self, self._number, decoded=decoded, statistics=statistics)]
         )
-
-    # -- the socket ---------------------------------------------------------------------------------------------------
-
-    def _write(self, data: bytes) -> None:
-        if data and self._transport is not None and not self._transport.is_closing():
-            self._transport.write(data)
-
-    def _block(self, block: Block) -> None:
-        if not self._blocks and self._transport is not None and not self._transport.is_closing():
-            self._transport.pause_reading()
-        self._blocks |= block
-
-    def _unblock(self, block: Block) -> None:
-        had, self._blocks = self._blocks, self._blocks & ~block
-        if not had or self._blocks or self._closing:
-            return
-        self._heard = self._gateway.clock.monotonic()
-        if self._partial is not None:
-            self._partial = self._heard
-        self._work()
-        if not self._blocks and self._transport is not None and not self._transport.is_closing():
-            self._transport.resume_reading()
 
 
 def _opened(piece: Piece) -> Envelope:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from enum import Enum, IntFlag
-from typing import TYPE_CHECKING, cast
+from enum import Enum
+from typing import TYPE_CHECKING
 
 from ingest.credentials import Refused
+from ingest.link import Block, Link
 from ingest.message import Message
 from ingest.mqtt import packets
 from ingest.mqtt.buckets import Bucket
@@ -15,9 +16,11 @@ from ingest.mqtt.downlink import Downlink
 from ingest.mqtt.framing import Frame, Framer
 from ingest.mqtt.packets import VERSION_3, VERSION_5, Connect, PacketType
 from ingest.mqtt.reasons import ProtocolViolation, Reason
+from ingest.mqtt.sessions import LONGEST_S, Kept
 from ingest.mqtt.tls import identity
 from ingest.mqtt.topics import TOPIC_ALIASES, Topics
 from ingest.mqtt.wire import Property
+from ingest.turns import Busy
 from sensors.registry import Device
 
 if TYPE_CHECKING:
@@ -27,8 +30,8 @@ CONNECT_LIMIT = 65_536
 """Bytes that a CONNECT may have, before the peer is known."""
 CONNECT_TIMEOUT_S = 10.0
 """Seconds in which a new connection sends its CONNECT."""
-CLOSE_TIMEOUT_S = 5.0
-"""Seconds that a peer has to take the last bytes before the connection is cut."""
+PACKET_TIMEOUT_S = 60.0
+"""Seconds in which a packet that has begun is complete, and one more for each KiB of it."""
 _REASON_LENGTH = 200
 
 
@@ -38,77 +41,50 @@ class State(Enum):
     NEW = "new"
     CHECKING = "checking"
     OPEN = "open"
-    CLOSING = "closing"
+    GONE = "gone"
 
 
-class Block(IntFlag):
-    """Why nothing is read from a connection at the moment."""
-
-    CHECKING = 1
-    WINDOW = 2
-    PRESSURE = 4
-    WRITING = 8
-    RATE = 16
-
-
-class Connection(asyncio.Protocol):
+class Connection(Link):
     """Takes packets apart and answers; what the device publishes goes to the endpoint's intake."""
 
     def __init__(self, endpoint: Endpoint) -> None:
+        super().__init__(endpoint)
         self._endpoint = endpoint
         self._framer = Framer(CONNECT_LIMIT, endpoint.limits.packet_bytes)
-        self._transport: asyncio.Transport | None = None
         self._state = State.NEW
-        self._blocks = Block(0)
         self._waiting: list[Frame] = []
-        self._since = self._heard = endpoint.clock.monotonic()
         self._connect: Connect | None = None
         self._topics: Topics | None = None
         self._in_flight = 0
         self._arrived = 0
         self._version = VERSION_3
         self._closed_by_device = False
+        self._session_s = 0
         self._certified: str | None = None
         self._bucket: Bucket | None = None
         self._downlink: Downlink | None = None
-        self.peer = ""
         self.client_id = ""
         self.device: Device | None = None
 
     # -- asyncio.Protocol ---------------------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        # uvloop's transports have the interface of asyncio.Transport without being one.
-        self._transport = cast("asyncio.Transport", transport)
-        name = transport.get_extra_info("peername")
-        self.peer = str(name[0]) if name else ""
         self._certified = identity(transport.get_extra_info("peercert"))
-        if not self._endpoint.admit(self):
-            self._transport.abort()
-            return
-        if self._endpoint.pressure:
-            self._block(Block.PRESSURE)
+        super().connection_made(transport)
 
-    def data_received(self, data: bytes) -> None:
-        self._heard = self._endpoint.clock.monotonic()
+    def _take_in(self, data: bytes) -> None:
         frames = self._framer.feed(data)
+        self._note_partial(pending=self._framer.needed > 0, progress=bool(frames))
         if self._waiting:
             self._waiting += frames
         else:
             self._work(frames)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - why it broke changes nothing
-        was_open, self._state = self._state is State.OPEN, State.CLOSING
-        if was_open:
+        self._closing = True
+        if self._state is State.OPEN:
             self._leave()
         self._endpoint.forget(self)
-
-    def pause_writing(self) -> None:
-        # A peer that does not read its acknowledgements gets no more of them to cause.
-        self._block(Block.WRITING)
-
-    def resume_writing(self) -> None:
-        self._unblock(Block.WRITING)
 
     # -- for the endpoint and the writer ------------------------------------------------------------------------------
 
@@ -132,23 +108,25 @@ class Connection(asyncio.Protocol):
             self._endpoint.command_arrived(number)
         return True
 
-    def press(self, *, pressure: bool) -> None:
-        """Stop reading while the writer is behind, go on when it has caught up."""
-        (self._block if pressure else self._unblock)(Block.PRESSURE)
-
-    def check(self, now: float) -> None:
-        """End what is overdue: a CONNECT that does not come, a keep-alive missed, a close that hangs."""
-        if self._state is State.CLOSING:
-            if now - self._since > CLOSE_TIMEOUT_S and self._transport is not None:
-                self._transport.abort()
-        elif self._state is State.NEW:
-            if now - self._since > CONNECT_TIMEOUT_S and not self._blocks:
+    def overdue(self, now: float) -> None:
+        """End what is overdue: a CONNECT that does not come, a packet that has no end, a keep-alive missed."""
+        if self._state is State.NEW:
+            if now - self._since > CONNECT_TIMEOUT_S:
                 self.fail(ProtocolViolation(Reason.KEEP_ALIVE_TIMEOUT, "no CONNECT in time"))
-        elif self._connect is not None and not self._blocks:
-            # While nothing is read, silence is ours and not the device's.
+        elif self._partial is not None and now - self._partial > PACKET_TIMEOUT_S + self._framer.needed / 1024:
+            self.fail(ProtocolViolation(Reason.KEEP_ALIVE_TIMEOUT, "a packet was not complete in time"))
+        elif self._connect is not None:
             keep_alive = self._connect.keep_alive
             if keep_alive and now - self._heard > 1.5 * keep_alive:
                 self.fail(ProtocolViolation(Reason.KEEP_ALIVE_TIMEOUT, "nothing heard within 1.5 x keep-alive"))
+
+    def stop(self) -> None:
+        """The server goes down."""
+        self.fail(ProtocolViolation(Reason.SERVER_SHUTTING_DOWN, "the server goes down"))
+
+    def describe(self) -> str:
+        """`site/code` of the device, empty before it is known."""
+        return f"{self.device.site}/{self.device.code}" if self.device is not None else ""
 
     def renew(self, device: Device) -> None:
         """Take over a changed row of the registry for what is published from now on."""
@@ -158,9 +136,11 @@ class Connection(asyncio.Protocol):
 
     def fail(self, violation: ProtocolViolation) -> None:
         """End the connection for a reason that MQTT 5 tells the device; the last will is published."""
-        if self._state is State.CLOSING:
+        if self._closing:
             return
         self._endpoint.report(self, violation)
+        if violation.reason is Reason.ADMINISTRATIVE_ACTION:
+            self._session_s = 0
         if self._state is State.OPEN:
             if self._version == VERSION_5:
                 self._send_last(lambda detail: packets.disconnect(violation.reason, detail), violation.detail)
@@ -177,7 +157,7 @@ class Connection(asyncio.Protocol):
         self._arrived = max(self._arrived + 1, self._endpoint.micros())
         try:
             for place, frame in enumerate(frames):
-                if self._blocks or self._state is State.CLOSING:
+                if self._blocks or self._closing:
                     self._waiting = frames[place:]
                     return
                 if frame.first >> 4 == PacketType.PUBLISH:
@@ -243,9 +223,7 @@ class Connection(asyncio.Protocol):
         elif kind == PacketType.UNSUBSCRIBE:
             self._on_unsubscribe(packets.decode_unsubscribe(body, self._version))
         else:
-            reason = packets.decode_disconnect(body, self._version)
-            self._closed_by_device = reason != Reason.DISCONNECT_WITH_WILL
-            self._close()
+            self._on_disconnect(*packets.decode_disconnect(body, self._version))
 
     def _on_connect(self, body: bytes) -> None:
         try:
@@ -269,13 +247,20 @@ class Connection(asyncio.Protocol):
             self.fail(ProtocolViolation(Reason.CONNECTION_RATE_EXCEEDED, "connects too often"))
             return
         try:
-            device = await self._endpoint.credentials.check(connect.user, connect.password, self._certified)
+            device = await self._endpoint.credentials.check(
+                connect.user, connect.password, self._certified, peer=self.peer
+            )
+        except Busy:
+            self.fail(ProtocolViolation(Reason.SERVER_BUSY, "too many devices connect for the first time, try again"))
+            return
         except Refused as refused:
+            if self._closing:
+                return
             self._endpoint.refused(self, connect, refused.reject)
             self._refuse(Reason.BAD_CREDENTIALS, refused.reject.detail)
             self._close()
             return
-        if self._state is not State.CHECKING:
+        if self._closing:
             return
         self.client_id = connect.client_id or self._endpoint.new_client_id()
         self.device = device
@@ -294,8 +279,10 @@ class Connection(asyncio.Protocol):
     def _open(self, connect: Connect) -> None:
         limits = self._endpoint.limits
         self._state = State.OPEN
+        self._session_s = min(connect.session_s, LONGEST_S) if connect.client_id else 0
+        kept = self._endpoint.enter(self, clean=connect.clean_start)
         options: dict[int, int | str] = {
-            Property.SESSION_EXPIRY: 0,
+            Property.SESSION_EXPIRY: self._session_s,
             Property.RECEIVE_MAXIMUM: limits.in_flight,
             Property.MAXIMUM_QOS: 1,
             Property.MAXIMUM_PACKET_SIZE: limits.packet_bytes,
@@ -306,8 +293,10 @@ class Connection(asyncio.Protocol):
         }
         if not connect.client_id:
             options[Property.ASSIGNED_CLIENT_IDENTIFIER] = self.client_id
-        self._write(packets.connack(self._version, Reason.SUCCESS, options))
-        self._endpoint.enter(self)
+        self._write(packets.connack(self._version, Reason.SUCCESS, options, session=kept is not None))
+        if kept is not None and kept.qos is not None:
+            self._downlink = Downlink(connect, kept.qos)
+            self._endpoint.listen(self)
         self._unblock(Block.CHECKING)
 
     def _on_subscribe(self, asked: packets.Subscribe) -> None:
@@ -330,6 +319,14 @@ class Connection(asyncio.Protocol):
         if Reason.SUCCESS in codes:
             self._downlink = None
 
+    def _on_disconnect(self, reason: int, session_s: int | None) -> None:
+        if session_s is not None:
+            if session_s and self._connect is not None and not self._connect.session_s:
+                raise ProtocolViolation(Reason.PROTOCOL_ERROR, "a session that was not to be kept cannot be any more")
+            self._session_s = min(session_s, self._session_s or LONGEST_S, LONGEST_S)
+        self._closed_by_device = reason != Reason.DISCONNECT_WITH_WILL
+        self._close()
+
     def _on_puback(self, packet_id: int) -> None:
         number = self._downlink.acknowledged(packet_id) if self._downlink is not None else None
         if number is not None:
@@ -350,23 +347,35 @@ class Connection(asyncio.Protocol):
         self._send_last(build, detail)
 
     def _leave(self) -> None:
-        """Publish the last will where the device did not say good-bye, and tell the endpoint."""
-        self._state = State.CLOSING
-        will = self._connect.will if self._connect is not None else None
-        if will is not None and self._topics is not None and not self._closed_by_device:
-            origin = self._topics.own(will.topic)
-            if origin is not None:
-                self._endpoint.intake.put([Message(origin, will.payload, self._endpoint.micros())])
-        self._endpoint.leave(self)
+        """Publish the last will where the device did not say good-bye, at once or later, and tell the endpoint."""
+        self._state = State.GONE
+        assert self._connect is not None
+        assert self._topics is not None
+        assert self.device is not None
+        now = self._endpoint.clock.monotonic()
+        asked = self._connect.will if not self._closed_by_device else None
+        origin = self._topics.own(asked.topic) if asked is not None else None
+        will = (origin, asked.payload) if asked is not None and origin is not None else None
+        delay = min(asked.delay_s, self._session_s) if asked is not None else 0
+        if will is not None and not delay:
+            self._endpoint.publish_wills([will])
+            will = None
+        kept = None
+        if self._session_s:
+            kept = Kept(
+                secret_hash=self.device.secret_hash,
+                qos=self._downlink.qos if self._downlink is not None else None,
+                expires_at=now + self._session_s,
+                will=will,
+                will_at=now + delay,
+            )
+        self._endpoint.leave(self, kept)
 
     def _close(self) -> None:
         if self._state is State.OPEN:
             self._leave()
-        self._state = State.CLOSING
-        self._since = self._endpoint.clock.monotonic()
         self._waiting = []
-        if self._transport is not None:
-            self._transport.close()
+        self._shut()
 
     def _send_last(self, build: Callable[[str], bytes], detail: str) -> None:
         """Send the packet with its reason in words where the device takes that, without where it does not."""
@@ -377,23 +386,8 @@ class Connection(asyncio.Protocol):
             packet = build("")
         self._write(packet)
 
-    def _write(self, packet: bytes) -> None:
-        if self._transport is not None and packet:
-            self._transport.write(packet)
-
     # -- waiting ------------------------------------------------------------------------------------------------------
 
-    def _block(self, block: Block) -> None:
-        if not self._blocks and self._transport is not None and not self._transport.is_closing():
-            self._transport.pause_reading()
-        self._blocks |= block
-
-    def _unblock(self, block: Block) -> None:
-        had, self._blocks = self._blocks, self._blocks & ~block
-        if not had or self._blocks or self._state is State.CLOSING:
-            return
-        self._heard = self._endpoint.clock.monotonic()
+    def _work_on(self) -> None:
         frames, self._waiting = self._waiting, []
         self._work(frames)
-        if not self._blocks and self._transport is not None and not self._transport.is_closing():
-            self._transport.resume_reading()

@@ -34,6 +34,11 @@ class Downlink:
         return packet
 
     @property
+    def qos(self) -> int:
+        """The quality of service that was granted."""
+        return self._qos
+
+    @property
     def confirms(self) -> bool:
         """Whether the device says that it has a command; with QoS 0 nobody does."""
         return self._qos > 0

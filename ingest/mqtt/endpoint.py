@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import math
 import secrets
 import ssl
-from collections.abc import Coroutine, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
 
-from core.clock import Clock, micros
-from core.errors import ConfigurationError
+from core.clock import Clock
 from ingest import metrics
 from ingest.credentials import Credentials, Refused
 from ingest.intake import Intake
@@ -21,15 +19,14 @@ from ingest.mqtt.buckets import Bucket, Buckets
 from ingest.mqtt.connection import CONNECT_TIMEOUT_S, Connection
 from ingest.mqtt.packets import Connect
 from ingest.mqtt.reasons import ProtocolViolation, Reason
-from ingest.quiet import Quiet
+from ingest.mqtt.sessions import Kept, Sessions
+from ingest.tcp import Server
 from sensors.codec_json import Reject
 from sensors.commands import Command, payload_of, topic_of
 from sensors.registry import Device, Registry, RegistryWatch
 
 logger = logging.getLogger(__name__)
 
-SWEEP_S = 1.0
-"""Seconds between looks for connections that are overdue."""
 BURST_S = 10.0
 """Seconds' worth of a rate that may come at once."""
 
@@ -42,6 +39,8 @@ class Limits:
         packet_bytes: largest packet, its header included.
         in_flight: QoS 1 messages that one connection may have unacknowledged (the receive maximum of MQTT 5).
         connections: connections at a time.
+        per_address: those of one address.
+        per_device: those of one device; beyond it the oldest is ended.
         connect_rate: CONNECTs a second of one device from one address; a burst is `BURST_S` seconds' worth.
         publish_rate: messages a second of one device, its connections together; the same burst.
     """
@@ -49,6 +48,8 @@ class Limits:
     packet_bytes: int
     in_flight: int
     connections: int
+    per_address: int
+    per_device: int
     connect_rate: float = math.inf
     publish_rate: float = math.inf
 
@@ -62,8 +63,11 @@ class Listener:
     tls: ssl.SSLContext | None = None
 
 
-class Endpoint:
-    """Listens, knows who is connected, and hands what they publish to the intake."""
+class Endpoint(Server):
+    """Listens, knows who is connected, and hands what they publish to the intake.
+
+    `remembered` is the file of secrets that were found right, None: none.
+    """
 
     source = "mqtt"
 
@@ -75,119 +79,50 @@ class Endpoint:
         registry: RegistryWatch,
         intake: Intake,
         clock: Clock,
+        remembered: Path | None = None,
     ) -> None:
-        self._addresses = listeners
+        super().__init__(connections=limits.connections, per_address=limits.per_address, intake=intake, clock=clock)
+        self._listen_on = listeners
         self._registry = registry
-        self._servers: list[asyncio.Server] = []
         self._connects = Buckets(limits.connect_rate, limits.connect_rate * BURST_S)
         self._publishes = Buckets(limits.publish_rate, limits.publish_rate * BURST_S)
-        self._connections: set[Connection] = set()
-        self._sessions: dict[tuple[int, str], Connection] = {}
-        self._connected: dict[int, int] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._sessions: dict[int, dict[str, Connection]] = {}  # by device and client identifier, the oldest first
+        self._kept = Sessions(limits.per_device)
         self._listeners: dict[int, Connection] = {}
         self._fresh: set[int] = set()
         self._arrived: list[int] = []
-        self._stopping = False
-        self._said = Quiet(clock, every_s=60)
         self.limits = limits
-        self.intake = intake
-        self.clock = clock
-        self.credentials = Credentials(registry)
+        self.credentials = Credentials(registry, remembered=remembered)
         registry.on_change(self._renew)
-        intake.on_pressure(self._press)
 
     # -- life ---------------------------------------------------------------------------------------------------------
 
     @property
-    def ports(self) -> list[int]:
-        """The ports that are listened on, in the order of the listeners."""
-        return [int(server.sockets[0].getsockname()[1]) for server in self._servers]
-
-    @property
     def sessions(self) -> int:
         """Connections of devices that are in."""
-        return len(self._sessions)
+        return sum(map(len, self._sessions.values()))
 
     async def start(self) -> None:
         """Listen. Raises ConfigurationError where the address cannot be had."""
-        loop = asyncio.get_running_loop()
-        for listener in self._addresses:
-            try:
-                server = await loop.create_server(
-                    lambda: Connection(self),
-                    listener.host,
-                    listener.port,
-                    ssl=listener.tls,
-                    ssl_handshake_timeout=CONNECT_TIMEOUT_S if listener.tls is not None else None,
-                    backlog=1024,
-                )
-            except OSError as error:
-                raise ConfigurationError(
-                    f"the mqtt endpoint cannot listen on {listener.host}:{listener.port}: {error.strerror}",
-                    hint="stop what listens there, or set SMARTSITE_INGEST__MQTT_PORT or SMARTSITE_INGEST__TLS_PORT",
-                ) from error
-            self._servers.append(server)
-            logger.info(
-                "mqtt endpoint listens",
-                extra={"host": listener.host, "port": self.ports[-1], "tls": listener.tls is not None},
+        self.credentials.open()
+        hint = "SMARTSITE_INGEST__MQTT_PORT or SMARTSITE_INGEST__TLS_PORT"
+        for listener in self._listen_on:
+            await self._open_port(
+                lambda: Connection(self),
+                listener.host,
+                listener.port,
+                name="mqtt endpoint",
+                hint=hint,
+                tls=listener.tls,
+                handshake_s=CONNECT_TIMEOUT_S,
             )
-        self.spawn(self._sweep())
-
-    async def quiesce(self) -> None:
-        """Take no more connections and read no more packets; what was read may still be acknowledged."""
-        self._stopping = True
-        for server in self._servers:
-            server.close()
-        self._press(True)
 
     async def close(self) -> None:
         """End every connection with the reason that the server goes down."""
-        for connection in list(self._connections):
-            connection.fail(ProtocolViolation(Reason.SERVER_SHUTTING_DOWN, "the server goes down"))
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await super().close()
         self.credentials.close()
 
-    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        """Run beside the listener, until done or until the endpoint closes."""
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._done)
-
-    def _done(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            logger.error("a task of the endpoint failed", exc_info=error)
-
-    async def _sweep(self) -> None:
-        while True:
-            await self.clock.sleep(SWEEP_S)
-            now = self.clock.monotonic()
-            for connection in list(self._connections):
-                connection.check(now)
-
     # -- for connections ----------------------------------------------------------------------------------------------
-
-    @property
-    def pressure(self) -> bool:
-        """Whether connections should not be read at the moment."""
-        return self.intake.pressure or self._stopping
-
-    def micros(self) -> int:
-        """Wall time, microseconds since the epoch."""
-        return micros(self.clock.now())
-
-    def admit(self, connection: Connection) -> bool:
-        """Whether there is room for a new connection."""
-        if self._stopping or len(self._connections) >= self.limits.connections:
-            if self._said.may(("full", "")):
-                logger.warning("too many connections, a new one is refused", extra={"limit": self.limits.connections})
-            metrics.VIOLATIONS.labels("too_many_connections").inc()
-            return False
-        self._connections.add(connection)
-        return True
 
     def may_connect(self, peer: str, user: str | None) -> bool:
         """Whether the rate of CONNECTs of this user name from this address allows one more.
@@ -204,43 +139,64 @@ class Endpoint:
             return None
         return self._publishes.of(device.id, self.clock.monotonic())
 
-    def forget(self, connection: Connection) -> None:
-        """The connection's socket is gone."""
-        self._connections.discard(connection)
-
-    def enter(self, connection: Connection) -> None:
+    def enter(self, connection: Connection, *, clean: bool) -> Kept | None:
         """A device is in; a connection of the same device and client identifier is ended in its favour.
+
+        Answers the session that goes on, None where there is none or a `clean` start is wanted.
 
         Client identifiers are looked at per device: two devices with the same factory-set one do not disturb each
         other, and no device can end another's connection.
         """
         device = connection.device
         assert device is not None
-        key = (device.id, connection.client_id)
-        old = self._sessions.get(key)
+        sessions = self._sessions.get(device.id, {})
+        old = sessions.get(connection.client_id)
         if old is not None:
             old.fail(ProtocolViolation(Reason.SESSION_TAKEN_OVER, "the client connected again"))
-        self._sessions[key] = connection
-        self._connected[device.id] = self._connected.get(device.id, 0) + 1
+        elif len(sessions) >= self.limits.per_device:
+            oldest = next(iter(sessions.values()))
+            oldest.fail(
+                ProtocolViolation(Reason.QUOTA_EXCEEDED, f"over {self.limits.per_device} connections of the device")
+            )
+        # Whoever was ended has left, and may have taken the map with it.
+        sessions = self._sessions.setdefault(device.id, {})
+        sessions[connection.client_id] = connection
         metrics.CONNECTIONS.inc()
-        if self._connected[device.id] == 1:
+        if len(sessions) == 1:
             self._tell(connection, device, CONNECTED)
+        kept = self._kept.take(device.id, connection.client_id)
+        if kept is None or (not clean and kept.secret_hash == device.secret_hash):
+            return kept
+        if kept.will is not None:
+            self.publish_wills([kept.will])
+        return None
 
-    def leave(self, connection: Connection) -> None:
-        """A device that was in has gone."""
+    def leave(self, connection: Connection, kept: Kept | None) -> None:
+        """A device that was in has gone; its session may be kept."""
         device = connection.device
         assert device is not None
-        if self._sessions.get((device.id, connection.client_id)) is connection:
-            del self._sessions[device.id, connection.client_id]
         if self._listeners.get(device.id) is connection:
             del self._listeners[device.id]
         metrics.CONNECTIONS.dec()
-        left = self._connected.pop(device.id) - 1
-        if left:
-            self._connected[device.id] = left
-        elif not self._stopping:
-            # A server that goes down says nothing about its devices.
+        if kept is not None:
+            self.publish_wills(self._kept.keep(device.id, connection.client_id, kept))
+        sessions = self._sessions[device.id]
+        del sessions[connection.client_id]
+        if sessions:
+            return
+        del self._sessions[device.id]
+        # A server that goes down says nothing about its devices.
+        if not self._stopping:
             self._tell(connection, device, DISCONNECTED)
+
+    def publish_wills(self, wills: Sequence[tuple[Origin, bytes]]) -> None:
+        """Last wills become messages of their devices."""
+        self.intake.put([Message(origin, payload, self.micros()) for origin, payload in wills])
+
+    def sweep(self, now: float) -> None:
+        """Look for what is overdue, wills among it."""
+        super().sweep(now)
+        self.publish_wills(self._kept.due(now))
 
     # -- commands -----------------------------------------------------------------------------------------------------
 
@@ -306,20 +262,8 @@ class Endpoint:
 
     def report(self, connection: Connection, violation: ProtocolViolation) -> None:
         """Count a connection that is ended, and log it once a minute and peer."""
-        reason = violation.reason.name.lower()
         if violation.reason not in (Reason.SERVER_SHUTTING_DOWN, Reason.SESSION_TAKEN_OVER):
-            metrics.VIOLATIONS.labels(reason).inc()
-            if self._said.may((connection.peer, reason)):
-                device = connection.device
-                logger.warning(
-                    "connection ended",
-                    extra={
-                        "peer": connection.peer,
-                        "device": f"{device.site}/{device.code}" if device is not None else "",
-                        "reason": reason,
-                        "detail": violation.detail,
-                    },
-                )
+            self.tell(connection, violation.reason.name.lower(), violation.detail)
 
     def new_client_id(self) -> str:
         """An identifier for a client that brought none."""
@@ -327,13 +271,10 @@ class Endpoint:
 
     # -- changes from outside -----------------------------------------------------------------------------------------
 
-    def _press(self, pressure: bool) -> None:
-        for connection in list(self._connections):
-            connection.press(pressure=pressure or self._stopping)
-
-    def _renew(self, _: Registry) -> None:
+    def _renew(self, registry: Registry) -> None:
         """Follow the registry: connections of devices that are gone, switched off or have a new secret end."""
-        for connection in list(self._sessions.values()):
+        self.credentials.renew(registry)
+        for connection in [one for sessions in self._sessions.values() for one in sessions.values()]:
             before = connection.device
             assert before is not None
             try:

@@ -64,6 +64,11 @@ class Framer:
         self._held = bytearray()
         self._needed = 2
 
+    @property
+    def needed(self) -> int:
+        """Bytes that the packet which has begun will have, as far as is known; 0 where none has begun."""
+        return self._needed if self._held else 0
+
     def feed(self, data: bytes) -> list[Frame]:
         """The packets that are whole now."""
         if self._held:

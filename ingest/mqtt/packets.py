@@ -17,6 +17,10 @@ VERSION_5 = 5
 """Protocol level of MQTT 5."""
 
 
+NEVER = 0xFFFFFFFF
+"""Session expiry interval of a session that does not expire (MQTT 5, section 3.1.2.11.2)."""
+
+
 class PacketType(IntEnum):
     """The upper four bits of a packet's first byte (section 2.1.2)."""
 
@@ -39,6 +43,8 @@ class Will(msgspec.Struct, frozen=True):
     topic: str
     payload: bytes
     qos: int
+    delay_s: int = 0
+    """Seconds that the server waits with it for the client to come back."""
 
 
 class Connect(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,6 +58,8 @@ class Connect(msgspec.Struct, frozen=True, kw_only=True):
     user: str | None
     password: bytes | None
     will: Will | None
+    session_s: int
+    """Seconds that the client wants its session kept after the connection; NEVER: as long as there is one."""
     maximum_packet_size: int
     """The largest packet the client takes."""
     receive_maximum: int
@@ -89,6 +97,7 @@ _CONNECT_PROPERTIES = frozenset(
         Property.AUTHENTICATION_DATA,
     }
 )
+_FLAGS = (Property.REQUEST_RESPONSE_INFORMATION, Property.REQUEST_PROBLEM_INFORMATION)
 _MESSAGE_PROPERTIES = frozenset(
     {
         Property.PAYLOAD_FORMAT,
@@ -126,12 +135,15 @@ def decode_connect(body: bytes) -> Connect:
         raise ProtocolViolation(Reason.BAD_AUTHENTICATION_METHOD, "enhanced authentication is not offered")
     if options.get(Property.RECEIVE_MAXIMUM) == 0 or options.get(Property.MAXIMUM_PACKET_SIZE) == 0:
         raise ProtocolViolation(Reason.PROTOCOL_ERROR, "a maximum of 0 is not allowed")
+    if not {options.get(name, 0) for name in _FLAGS} <= {0, 1}:
+        raise ProtocolViolation(Reason.PROTOCOL_ERROR, "a flag is neither 0 nor 1")
     client_id = reader.string()
     will = None
     if has_will:
-        if version == VERSION_5:
-            reader.properties(_WILL_PROPERTIES)
-        will = Will(reader.string(), reader.binary(), will_qos)
+        about = reader.properties(_WILL_PROPERTIES) if version == VERSION_5 else {}
+        delay = about.get(Property.WILL_DELAY, 0)
+        assert isinstance(delay, int)
+        will = Will(reader.string(), reader.binary(), will_qos, delay)
     user = reader.string() if flags & 0x80 else None
     password = reader.binary() if flags & 0x40 else None
     if reader.left:
@@ -140,14 +152,18 @@ def decode_connect(body: bytes) -> Connect:
     in_flight = options.get(Property.RECEIVE_MAXIMUM, 0xFFFF)
     assert isinstance(largest, int)
     assert isinstance(in_flight, int)
+    clean = bool(flags & 0x02)
+    session = options.get(Property.SESSION_EXPIRY, 0) if version == VERSION_5 else (0 if clean else NEVER)
+    assert isinstance(session, int)
     return Connect(
         version=version,
         client_id=client_id,
-        clean_start=bool(flags & 0x02),
+        clean_start=clean,
         keep_alive=keep_alive,
         user=user,
         password=password,
         will=will,
+        session_s=session,
         maximum_packet_size=largest,
         receive_maximum=in_flight,
         wants_reasons=options.get(Property.REQUEST_PROBLEM_INFORMATION, 1) != 0,
@@ -224,17 +240,20 @@ def decode_unsubscribe(body: bytes, version: int) -> Subscribe:
     return Subscribe(packet_id, filters)
 
 
-def decode_disconnect(body: bytes, version: int) -> int:
-    """The reason code of a DISCONNECT (section 3.14); 0 in MQTT 3.1.1, where the body is empty."""
+def decode_disconnect(body: bytes, version: int) -> tuple[int, int | None]:
+    """Reason code of a DISCONNECT, 0 where left out, and the session expiry it asks for (section 3.14), else None."""
     if not body:
-        return 0
+        return 0, None
     if version == VERSION_3:
         raise ProtocolViolation(Reason.MALFORMED, "DISCONNECT has a body")
     reader = Reader(body)
     reason = reader.byte()
+    options = reader.properties(_DISCONNECT_PROPERTIES) if reader.left else {}
     if reader.left:
-        reader.properties(_DISCONNECT_PROPERTIES)
-    return reason
+        raise ProtocolViolation(Reason.MALFORMED, "bytes after the end of DISCONNECT")
+    session = options.get(Property.SESSION_EXPIRY)
+    assert session is None or isinstance(session, int)
+    return reason, session
 
 
 def _packet_id(reader: Reader) -> int:
@@ -247,15 +266,15 @@ def _packet_id(reader: Reader) -> int:
 PINGRESP = bytes((PacketType.PINGRESP << 4, 0))
 
 
-def connack(version: int, reason: Reason, options: dict[int, int | str]) -> bytes:
-    """Encode a CONNACK (section 3.2), session present 0. Empty where MQTT 3.1.1 has no code for the reason."""
+def connack(version: int, reason: Reason, options: dict[int, int | str], *, session: bool = False) -> bytes:
+    """Encode a CONNACK (section 3.2); `session`: one was present. Empty where MQTT 3.1.1 has no code for the reason."""
     if version == VERSION_5:
-        body = bytes((0, reason)) + properties(options)
+        body = bytes((session, reason)) + properties(options)
     else:
         code = connack_code_3(reason)
         if code is None:
             return b""
-        body = bytes((0, code))
+        body = bytes((session, code))
     return bytes((PacketType.CONNACK << 4,)) + variable(len(body)) + body
 
 

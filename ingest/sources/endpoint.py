@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Any
 
 from core.clock import Clock
@@ -16,7 +17,15 @@ from sensors.registry import RegistryWatch
 class EndpointSource:
     """Devices connect straight to this process."""
 
-    def __init__(self, settings: IngestSettings, *, registry: RegistryWatch, intake: Intake, clock: Clock) -> None:
+    def __init__(
+        self,
+        settings: IngestSettings,
+        *,
+        registry: RegistryWatch,
+        intake: Intake,
+        clock: Clock,
+        remembered: Path | None,
+    ) -> None:
         listeners = [Listener(host=settings.mqtt_host, port=settings.mqtt_port)]
         self._ports = ["mqtt_port"]
         if settings.tls_port is not None:
@@ -36,12 +45,15 @@ class EndpointSource:
                 packet_bytes=settings.max_packet_kb * 1024,
                 in_flight=settings.in_flight,
                 connections=settings.max_connections,
+                per_address=settings.address_connections,
+                per_device=settings.device_connections,
                 connect_rate=settings.connect_rate or math.inf,
                 publish_rate=settings.publish_rate or math.inf,
             ),
             registry=registry,
             intake=intake,
             clock=clock,
+            remembered=remembered,
         )
         self.outlet = self._endpoint
 

@@ -31,6 +31,7 @@ class Hj212Source:
             limits=Limits(
                 frame_bytes=settings.hj212_max_frame_kb * 1024,
                 connections=settings.hj212_max_connections,
+                per_address=settings.address_connections,
                 idle_s=settings.hj212_idle_s,
             ),
             profiles=profiles,
@@ -53,4 +54,4 @@ class Hj212Source:
 
     def detail(self) -> dict[str, Any]:
         """The port (settings may say 0) and how many stations are connected."""
-        return {"hj212_port": self._gateway.port, "hj212_connected": self._gateway.connected}
+        return {"hj212_port": self._gateway.ports[0], "hj212_connected": self._gateway.connected}

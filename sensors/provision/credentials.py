@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 
-from sensors.credentials import generate_secret, hash_password, hash_secret, verify
+from sensors.credentials import generate_secret, hash_generated, hash_password, hash_secret, verify
 from sensors.provision.report import GeneratedSecret
 from sensors.provision.rows import DeviceRow, PersonRow
 from sensors.provision.store import Store
@@ -23,15 +23,17 @@ async def device_hashes(
     """`site/code` -> {"secret_hash": ...} of those whose secret is new, and the secrets made for those without any."""
     given: dict[str, str] = {}
     generated: list[GeneratedSecret] = []
+    hashes: dict[str, dict[str, str]] = {}
     for row in rows:
         key = f"{row.site}/{row.code}"
         present = store.values("device", key)
         if row.secret is not None:
             given[key] = row.secret
         elif present is None or present["secret_hash"] is None:
-            given[key] = generate_secret()
-            generated.append(GeneratedSecret(key, given[key]))
-    return await _hashes(given, store, "device", "secret_hash", hash_secret), generated
+            secret = generate_secret()
+            generated.append(GeneratedSecret(key, secret))
+            hashes[key] = {"secret_hash": hash_generated(secret)}
+    return hashes | await _hashes(given, store, "device", "secret_hash", hash_secret), generated
 
 
 async def _hashes(

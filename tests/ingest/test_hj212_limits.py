@@ -37,7 +37,7 @@ class Bench:
         self.gateway = Gateway(
             host="127.0.0.1",
             port=0,
-            limits=Limits(frame_bytes=16_384, connections=10, idle_s=900),
+            limits=Limits(frame_bytes=16_384, connections=10, per_address=8, idle_s=900),
             profiles=PROFILES,
             registry=registry_of(device(1, mn=MN["d1"]), device(2, mn=MN["d2"], kind="no_such_kind")),
             intake=self.intake,
@@ -55,7 +55,7 @@ class Bench:
 
     async def box(self) -> Box:
         """A new connection; the fixture closes it."""
-        box = await Box.connect(self.gateway.port)
+        box = await Box.connect(self.gateway.ports[0])
         self.boxes.append(box)
         return box
 
@@ -167,7 +167,7 @@ async def test_who_does_not_take_the_answers_is_shed(bench: Bench) -> None:
     box = await bench.box()
     await box.send(data())
     await bench.arrived(2)
-    (connection,) = bench.gateway._connections
+    (connection,) = bench.gateway._links
     connection.pause_writing()  # as the transport does when its buffer is full
     await bench.let_pass(905)
     await box.closed()
@@ -186,3 +186,15 @@ async def test_a_kind_without_a_profile_is_left_to_the_writer(bench: Bench) -> N
     _, reading = await bench.arrived(2)
     assert reading.decoded is None
     assert reading.origin.refusal is None
+
+
+async def test_one_address_has_its_share_and_no_more(bench: Bench) -> None:
+    for _ in range(bench.gateway.limits.per_address):
+        await bench.box()
+    await eventually(lambda: len(bench.gateway._links) == bench.gateway.limits.per_address)
+    await (await bench.box()).closed()
+    await bench.let_pass(125)
+    await eventually(lambda: not bench.gateway._links)
+    box = await bench.box()
+    await box.send(data())
+    assert len(await bench.readings(1)) == 1

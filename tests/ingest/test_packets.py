@@ -145,8 +145,11 @@ def test_subscribe_and_unsubscribe_need_an_identifier_and_a_filter(body: bytes) 
 
 
 def test_a_disconnect_names_its_reason_in_mqtt_5_only() -> None:
-    assert packets.decode_disconnect(b"", VERSION_3) == 0
-    assert packets.decode_disconnect(b"\x04", VERSION_5) == 4
+    assert packets.decode_disconnect(b"", VERSION_3) == (0, None)
+    assert packets.decode_disconnect(b"\x04", VERSION_5) == (4, None)
+    assert packets.decode_disconnect(b"\0\x05\x11\0\0\0\x09", VERSION_5) == (0, 9)
+    with pytest.raises(ProtocolViolation):
+        packets.decode_disconnect(b"\0\0\0", VERSION_5)
     with pytest.raises(ProtocolViolation):
         packets.decode_disconnect(b"\x04", VERSION_3)
 

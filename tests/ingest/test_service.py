@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import subprocess
+import sys
 
 import pytest
 
@@ -49,3 +51,18 @@ async def test_the_heartbeat_tells_what_a_supervisor_wants_to_know(settings: Set
             return rows == [("ingest-7", {"waiting": 0, "mqtt_port": plant.port, "connected": 1})]
 
         await eventually(connected)
+
+
+def test_the_soft_limit_of_open_files_is_raised_as_far_as_it_may_be() -> None:
+    program = """
+import resource
+from ingest.tcp import allow_connections
+resource.setrlimit(resource.RLIMIT_NOFILE, (256, 2000))
+allow_connections(1000)
+print(resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+allow_connections(5000)
+print(resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["1256", "2000"]
+    assert "fewer open files" in done.stderr

@@ -94,6 +94,7 @@ async def test_everything_arrives_and_a_second_run_changes_nothing(
     device = registry.by_topic["alpha", "dust-1"]
     assert device.interval_s == 0.1
     assert device.secret_hash is not None
+    assert device.secret_hash.startswith("$argon2id$")  # somebody chose it
     assert credentials.verify(device.secret_hash, "a device secret")
     assert not credentials.verify(device.secret_hash, "another secret")
     (person,) = registry.people.values()
@@ -151,6 +152,7 @@ async def test_a_missing_secret_is_generated_once(connection: psycopg.AsyncConne
     (made,) = report.secrets
     assert made.user == "alpha/dust-1"
     device = (await load_registry(connection)).by_topic["alpha", "dust-1"]
+    assert credentials.is_quick(device.secret_hash or "")
     assert credentials.verify(device.secret_hash or "", made.secret)
     assert made.secret not in str(report) + repr(report)
     assert (await apply(connection, path)).secrets == []
