@@ -1,8 +1,8 @@
 """Which secrets were found right before: after a restart nobody is asked to wait for argon2 again.
 
-A record is (identifier of the stored hash, tag of the password), both keyed with that hash, whose 128-bit salt is not in
-this file. Neither the file nor the hashes alone help to guess quickly; who has stolen *both* can try passwords as fast as
-HMAC-SHA-256 goes. The file is a cache: it may be deleted at any time, and belongs into no backup.
+A record is (identifier of the stored hash, tag of the password), both keyed with that hash, whose 128-bit salt is not
+in this file. Neither the file nor the hashes alone help to guess quickly; who has stolen *both* can try passwords as
+fast as HMAC-SHA-256 goes. The file is a cache: it may be deleted at any time, and belongs into no backup.
 """
 
 from __future__ import annotations
