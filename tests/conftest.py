@@ -31,7 +31,8 @@ def _missing(part: str) -> str | None:
     """Why the part is absent, or None where it is there."""
     search = os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin"
     if part == "broker":
-        return None if shutil.which("mosquitto", path=search) else "mosquitto is not installed"
+        absent = [name for name in ("mosquitto", "mosquitto_pub") if shutil.which(name, path=search) is None]
+        return f"{', '.join(absent)} not installed; Debian: mosquitto, mosquitto-clients" if absent else None
     if part == "rabbitmq":
         return None if rabbitmq.program() else "rabbitmq-server is not installed as Debian does"
     if part == "mqttjs":
