@@ -106,6 +106,21 @@ async def listening_soon(port: int) -> RawClient:
     return found
 
 
+@pytest.mark.needs("broker")
+@pytest.mark.parametrize("version", ["311", "5"])
+async def test_mosquitto_sub_hears_a_command(plant: Plant, version: str) -> None:
+    numbers = [await order(plant.connection), await order(plant.connection)]
+    hearing = await asyncio.create_subprocess_exec(
+        "mosquitto_sub", "-p", str(plant.port), "-V", version, "-u", "A/d1", "-P", SECRET, "-q", "1",
+        "-t", f"{TOPIC}/command", "-C", "2", "-W", "20", stdout=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    heard, _ = await hearing.communicate()
+    assert hearing.returncode == 0
+    assert sorted(json.loads(line)["id"] for line in heard.splitlines()) == numbers
+    # It leaves at the last message that it was to hear, without acknowledging it.
+    await eventually(lambda: plant.value("SELECT count(*) = 1 FROM command WHERE state = 'delivered'"))
+
+
 @pytest.mark.parametrize("version", [4, 5])
 async def test_a_command_is_sent_replied_to_and_done(plant: Plant, version: int) -> None:
     client = await listening(plant.port, version=version)
