@@ -12,6 +12,7 @@ from alerts.evaluation import Evaluation
 from alerts.linkage import Linker, load
 from alerts.rules.versions import in_force
 from alerts.rules.watch import RuleWatch
+from alerts.uplink import worker as uplinks
 from core.clock import Clock, SystemClock
 from core.database import Reconnecting
 from core.settings import Settings
@@ -50,6 +51,7 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
         asyncio.create_task(heart.run(ending, detail), name="heartbeat"),
         asyncio.create_task(delivery.run(settings, clock, ending), name="delivery"),
         asyncio.create_task(notify.run(settings, watch, clock, ending), name="notify"),
+        asyncio.create_task(uplinks.run(settings, watch, profiles, clock, ending), name="up-links"),
     ]
     logger.info("alerts is ready", extra={"rules": len(rules.current.enabled), "targets": len(targets)})
     try:
