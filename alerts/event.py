@@ -39,8 +39,8 @@ async def build(
             "kind": alert.rule_kind,
             "severity": alert.severity,
         },
-        "site": site_part(site),
-        "subject": _subject(alert, registry),
+        "site": site_part(site, registry),
+        "subject": subject_part(alert, registry),
         "metric": alert.metric,
         "unit": alert.unit,
         "limit": alert.limit_value,
@@ -57,8 +57,9 @@ async def build(
     }
 
 
-def site_part(site: Site) -> dict[str, str]:
-    """The site by the keys under which a regulator has it."""
+def site_part(site: Site, registry: Registry) -> dict[str, Any]:
+    """The site by the keys under which a regulator has it, with its units."""
+    units = [(part.role, registry.units[part.unit_id]) for part in registry.site_units if part.site_id == site.id]
     return {
         "code": site.code,
         "name": site.name,
@@ -66,10 +67,15 @@ def site_part(site: Site) -> dict[str, str]:
         "permit_number": site.permit_number,
         "supervision_number": site.supervision_number,
         "region_code": site.region_code,
+        "address": site.address,
+        "latitude": site.latitude,
+        "longitude": site.longitude,
+        "units": [{"role": role, "name": unit.name, "credit_code": unit.credit_code} for role, unit in units],
     }
 
 
-def _subject(alert: AlertRow, registry: Registry) -> dict[str, str]:
+def subject_part(alert: AlertRow, registry: Registry) -> dict[str, str]:
+    """The device or camera that the alert is about."""
     if alert.camera_id is not None:
         camera = registry.cameras[alert.camera_id]
         return {"type": "camera", "code": camera.code, "name": camera.name, "record_number": "", "factory": ""}

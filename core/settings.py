@@ -276,6 +276,18 @@ class VisionSettings(Section):
 
 
 Severity = Literal["info", "warning", "major", "critical"]
+Registration = Literal[
+    "project_code",
+    "permit_number",
+    "supervision_number",
+    "region_code",
+    "coordinates",
+    "builder",
+    "contractor",
+    "supervisor",
+    "record_number",
+    "factory",
+]
 
 
 class TargetSettings(Section):
@@ -290,6 +302,12 @@ class TargetSettings(Section):
         description="Number under which the regulator has registered this platform.",
     )
     secret: SecretStr = Field(default=SecretStr(""), description="Secret that came with it; whsec_... for `reference`.")
+    secrets: dict[str, SecretStr] = Field(
+        default={}, description="Further secrets by name, for regulators that give out several."
+    )
+    options: dict[str, Any] = Field(
+        default={}, description="Options of the adapter; those of `form` are described in docs/regulators.md."
+    )
     push_on: Literal["raise", "end", "both"] = Field(
         default="both", description="Whether the raise, the end (with the maximum reached) or both are reported."
     )
@@ -298,6 +316,10 @@ class TargetSettings(Section):
     )
     sites: list[str] = Field(default=[], description="Codes of the sites reported here; empty: all sites.")
     min_severity: Severity = Field(default="info", description="Least severity that is reported.")
+    requires: list[Registration] = Field(
+        default=["project_code", "permit_number"],
+        description="What a site (and its device) must be registered with; where it is missing, nothing is sent.",
+    )
     keys: bool = Field(
         default=True, description="Whether the regulator takes an idempotency key, so that sending again is harmless."
     )
@@ -307,6 +329,23 @@ class TargetSettings(Section):
     )
     timeout_s: float = Field(default=10, gt=0, le=300, description="Seconds that one call may take from end to end.")
     in_flight: int = Field(default=4, ge=1, le=64, description="Calls to this regulator at the same time.")
+    per_minute: float = Field(
+        default=0, ge=0, description="Calls a minute of all workers, in bursts of ten seconds' worth; 0: no limit."
+    )
+    ordered: bool = Field(
+        default=False,
+        description="Whether all deliveries keep their order, one call at a time; an alert's own always do.",
+    )
+    breaker_failures: int = Field(
+        default=10,
+        ge=0,
+        description="Failed calls in a row after which one at a time is tried, until one is answered; 0: never.",
+    )
+    max_skew_s: float = Field(
+        default=60,
+        gt=0,
+        description="Seconds that its clock may be off ours; beyond it a refusal is the clock's fault and is retried.",
+    )
     give_up_days: float = Field(default=14, gt=0, description="Days of failing after which a delivery is given up.")
 
     @field_validator("url")
@@ -317,6 +356,48 @@ class TargetSettings(Section):
         if not parts.hostname or parts.port == 0:
             raise ValueError("the address names no host, or port 0")
         return url
+
+
+class UplinkSettings(Section):
+    """One platform that takes the stations' data by HJ 212 over TCP."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,31}$", description="Name by which logs and cursors know it.")
+    host: str = Field(min_length=1, description="Host of the platform.")
+    port: int = Field(ge=1, le=65535, description="Port of the platform.")
+    sites: list[str] = Field(default=[], description="Codes of the sites whose stations are reported; empty: all.")
+    kinds: list[str] = Field(default=["dust"], description="Kinds of devices that are reported.")
+    mn: dict[str, str] = Field(
+        default={},
+        description="MN that the platform gave out, by `site/device`; where it is missing, the device's own `mn`.",
+    )
+    st: str = Field(default="39", pattern="^[0-9]{2}$", description="System type: 39 construction site dust, 22 air.")
+    password: SecretStr = Field(default=SecretStr("123456"), description="Access password (PW), 6 characters.")
+    version: Literal["2017", "2025"] = Field(default="2017", description="Edition of HJ 212.")
+    key: SecretStr = Field(
+        default=SecretStr(""),
+        description="SM4 key of HJ 212-2025, 16 characters or 32 hexadecimal digits; empty: none.",
+    )
+    time_zone: str = Field(
+        default="+08:00", pattern=r"^[+-](0[0-9]|1[0-4]):[0-5][0-9]$", description="Offset of QN and DataTime."
+    )
+    real_time_s: float = Field(
+        default=30, ge=0, le=3600, description="Seconds between real-time data (2011) of a station; 0: none."
+    )
+    minutes: Literal[0, 1, 2, 3, 4, 5, 6, 10, 12, 15, 20, 30] = Field(
+        default=10, description="Minutes of a period of minute data (2051); 0: none."
+    )
+    hours: bool = Field(default=True, description="Whether hour data (2061) are sent.")
+    codes: dict[str, str] = Field(
+        default={}, description="Factor codes by channel where the platform wants others, such as laeq = LA."
+    )
+    timeout_s: float = Field(default=10, gt=0, le=300, description="Seconds to wait for an acknowledgement.")
+    retries: int = Field(default=3, ge=0, le=20, description="Times that a packet is sent again before reconnecting.")
+    delay_s: float = Field(
+        default=90, ge=0, le=3600, description="Seconds after the end of a period before its data are sent."
+    )
+    back_fill_days: float = Field(
+        default=7, ge=0, le=90, description="Days of minute and hour data that are sent after an outage at most."
+    )
 
 
 class NotifySettings(Section):
@@ -346,16 +427,19 @@ class AlertsSettings(Section):
         default=2, gt=0, description="Seconds of readings that a restarted engine reads again at most."
     )
     targets: list[TargetSettings] = Field(default=[], description="Regulators to which violations are reported.")
+    uplinks: list[UplinkSettings] = Field(default=[], description="Platforms that take data by HJ 212.")
     notify: NotifySettings = NotifySettings()
 
-    @field_validator("targets")
-    @classmethod
-    def _names_are_unique(cls, targets: list[TargetSettings]) -> list[TargetSettings]:
-        names = [target.name for target in targets]
-        doubled = sorted({name for name in names if names.count(name) > 1})
-        if doubled:
-            raise ValueError(f"two targets have the same name: {', '.join(doubled)}")
-        return targets
+    @model_validator(mode="after")
+    def _names_are_unique(self) -> AlertsSettings:
+        for kind, names in (
+            ("targets", [target.name for target in self.targets]),
+            ("up-links", [uplink.name for uplink in self.uplinks]),
+        ):
+            doubled = sorted({name for name in names if names.count(name) > 1})
+            if doubled:
+                raise ValueError(f"two {kind} have the same name: {', '.join(doubled)}")
+        return self
 
 
 class ApiSettings(Section):
@@ -430,12 +514,17 @@ class Settings(BaseSettings):
         return self.data_dir / "evidence"
 
 
+def settings_file() -> Path:
+    """The file that SMARTSITE_CONFIG names, else smartsite.toml in the working directory; it may be missing."""
+    return Path(os.environ.get("SMARTSITE_CONFIG") or "smartsite.toml")
+
+
 def load_settings(config: Path | None = None) -> Settings:
     """Read the settings; raise ConfigurationError naming file, field and fault."""
-    named = config or (Path(os.environ["SMARTSITE_CONFIG"]) if os.environ.get("SMARTSITE_CONFIG") else None)
-    path = named or Path("smartsite.toml")
+    path = config or settings_file()
+    named = config is not None or bool(os.environ.get("SMARTSITE_CONFIG"))
     values: dict[str, Any] = {}
-    if named is not None and not path.is_file():
+    if named and not path.is_file():
         raise ConfigurationError(f"there is no settings file {path}", hint="correct SMARTSITE_CONFIG or --config")
     if path.is_file():
         try:

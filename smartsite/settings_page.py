@@ -80,7 +80,7 @@ def _type(annotation: Any) -> str:
         return _type(next(part for part in parts if part is not types.NoneType))
     if origin in (list, tuple):
         return f"list of {_type(parts[0])}"
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+    if origin is dict or (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
         return "table"
     names = {str: "text", int: "whole number", float: "number", bool: "true, false", Path: "path", SecretStr: "secret"}
     return names.get(annotation, getattr(annotation, "__name__", str(annotation)))
@@ -94,7 +94,7 @@ def _default(field: FieldInfo) -> str:
         value = str(value)
     if isinstance(value, SecretStr):
         value = value.get_secret_value()
-    return "" if value in (None, "", []) else f"`{json.dumps(value, ensure_ascii=False)}`"
+    return "" if value in (None, "", [], {}) else f"`{json.dumps(value, ensure_ascii=False)}`"
 
 
 def _summary(model: type[BaseModel]) -> str:

@@ -1,7 +1,7 @@
 """Adapters: one file a regulator's API, found by its name.
 
-A file `alerts/adapters/<name>.py` holds a function `create(target, *, evidence, clock) -> Adapter`, and a target with
-`adapter = "<name>"` uses it. `base` and `exchange` are what adapters are made of, not adapters.
+A file or folder `alerts/adapters/<name>` holds a function `create(target, *, evidence, clock) -> Adapter`, and a target
+with `adapter = "<name>"` uses it. `base`, `exchange` and `pictures` are what adapters are made of.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from core.errors import ConfigurationError
 from core.evidence import EvidenceStore
 from core.settings import TargetSettings
 
-_PARTS = {"base", "exchange"}
+_PARTS = {"base", "exchange", "pictures"}
 
 
 def available() -> list[str]:

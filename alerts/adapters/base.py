@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, TypeVar, runtime_checkable
 
 import httpx
+from pydantic import BaseModel, ValidationError
+
+from core.errors import ConfigurationError
+from core.settings import TargetSettings, settings_file
+
+Options = TypeVar("Options", bound=BaseModel)
 
 OutcomeKind = Literal["accepted", "validated", "rejected", "pending", "temporary", "config_error", "no_reply"]
 
@@ -46,6 +53,43 @@ class Outcome:
     retry_after_s: float | None = None
     request: dict[str, Any] = field(default_factory=dict)  # secrets masked
     response: str = ""  # cut at 2 KB
+    skew_s: float | None = None  # the regulator's clock minus ours, by its Date header
+
+
+@runtime_checkable
+class BatchAdapter(Protocol):
+    """An adapter whose API takes several events in one call."""
+
+    batch_max: int
+    """Events in one call at most."""
+
+    async def send_batch(self, client: httpx.AsyncClient, deliveries: Sequence[Delivery]) -> list[Outcome]:
+        """Deliver the events in one call; an outcome for each, in their order."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """One report as the regulator has it; `times` is how often it was stored."""
+
+    key: str
+    arrived_at: datetime
+    times: int
+    status: Literal["pending", "validated", "rejected"]
+    reason: str
+
+
+@runtime_checkable
+class ListingAdapter(Protocol):
+    """An adapter whose regulator tells what it has of us. Both raise Unavailable where it does not answer."""
+
+    def held(self, client: httpx.AsyncClient, since: datetime, until: datetime) -> AsyncIterator[Held]:
+        """What arrived in [since, until)."""
+        ...
+
+    async def holds(self, client: httpx.AsyncClient, key: str, receipt: str) -> Held | None:
+        """The report behind a receipt, whenever it arrived; None where there is none."""
+        ...
 
 
 class Adapter(Protocol):
@@ -61,3 +105,18 @@ class Adapter(Protocol):
     async def poll(self, client: httpx.AsyncClient, delivery: Delivery) -> Outcome:
         """Ask for the result behind `delivery.receipt`: validated, rejected, pending, or why it cannot be had."""
         ...
+
+
+def options_of(target: TargetSettings, model: type[Options]) -> Options:
+    """The target's `options` as its adapter has them; raise ConfigurationError naming file, field and fault."""
+    try:
+        return model.model_validate(target.options)
+    except ValidationError as error:
+        faults = "; ".join(
+            f"options.{'.'.join(str(part) for part in fault['loc'])}: {fault['msg'].removeprefix('Value error, ')}"
+            for fault in error.errors(include_input=False, include_url=False)
+        )
+        raise ConfigurationError(
+            f"target {target.name} (adapter {target.adapter}): {faults}",
+            hint=f"correct [alerts.targets.options] of {target.name} in {settings_file()}",
+        ) from None

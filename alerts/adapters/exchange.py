@@ -7,17 +7,20 @@ violation must not travel to an address that nobody configured.
 from __future__ import annotations
 
 import asyncio
+import base64
 import ssl
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, TypeVar
+from urllib.parse import quote
 
 import httpx
 import msgspec
 
 from alerts.adapters.base import Outcome
+from core.clock import Clock
 from core.logs import redact_url
 
 Form = TypeVar("Form")
@@ -39,17 +42,20 @@ class Answer:
     headers: httpx.Headers
     body: bytes
     request: dict[str, Any]
+    hidden: Sequence[str] = ()
+    skew_s: float | None = None
 
     @property
     def text(self) -> str:
         """The start of the body as it is kept with the attempt."""
-        # PostgreSQL text holds no NUL.
-        return self.body[: _KEPT_CHARACTERS * 4].decode("utf-8", "replace").replace("\0", "\ufffd")[:_KEPT_CHARACTERS]
+        # PostgreSQL text holds no NUL. What is hidden is cut out before the cut, which might leave half of it.
+        start = self.body[: _KEPT_CHARACTERS * 8].decode("utf-8", "replace").replace("\0", "\ufffd")
+        return _masked(start, self.hidden)[:_KEPT_CHARACTERS]
 
     @property
     def kept(self) -> dict[str, Any]:
         """The fields of an Outcome that show this answer."""
-        return {"status": self.status, "request": self.request, "response": self.text}
+        return {"status": self.status, "request": self.request, "response": self.text, "skew_s": self.skew_s}
 
     def decode(self, form: type[Form]) -> Form | None:
         """The body as JSON of this form; None where it is anything else."""
@@ -68,19 +74,23 @@ async def exchange(
     content: bytes,
     timeout_s: float,
     masked: frozenset[str] = frozenset(),
+    clock: Clock,
+    hidden: Sequence[str] = (),
     about: Mapping[str, Any] | None = None,
 ) -> Answer | Outcome:
     """Make one call; an Outcome where no answer came.
 
-    `masked` names the headers (lower case) whose values are kept as `***`; `about` is added to what is kept of the
-    request, which is never its body: that follows from the delivery's payload.
+    `masked` names the headers (lower case) whose values are kept as `***`; `hidden` are secrets that are kept as `***`
+    wherever they stand in address, headers, `about` or answer. `about` is added to what is kept of the request.
     """
     kept = {
         "method": method,
-        "url": redact_url(url),
-        "headers": {name: "***" if name.lower() in masked else value for name, value in headers.items()},
+        "url": redact_url(_masked(url, hidden)),
+        "headers": {
+            name: "***" if name.lower() in masked else _masked(value, hidden) for name, value in headers.items()
+        },
         "bytes": len(content),
-        **(about or {}),
+        **{name: _masked(value, hidden) if isinstance(value, str) else value for name, value in (about or {}).items()},
     }
     try:
         async with (
@@ -96,7 +106,14 @@ async def exchange(
             ) as response,
         ):
             body = await _read(response)
-            return Answer(status=response.status_code, headers=response.headers, body=body, request=kept)
+            return Answer(
+                status=response.status_code,
+                headers=response.headers,
+                body=body,
+                request=kept,
+                hidden=hidden,
+                skew_s=_skew_s(response.headers.get("date"), now=clock.now()),
+            )
     except (httpx.InvalidURL, httpx.UnsupportedProtocol, httpx.LocalProtocolError, UnicodeError) as error:
         return Outcome(kind="config_error", reason=f"the call cannot be made: {error}", request=kept)
     except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError) as error:
@@ -104,6 +121,30 @@ async def exchange(
     except (httpx.TransportError, TimeoutError) as error:
         detail = str(error) or f"nothing within {timeout_s:g} s"
         return Outcome(kind="no_reply", reason=f"no reply: {detail}", request=kept)
+
+
+def _skew_s(date: str | None, *, now: datetime) -> float | None:
+    """The regulator's clock minus ours; None where it does not tell the time."""
+    moment = _http_date(date)
+    # The header tells whole seconds, cut off: half a second late on average.
+    return None if moment is None else (moment - now).total_seconds() + 0.5
+
+
+def _http_date(value: str | None) -> datetime | None:
+    if not value:
+        return None
+    try:
+        moment = parsedate_to_datetime(value)
+    except ValueError:
+        return None
+    return moment if moment.tzinfo is not None else None
+
+
+def _masked(text: str, hidden: Sequence[str]) -> str:
+    for secret in hidden:
+        if secret:
+            text = text.replace(secret, "***").replace(quote(secret, safe=""), "***")
+    return text
 
 
 async def _read(response: httpx.Response) -> bytes:
@@ -122,6 +163,11 @@ def _unreached(error: httpx.TransportError) -> str:
             return f"the regulator's certificate is not valid: {cause.verify_message}"
         cause = cause.__cause__ or cause.__context__
     return f"not reached: {error or type(error).__name__}"
+
+
+def basic(client_id: str, secret: str) -> str:
+    """The value of an Authorization header (RFC 7617)."""
+    return "Basic " + base64.b64encode(f"{client_id}:{secret}".encode()).decode()
 
 
 def refusal(answer: Answer, *, now: datetime) -> Outcome | None:
@@ -154,10 +200,5 @@ def retry_after_s(value: str | None, *, now: datetime) -> float | None:
     if value.strip().isdecimal():
         # More digits than any sane wait: the caller caps it.
         return float(value.strip()[:9])
-    try:
-        moment = parsedate_to_datetime(value)
-    except ValueError:
-        return None
-    if moment.tzinfo is None:
-        return None
-    return max((moment - now).total_seconds(), 0.0)
+    moment = _http_date(value)
+    return None if moment is None else max((moment - now).total_seconds(), 0.0)

@@ -5,21 +5,23 @@ Source of the signature: https://www.standardwebhooks.com, version 1, symmetric.
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import hashlib
 import hmac
+from collections.abc import AsyncIterator
 from dataclasses import replace
+from datetime import datetime
 from typing import Any, Literal
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 import httpx
 import msgspec
 
-from alerts.adapters.base import Adapter, Delivery, Outcome
+from alerts.adapters.base import Adapter, Delivery, Held, Outcome
 from alerts.adapters.exchange import Answer, exchange, refusal
-from core.clock import Clock
-from core.errors import ConfigurationError, NotFound
+from alerts.adapters.pictures import with_pictures
+from core.clock import Clock, from_micros, micros
+from core.errors import ConfigurationError, Unavailable
 from core.evidence import EvidenceStore
 from core.settings import TargetSettings
 
@@ -34,6 +36,20 @@ class _Accepted(msgspec.Struct):
 class _Result(msgspec.Struct):
     status: Literal["pending", "validated", "rejected"]
     reason: str = ""
+
+
+class _Item(msgspec.Struct):
+    key: str
+    receipt: str
+    arrived_ms: int
+    times: int
+    status: Literal["pending", "validated", "rejected"]
+    reason: str = ""
+
+
+class _Page(msgspec.Struct):
+    items: list[_Item]
+    next: int | None = None
 
 
 class _ErrorPart(msgspec.Struct):
@@ -95,7 +111,7 @@ class ReferenceAdapter:
 
     async def send(self, client: httpx.AsyncClient, delivery: Delivery) -> Outcome:
         """202, or 200 for a key that is known: accepted with a receipt."""
-        event, missing = await self._with_pictures(delivery.payload)
+        event, missing = await with_pictures(delivery.payload, self._evidence)
         answer = await self._call(
             client,
             "POST",
@@ -128,6 +144,36 @@ class ReferenceAdapter:
             return Outcome(kind="rejected", reason=result.reason[:500] or "rejected without a reason", **answer.kept)
         return Outcome(kind=result.status, **answer.kept)
 
+    async def held(self, client: httpx.AsyncClient, since: datetime, until: datetime) -> AsyncIterator[Held]:
+        """The list of what arrived from us, page by page; raise Unavailable where it is not to be had."""
+        after = 0
+        while True:
+            span = {"since": micros(since) // 1000, "until": micros(until) // 1000, "after": after}
+            path = f"/api/v1/violations?{urlencode(span)}"
+            answer = await self._call(client, "GET", path, identity=path, body=b"")
+            page = None if isinstance(answer, Outcome) else answer.decode(_Page)
+            if page is None:
+                reason = answer.reason if isinstance(answer, Outcome) else "the answer is no list"
+                raise Unavailable(f"the regulator does not tell what it has: {reason}")
+            for item in page.items:
+                yield _held(item)
+            if page.next is None:
+                return
+            after = page.next
+
+    async def holds(self, client: httpx.AsyncClient, key: str, receipt: str) -> Held | None:
+        """The report of a receipt; raise Unavailable where that is not to be had."""
+        path = f"/api/v1/receipts/{quote(receipt, safe='')}"
+        answer = await self._call(client, "GET", path, identity=receipt, body=b"")
+        if isinstance(answer, Outcome):
+            if answer.status == 404:
+                return None
+            raise Unavailable(f"the regulator does not tell what it has: {answer.reason}")
+        result = answer.decode(_Result)
+        if result is None:
+            raise Unavailable("the regulator does not tell what it has: the answer is no result")
+        return Held(key=key, arrived_at=self._clock.now(), times=1, status=result.status, reason=result.reason)
+
     async def _call(
         self,
         client: httpx.AsyncClient,
@@ -155,6 +201,7 @@ class ReferenceAdapter:
             content=body,
             timeout_s=self._timeout_s,
             masked=_MASKED,
+            clock=self._clock,
             about=about,
         )
         if isinstance(answer, Outcome):
@@ -162,18 +209,15 @@ class ReferenceAdapter:
         refused = refusal(answer, now=now)
         return answer if refused is None else _explained(refused, answer)
 
-    async def _with_pictures(self, payload: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
-        """The event with the pictures' bytes, and the digests of those that are gone: a violation goes without them."""
-        pictures: list[dict[str, str]] = []
-        missing: list[str] = []
-        for part in payload["evidence"]:
-            try:
-                content = await asyncio.to_thread(self._evidence.open(part["sha256"]).read_bytes)
-            except (NotFound, FileNotFoundError):
-                missing.append(part["sha256"])
-            else:
-                pictures.append({**part, "data": base64.b64encode(content).decode()})
-        return {**payload, "evidence": pictures}, missing
+
+def _held(item: _Item) -> Held:
+    return Held(
+        key=item.key,
+        arrived_at=from_micros(item.arrived_ms * 1000),
+        times=item.times,
+        status=item.status,
+        reason=item.reason,
+    )
 
 
 def _explained(refused: Outcome, answer: Answer) -> Outcome:
