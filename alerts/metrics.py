@@ -29,4 +29,19 @@ ACCEPTED_AFTER = Histogram(
     ["target"],
     buckets=(0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 30, 300, 3600, 86400),
 )
+REGULATOR_SKEW = Gauge(
+    "smartsite_alerts_regulator_clock_skew_seconds",
+    "The regulator's clock minus ours, by the Date of its last answer",
+    ["target"],
+    multiprocess_mode="mostrecent",
+)
+UPLINK_PACKETS = Counter(
+    "smartsite_alerts_uplink_packets", "Packets of up-links by HJ 212", ["uplink", "command", "outcome"]
+)
+UPLINK_CONNECTED = Gauge(
+    "smartsite_alerts_uplink_connected",
+    "Whether an up-link's connection stands",
+    ["uplink"],
+    multiprocess_mode="livemax",
+)
 MESSAGES = Counter("smartsite_alerts_messages", "Messages to people that were sent or failed", ["channel", "state"])

@@ -8,6 +8,7 @@ regulator has it), `dead` (given up), `withdrawn` (reviewed as a false alarm bef
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from fnmatch import fnmatchcase
@@ -20,6 +21,7 @@ from psycopg.types.json import Jsonb
 from alerts import event
 from alerts.event import Phase
 from alerts.model import AlertRow, Severity, Verdict, load
+from alerts.registration import missing
 from core.clock import Clock, micros
 from core.errors import Conflict, NotFound
 from core.settings import Settings, TargetSettings
@@ -31,7 +33,6 @@ CHANNEL = "smartsite_outbox"
 
 SEVERITIES: tuple[Severity, ...] = ("info", "warning", "major", "critical")
 _SQL = queries("alerts")
-_REGISTRATION = {"project_code": "项目统一编码", "permit_number": "施工许可证号"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +65,7 @@ async def enqueue(
     raises = await _states_of_raise(connection, alert) if phase == "end" else {}
     now = clock.now()
     for target in targets:
-        state, reason = _gate(alert, site, raises.get(target.name))
+        state, reason = _gate(alert, target, registry, raises.get(target.name))
         await connection.execute(
             _SQL["delivery_put"],
             {
@@ -89,7 +90,13 @@ async def release(connection: psycopg.AsyncConnection[Any], alert: AlertRow, ver
     await ring(connection)
 
 
-async def resend(connection: psycopg.AsyncConnection[Any], delivery_id: int, registry: Registry, clock: Clock) -> str:
+async def resend(
+    connection: psycopg.AsyncConnection[Any],
+    delivery_id: int,
+    registry: Registry,
+    targets: Sequence[TargetSettings],
+    clock: Clock,
+) -> str:
     """Take up a delivery again that stopped at `config_error`, `uncertain` or `dead`; return its new state.
 
     What was stopped for missing registration data gets the data that the site has now. The key stays, so that a
@@ -97,30 +104,56 @@ async def resend(connection: psycopg.AsyncConnection[Any], delivery_id: int, reg
 
     Raises:
         NotFound: there is no such delivery.
-        Conflict: it has not stopped.
+        Conflict: it has not stopped, or its target is not among `targets` any more.
     """
     async with connection.transaction():
         row = await (await connection.execute(_SQL["delivery_lock"], {"id": delivery_id})).fetchone()
         if row is None:
             raise NotFound(f"there is no delivery {delivery_id}")
-        alert_id, state, payload = row
+        alert_id, name, state, payload = row
         if state not in {"config_error", "uncertain", "dead"}:
             raise Conflict(f"delivery {delivery_id} is {state}", hint="only what has stopped can be sent again")
         alert = await load(connection, alert_id)
-        site = registry.sites[alert.site_id]
-        new_state, reason = _gate(alert, site, None)
+        target = next((target for target in targets if target.name == name), None)
+        if target is None:
+            raise Conflict(f"delivery {delivery_id} is for {name}, which is no target any more", hint="add it again")
+        new_state, reason = _gate(alert, target, registry, None)
+        if state == "config_error":
+            site = registry.sites[alert.site_id]
+            subject = event.subject_part(alert, registry)
+            payload = {**payload, "site": event.site_part(site, registry), "subject": subject}
         await connection.execute(
             _SQL["delivery_resend"],
             {
                 "id": delivery_id,
                 "state": new_state,
                 "reason": reason,
-                "payload": Jsonb({**payload, "site": event.site_part(site)} if state == "config_error" else payload),
+                "payload": Jsonb(payload),
                 "now": clock.now(),
             },
         )
         await ring(connection)
     return new_state
+
+
+async def confirm(
+    connection: psycopg.AsyncConnection[Any], delivery_id: int, actor: str, reason: str, clock: Clock
+) -> None:
+    """Settle a delivery in doubt that a person found the regulator to have: accepted, and not sent again.
+
+    Raises:
+        NotFound: there is no such delivery.
+        Conflict: it is not in doubt.
+    """
+    async with connection.transaction():
+        row = await (await connection.execute(_SQL["delivery_lock"], {"id": delivery_id})).fetchone()
+        if row is None:
+            raise NotFound(f"there is no delivery {delivery_id}")
+        if row[2] != "uncertain":
+            raise Conflict(f"delivery {delivery_id} is {row[2]}", hint="only an uncertain one can be confirmed")
+        found = f"the regulator has it, says {actor}: {reason}"[:500]
+        await connection.execute(_SQL["delivery_confirm"], {"id": delivery_id, "reason": found, "now": clock.now()})
+        await ring(connection)
 
 
 async def stopped(connection: psycopg.AsyncConnection[Any]) -> list[Stopped]:
@@ -151,15 +184,17 @@ def idempotency_key(alert: AlertRow, target: str, phase: Phase) -> str:
     return f"smartsite-{alert.id}-{phase}-{alert.amendment}-{hashlib.sha256(identity.encode()).hexdigest()[:16]}"
 
 
-def _gate(alert: AlertRow, site: Site, raise_state: str | None) -> tuple[str, str]:
+def _gate(alert: AlertRow, target: TargetSettings, registry: Registry, raise_state: str | None) -> tuple[str, str]:
     """(state, reason) in which a delivery begins; `raise_state` is that of the raise before an end."""
     if raise_state == "withdrawn":
         return "withdrawn", "its raise was withdrawn"
     if alert.rule_kind == "vision" and alert.verdict == "false_alarm":
         return "withdrawn", "reviewed as a false alarm"
-    missing = [f"{name} ({label})" for name, label in _REGISTRATION.items() if not getattr(site, name)]
-    if missing:
-        return "config_error", f"site {site.code} has no {' and no '.join(missing)}"
+    site = registry.sites[alert.site_id]
+    device = None if alert.device_id is None else registry.devices.get(alert.device_id)
+    faults = missing(target, site, registry, device)
+    if faults:
+        return "config_error", "; ".join(faults)
     if raise_state == "held" or (alert.rule_kind == "vision" and alert.verdict is None and _needs_review(alert, site)):
         return "held", "waits for review"
     return "pending", ""

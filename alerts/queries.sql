@@ -121,12 +121,26 @@ SELECT id, alert_id, target, phase, state, reason, created_at FROM delivery
 WHERE state IN ('config_error', 'uncertain', 'dead') ORDER BY id
 
 -- delivery_lock --
-SELECT alert_id, state, payload FROM delivery WHERE id = %(id)s FOR UPDATE
+SELECT alert_id, target, state, payload FROM delivery WHERE id = %(id)s FOR UPDATE
 
 -- delivery_resend --
 UPDATE delivery SET state = %(state)s, reason = %(reason)s, payload = %(payload)s, pending_since = %(now)s,
                     next_attempt_at = %(now)s, leased_by = NULL, leased_until = NULL, in_doubt_since = NULL
 WHERE id = %(id)s
+
+-- delivery_confirm --
+UPDATE delivery SET state = 'accepted', reason = %(reason)s, accepted_at = coalesce(accepted_at, %(now)s),
+                    next_attempt_at = NULL, in_doubt_since = NULL, leased_by = NULL, leased_until = NULL
+WHERE id = %(id)s
+
+-- deliveries_accepted --
+SELECT id, alert_id, phase, idempotency_key AS key, state, receipt, accepted_at FROM delivery
+WHERE target = %(target)s AND state IN ('accepted', 'validated', 'rejected')
+  AND accepted_at >= %(since)s AND accepted_at < %(until)s ORDER BY id
+
+-- deliveries_named --
+SELECT id, alert_id, phase, idempotency_key AS key, state, receipt, accepted_at FROM delivery
+WHERE target = %(target)s AND idempotency_key = ANY (%(keys)s)
 
 -- outbox_ring --
 NOTIFY smartsite_outbox
@@ -142,16 +156,23 @@ WHERE target = %(target)s AND state = 'pending' AND in_doubt_since IS NOT NULL A
       SELECT objid::bigint FROM pg_locks WHERE locktype = 'advisory' AND classid = %(space)s AND granted))
 
 -- delivery_claim --
+-- `due` is the condition of being due, `first` what is ordered by before that time.
 WITH due AS (
     SELECT d.id, d.leased_by IS NOT NULL AS orphaned, d.in_doubt_since AS doubted_since
     FROM delivery d
-    WHERE d.target = %(target)s AND d.state IN ('pending', 'accepted') AND d.next_attempt_at <= %(now)s
+    WHERE d.target = %(target)s AND d.state IN ('pending', 'accepted')
+      AND {due}
       AND (d.leased_by IS NULL OR d.leased_until < %(now)s OR d.leased_by NOT IN (
           SELECT objid::bigint FROM pg_locks WHERE locktype = 'advisory' AND classid = %(space)s AND granted))
       AND (d.state = 'accepted' OR NOT EXISTS (
           SELECT FROM delivery e WHERE e.alert_id = d.alert_id AND e.target = d.target AND e.id < d.id
           AND e.state IN ('held', 'pending', 'uncertain', 'config_error', 'dead')))
-    ORDER BY d.next_attempt_at, d.id LIMIT %(limit)s FOR UPDATE OF d SKIP LOCKED
+      AND (NOT %(ordered)s OR d.state = 'accepted' OR NOT EXISTS (
+          -- Of those before it, one that waits for a person holds up its own alert only.
+          SELECT FROM delivery e WHERE e.target = d.target AND e.id < d.id AND e.state = 'pending' AND NOT EXISTS (
+              SELECT FROM delivery f WHERE f.alert_id = e.alert_id AND f.target = e.target AND f.id < e.id
+              AND f.state IN ('held', 'uncertain', 'config_error', 'dead'))))
+    ORDER BY {first} d.next_attempt_at, d.id LIMIT %(limit)s FOR UPDATE OF d SKIP LOCKED
 )
 UPDATE delivery d
 SET leased_by = %(holder)s, leased_until = %(until)s,
@@ -160,6 +181,33 @@ SET leased_by = %(holder)s, leased_until = %(until)s,
 FROM due WHERE d.id = due.id
 RETURNING d.id, d.alert_id, d.target, d.phase, d.idempotency_key, d.payload, d.state, d.reason, d.attempts,
           d.pending_since, d.accepted_at, d.receipt, due.orphaned, due.doubted_since
+
+-- target_make --
+INSERT INTO target_state (target) VALUES (%(target)s) ON CONFLICT DO NOTHING
+
+-- target_read --
+SELECT failures, opened_at, paused_until, reason, tokens, tokens_at FROM target_state WHERE target = %(target)s
+
+-- target_lock --
+SELECT failures, opened_at, paused_until, reason, tokens, tokens_at FROM target_state WHERE target = %(target)s
+FOR UPDATE
+
+-- target_put --
+UPDATE target_state SET failures = %(failures)s, opened_at = %(opened_at)s, paused_until = %(paused_until)s,
+                        reason = %(reason)s, tokens = %(tokens)s, tokens_at = %(tokens_at)s
+WHERE target = %(target)s
+
+-- target_skew_put --
+INSERT INTO target_state (target, skew_s, skew_at) VALUES (%(target)s, %(skew_s)s, %(now)s)
+ON CONFLICT (target) DO UPDATE SET skew_s = excluded.skew_s, skew_at = excluded.skew_at
+
+-- targets_seen --
+SELECT target, failures, opened_at, paused_until, reason, skew_s, skew_at FROM target_state ORDER BY target
+
+-- delivery_hasten --
+-- The regulator is back: what waited for it out of turn waits no longer.
+UPDATE delivery SET next_attempt_at = %(now)s
+WHERE target = %(target)s AND state = 'pending' AND next_attempt_at > %(now)s AND leased_by IS NULL
 
 -- delivery_attempt_put --
 INSERT INTO delivery_attempt (delivery_id, at, kind, status, outcome, error, request, response, duration_ms)
@@ -222,3 +270,27 @@ WHERE id = %(id)s AND state = 'pending'
 UPDATE notification SET state = 'withheld', reason = 'not_told'
 WHERE alert_id = %(alert_id)s AND phase = 'cleared' AND person_id = %(person_id)s AND channel = %(channel)s
   AND state = 'pending'
+
+-- uplink_lock --
+SELECT pg_try_advisory_lock(%(space)s::integer, hashtext(%(uplink)s))
+
+-- uplink_newest --
+SELECT time, {columns} FROM {table} WHERE device_id = %(device)s AND time > %(after)s ORDER BY time DESC LIMIT 1
+
+-- uplink_through --
+-- All that arrived until then is in the roll-ups.
+SELECT through FROM rollup_pass
+
+-- uplink_periods --
+SELECT date_bin(%(width)s::interval, time, timestamptz '2000-01-01 00:00+00') AS time, {columns}
+FROM {rollup}
+WHERE device_id = %(device)s AND time >= %(since)s AND time < %(until)s
+GROUP BY 1 ORDER BY 1 LIMIT %(limit)s
+
+-- uplink_cursors --
+SELECT device_id, command, through FROM uplink_cursor WHERE uplink = %(uplink)s
+
+-- uplink_cursor_put --
+INSERT INTO uplink_cursor (uplink, device_id, command, through)
+VALUES (%(uplink)s, %(device)s, %(command)s, %(through)s)
+ON CONFLICT (uplink, device_id, command) DO UPDATE SET through = excluded.through

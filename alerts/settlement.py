@@ -12,12 +12,12 @@ from random import Random
 from typing import Literal
 
 from alerts.adapters.base import Delivery, Outcome
+from alerts.gate import RETRY_AFTER_MAX_S
 from core.settings import TargetSettings
 
 State = Literal["pending", "accepted", "validated", "rejected", "config_error", "uncertain", "dead"]
 
 _FIRST_S, _LONGEST_S = 1.0, 3600.0
-_RETRY_AFTER_MAX_S = 6 * 3600.0
 _POLL_SHARE = 0.5
 RESENT = "sent again after a lost reply: the regulator may have it twice"
 
@@ -96,4 +96,4 @@ def backoff_s(attempts: int, random: Random, *, longest_s: float = _LONGEST_S) -
 
 
 def _asked(outcome: Outcome) -> float:
-    return min(outcome.retry_after_s or 0.0, _RETRY_AFTER_MAX_S)
+    return min(outcome.retry_after_s or 0.0, RETRY_AFTER_MAX_S)

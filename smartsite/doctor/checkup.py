@@ -8,7 +8,7 @@ from core.errors import Conflict, SmartsiteError
 from core.settings import Settings
 from smartsite.database_part import database_at_hand
 from smartsite.datadir import DataDirectory
-from smartsite.doctor import cameras, database, machine, neighbours, rooms
+from smartsite.doctor import cameras, database, machine, neighbours, registration, rooms
 from smartsite.doctor.finding import Finding, fail, ok
 
 
@@ -27,6 +27,7 @@ async def checkup(settings: Settings, *, clock: Clock) -> list[Finding]:
     findings += await _database(settings, clock=clock)
     if "broker" in settings.ingest.sources:
         findings.append(await neighbours.examine_broker(settings.ingest))
+    findings += registration.examine_targets(settings, clock=clock)
     findings += [finding async for finding in neighbours.examine_regulators(settings.alerts.targets, clock=clock)]
     findings += rooms.examine_rules(settings)
     findings.append(await rooms.examine_model(settings))
@@ -59,7 +60,7 @@ def _ports(settings: Settings) -> list[Finding]:
 
 
 async def _database(settings: Settings, *, clock: Clock) -> list[Finding]:
-    """The database, and the cameras that it names."""
+    """The database, the cameras that it names, and what it lacks for the regulators."""
     embedded = settings.database.url is None
     if embedded and not (settings.data_dir / "postgres").exists():
         return [ok("database", "embedded; it is made at the first start")]
@@ -68,6 +69,7 @@ async def _database(settings: Settings, *, clock: Clock) -> list[Finding]:
             findings = [finding async for finding in database.examine(reachable, clock=clock)]
             if all(finding.level != "fail" for finding in findings):
                 findings += [finding async for finding in cameras.examine(reachable)]
+                findings += [finding async for finding in registration.examine(reachable)]
     except SmartsiteError as error:
         return [fail("database", error.message, error.hint)]
     return findings

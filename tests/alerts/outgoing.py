@@ -157,6 +157,12 @@ class World:
         async with self.connection.transaction():
             await outbox.enqueue(self.connection, alert, phase, self.registry, self.settings, self.clock)
 
+    async def resend(self, delivery_id: int) -> str:
+        """What `smartsite deliveries --resend` does; the delivery's new state."""
+        return await outbox.resend(
+            self.connection, delivery_id, self.registry, self.settings.alerts.targets, self.clock
+        )
+
     async def rows(self, table: str) -> list[dict[str, Any]]:
         """All rows of a table by id."""
         async with self.connection.cursor(row_factory=dict_row) as cursor:

@@ -207,7 +207,7 @@ async def test_giving_up_is_told(place: World, regulator: Sandbox, clock: FakeCl
         assert row["reason"].startswith("given up after 14 days: status 500")
         # A person can still have it sent, and what waited behind it follows.
         regulator.behave()
-        await outbox.resend(place.connection, row["id"], place.registry, clock)
+        await place.resend(row["id"])
         await eventually(states(place, "accepted", "accepted"))
 
 
@@ -218,16 +218,6 @@ async def test_a_refused_client_is_a_configuration_error(place: World, regulator
         await eventually(states(place, "config_error"))
     (row,) = await place.rows("delivery")
     assert row["reason"] == "status 401: refused: unknown_client no client is registered as 'stranger'"
-
-
-async def test_a_wrong_clock_is_told_as_such(place: World, regulator: Sandbox, clock: FakeClock) -> None:
-    ahead = FakeClock(clock.now())
-    await ahead.advance(1000)
-    async with delivering(place.settings, ahead):
-        await place.enqueue(await place.alert())
-        await eventually(states(place, "config_error"))
-    (row,) = await place.rows("delivery")
-    assert "clock_skew the sender's clock is off by +1000 s" in row["reason"]
 
 
 async def test_a_rejected_result_is_kept_with_its_reason(place: World, regulator: Sandbox, clock: FakeClock) -> None:

@@ -51,6 +51,10 @@ async def test_a_raise_is_written_once_with_its_canonical_event(place: World) ->
             "permit_number": "510107202608010101",
             "supervision_number": "",
             "region_code": "",
+            "address": "",
+            "latitude": None,
+            "longitude": None,
+            "units": [],
         },
         "subject": {"type": "device", "code": "dust-1", "name": "扬尘站", "record_number": "B-7", "factory": "F"},
         "metric": "pm10",
@@ -122,10 +126,10 @@ async def test_a_site_without_registration_data_is_not_pushed_until_it_has_them(
     await place.enqueue(await place.alert())
     (row,) = await place.rows("delivery")
     assert (row["state"], words in row["reason"]) == ("config_error", True)
-    assert await outbox.resend(place.connection, row["id"], place.registry, place.clock) == "config_error"
+    assert await place.resend(row["id"]) == "config_error"
     await place.connection.execute(f"UPDATE site SET {field} = 'P-1'")
     await place.reload()
-    assert await outbox.resend(place.connection, row["id"], place.registry, place.clock) == "pending"
+    assert await place.resend(row["id"]) == "pending"
     (row,) = await place.rows("delivery")
     assert (row["payload"]["site"][field], row["reason"]) == ("P-1", "")
 
@@ -134,9 +138,9 @@ async def test_only_what_has_stopped_can_be_sent_again(place: World) -> None:
     await place.enqueue(await place.alert())
     (row,) = await place.rows("delivery")
     with pytest.raises(Conflict, match="is pending"):
-        await outbox.resend(place.connection, row["id"], place.registry, place.clock)
+        await place.resend(row["id"])
     with pytest.raises(NotFound):
-        await outbox.resend(place.connection, 999, place.registry, place.clock)
+        await place.resend(999)
 
 
 @pytest.mark.parametrize(
