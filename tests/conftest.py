@@ -35,6 +35,8 @@ def _missing(part: str) -> str | None:
         return f"{', '.join(absent)} not installed; Debian: mosquitto, mosquitto-clients" if absent else None
     if part == "rabbitmq":
         return None if rabbitmq.program() else "rabbitmq-server is not installed as Debian does"
+    if part == "alertmanager":
+        return None if shutil.which("prometheus-alertmanager") else "prometheus-alertmanager is not installed"
     if part == "mqttjs":
         if node_program() is None:
             return "Node.js is not installed"
