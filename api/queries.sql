@@ -160,6 +160,20 @@ SELECT v.id, v.target, v.phase, v.amendment, v.state, v.reason, v.attempts, v.re
 FROM delivery v JOIN alert a ON a.id = v.alert_id
 WHERE v.alert_id = %(id)s AND (%(sites)s::int[] IS NULL OR a.site_id = ANY (%(sites)s)) ORDER BY v.id
 
+-- deliveries --
+SELECT v.id, v.alert_id, a.site_id, a.rule, v.target, v.phase, v.amendment, v.state, v.reason, v.attempts, v.receipt,
+       v.created_at, v.accepted_at, v.validated_at
+FROM delivery v JOIN alert a ON a.id = v.alert_id
+WHERE (%(sites)s::int[] IS NULL OR a.site_id = ANY (%(sites)s)) AND (%(id)s::bigint IS NULL OR v.id = %(id)s)
+  AND (%(states)s::text[] IS NULL OR v.state = ANY (%(states)s)) AND (%(target)s::text IS NULL OR v.target = %(target)s)
+  AND (%(before)s::bigint IS NULL OR v.id < %(before)s)
+ORDER BY v.id DESC LIMIT %(limit)s
+
+-- delivery_attempts --
+SELECT t.at, t.kind, t.status, t.outcome, t.error, t.request, t.response, t.duration_ms
+FROM delivery_attempt t JOIN delivery v ON v.id = t.delivery_id JOIN alert a ON a.id = v.alert_id
+WHERE t.delivery_id = %(id)s AND (%(sites)s::int[] IS NULL OR a.site_id = ANY (%(sites)s)) ORDER BY t.id
+
 -- alert_notifications --
 SELECT n.id, p.code AS person, p.name AS person_name, n.channel, n.phase, n.state, n.reason, n.attempts, n.created_at, n.sent_at
 FROM notification n JOIN alert a ON a.id = n.alert_id JOIN person p ON p.id = n.person_id

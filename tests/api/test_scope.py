@@ -10,7 +10,7 @@ import pytest
 from fastapi import FastAPI
 from fastapi.routing import APIWebSocketRoute
 
-from api import alerts, cameras, devices, evidence, live, session, sites, system
+from api import alerts, cameras, deliveries, devices, evidence, live, session, sites, system
 from core.sql import queries
 from tests.api.conftest import LogIn
 from tests.api.world import World
@@ -22,6 +22,7 @@ BODIES: dict[str, Any] = {
     "acknowledge": {},
     "commands": {"name": "spray_on"},
     "override": {"minutes": 5},
+    "confirm": {"reason": "x"},
 }
 
 
@@ -43,6 +44,7 @@ async def foreign(world: World) -> dict[str, str]:
         "device_id": str(world.ids["dust-south"]),
         "camera_id": str(world.ids["cam-south"]),
         "alert_id": str(alert),
+        "delivery_id": str(await world.delivery(alert)),
         "sha256": await world.evidence(b"south-crop"),
     }
 
@@ -100,7 +102,7 @@ async def test_system_and_quarantine_are_for_those_who_see_all(log_in: LogIn, wo
 
 
 def test_the_walk_knows_every_websocket() -> None:
-    parts = (alerts, cameras, devices, evidence, live, session, sites, system)
+    parts = (alerts, cameras, deliveries, devices, evidence, live, session, sites, system)
     sockets = {route.path for part in parts for route in part.router.routes if isinstance(route, APIWebSocketRoute)}
     assert sockets == {"/live", "/cameras/{camera_id}/live"}  # walked in test_live and test_cameras
 
@@ -110,7 +112,8 @@ def test_every_statement_on_what_belongs_to_sites_takes_the_scope(name: str) -> 
     """A statement that reads a table of sites filters by %(sites)s, or says in its first line why not."""
     statement = queries("api")[name]
     reads = re.search(
-        r"\b(FROM|JOIN)\s+(site|device|camera|alert\w*|delivery|notification|quarantine|evidence)\b", statement
+        r"\b(FROM|JOIN)\s+(site|device|camera|alert\w*|delivery\w*|notification|quarantine|evidence)\b",
+        statement,
     )
     access = name.startswith(("session", "person"))
     if reads and not access and not statement.startswith("-- Unscoped:"):

@@ -107,6 +107,25 @@ class World:
             **values,
         )
 
+    async def delivery(self, alert: int, state: str = "uncertain", **values: Any) -> int:
+        """A delivery of an alert to the target "bureau", with one call made."""
+        row = {"state": state, "reason": "no reply", "target": "bureau", "phase": "raise", **values}
+        async with self.connection.cursor() as cursor:
+            await cursor.execute(
+                """INSERT INTO delivery (alert_id, target, phase, idempotency_key, state, reason, payload,
+                                         pending_since, created_at)
+                   VALUES (%s, %s, %s, gen_random_uuid(), %s, %s, '{}', %s, %s) RETURNING id""",
+                [alert, row["target"], row["phase"], row["state"], row["reason"], self.now, self.now],
+            )
+            found = await cursor.fetchone()
+            assert found is not None
+            await cursor.execute(
+                """INSERT INTO delivery_attempt (delivery_id, at, kind, status, outcome, error, request, response)
+                   VALUES (%s, %s, 'send', NULL, 'no_reply', 'no reply', '{"method": "POST"}', '')""",
+                [found[0], self.now],
+            )
+        return int(found[0])
+
     async def evidence(self, data: bytes, media_type: str = "image/jpeg") -> str:
         sha256 = hashlib.sha256(data).hexdigest()
         await self.connection.execute("INSERT INTO evidence VALUES (%s, %s, %s)", [sha256, media_type, len(data)])

@@ -28,6 +28,7 @@ def test_what_stopped_is_shown_and_sent_again(
     assert settings.database.url is not None
     url = settings.database.url.get_secret_value()
     monkeypatch.setenv("SMARTSITE_DATABASE__URL", url)
+    monkeypatch.setenv("SMARTSITE_ALERTS__TARGETS", '[{"name": "bureau", "url": "http://127.0.0.1:9"}]')
     asyncio.run(_stop_two(settings))
     assert main(["deliveries"]) == 0
     shown = capsys.readouterr().out
@@ -41,5 +42,14 @@ def test_what_stopped_is_shown_and_sent_again(
     assert capsys.readouterr().out == "2: pending\n"
     assert main(["deliveries", "--resend", "1"]) == 0
     assert capsys.readouterr().out == "1: pending\n"
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("UPDATE delivery SET state = 'uncertain' WHERE id = 2")
+    assert main(["deliveries", "--confirm", "2"]) == 0
+    assert capsys.readouterr().out == "2: accepted\n"
+    with psycopg.connect(url) as connection:
+        assert connection.execute("SELECT state, next_attempt_at FROM delivery WHERE id = 2").fetchone() == (
+            "accepted",
+            None,
+        )
     assert main(["deliveries"]) == 0
     assert capsys.readouterr().out == "0 stopped\n"
