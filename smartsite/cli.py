@@ -28,6 +28,7 @@ COMMANDS = (
     "config",
     "rules",
     "deliveries",
+    "reconcile",
     "regulator",
     "simulate",
     "cameras",

@@ -5,32 +5,52 @@ from __future__ import annotations
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
+from email.utils import format_datetime
 from http import HTTPStatus
 from importlib import resources
 from random import Random
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import FastAPI, Request, Response
+from fastapi import FastAPI, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.utils import get_openapi
 from fastapi.responses import HTMLResponse, JSONResponse
 from pydantic import ValidationError
 from pydantic.json_schema import models_json_schema
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from core.clock import Clock, micros
 from smartsite.regulator import inbox, sandbox
 from smartsite.regulator.connections import cut_connection
-from smartsite.regulator.schema import Accepted, ErrorBody, Fault, FieldFault, Result, Violation
+from smartsite.regulator.schema import Accepted, ErrorBody, Fault, FieldFault, Listed, Listing, Result, Violation
 from smartsite.regulator.signature import SignatureError, Signed, verify
 from smartsite.regulator.store import Store
 
 BODY_BYTES_MAX = 8 * 1024 * 1024
+_FLOOD_BYTES = 1024 * 1024
 
 _DESCRIPTION = """Reference API by which a construction site platform reports violations to a regulator.
 
 Every call is signed as Standard Webhooks describes (`webhook-id`, `webhook-timestamp`, `webhook-signature`), with the
 client's number in `x-client-id`. `webhook-id` is the idempotency key: the same key brings the same receipt, so a call
 whose reply was lost is simply made again."""
+
+
+class Dated:
+    """Puts the Date of the regulator's own clock on every answer."""
+
+    def __init__(self, app: ASGIApp, clock: Clock) -> None:
+        self._app = app
+        self._clock = clock
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def dated(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                date = format_datetime(self._clock.now(), usegmt=True)
+                message = {**message, "headers": [*message.get("headers", []), (b"date", date.encode())]}
+            await send(message)
+
+        await self._app(scope, receive, dated if scope["type"] == "http" else send)
 
 
 class Refused(Exception):
@@ -81,6 +101,7 @@ def create_app(
         title="Smartsite reference regulator", version="1", description=_DESCRIPTION, docs_url=None, redoc_url=None
     )
     app.state.regulator = regulator
+    app.add_middleware(Dated, clock=clock)
     _add_error_shapes(app)
 
     @app.post(
@@ -124,19 +145,49 @@ def create_app(
         "/api/v1/receipts/{receipt}",
         tags=["regulator"],
         summary="Ask for the result behind a receipt",
+        response_model=Result,
         responses={
             401: {"model": ErrorBody, "description": "Unauthorized"},
             404: {"model": ErrorBody, "description": "Not Found"},
         },
         openapi_extra={"parameters": _SIGNATURE_HEADERS},
     )
-    async def get_receipt(request: Request, receipt: str) -> Result:
+    async def get_receipt(request: Request, receipt: str) -> Result | JSONResponse:
         """The signature is made over an empty body; only the client's own receipts are found."""
         signed = regulator.signed(request, b"")
         found = store.result(receipt, client=signed.client, now_ms=regulator.now_ms())
         if found is None:
             raise Refused(404, Fault(code="not_found", message=f"no receipt {receipt[:100]}"))
+        if regulator.random.random() < store.behaviour.wrong_result:
+            return JSONResponse({"receipt": receipt, "status": "lost", "reason": None})
         return Result.model_validate({"receipt": receipt, "status": found[0], "reason": found[1]})
+
+    @app.get(
+        "/api/v1/violations",
+        tags=["regulator"],
+        summary="List what has arrived from the sender",
+        responses={401: {"model": ErrorBody, "description": "Unauthorized"}},
+        openapi_extra={"parameters": _SIGNATURE_HEADERS},
+    )
+    async def get_violations(
+        request: Request,
+        since: Annotated[int, Query(ge=0, description="Milliseconds since 1970 UTC; arrived then or later")] = 0,
+        until: Annotated[int, Query(ge=0, description="Milliseconds since 1970 UTC; arrived before")] = 2**53,
+        after: Annotated[int, Query(ge=0, description="`next` of the page before")] = 0,
+        limit: Annotated[int, Query(ge=1, le=1000)] = 500,
+    ) -> Listing:
+        """In order of arrival. The signature's id is the path with its query, its body is empty."""
+        signed = regulator.signed(request, b"")
+        target = f"{request.url.path}?{request.url.query}" if request.url.query else request.url.path
+        if signed.id != target:
+            raise Refused(401, Fault(code="signature_wrong", message="the signature is that of another question"))
+        items = store.listed(
+            client=signed.client, since=since, until=until, after=after, limit=limit, now_ms=regulator.now_ms()
+        )
+        return Listing(
+            items=[Listed.model_validate(item) for item in items],
+            next=items[-1]["id"] if len(items) == limit else None,
+        )
 
     app.include_router(sandbox.router)
     app.include_router(inbox.router)
@@ -176,6 +227,8 @@ async def _take(regulator: Regulator, request: Request, arrived_ms: int) -> Resp
         )
     if regulator.random.random() < behaviour.fail:
         raise Refused(500, Fault(code="internal", message="the regulator failed; nothing was stored"))
+    if regulator.random.random() < behaviour.redirect:
+        raise Refused(307, Fault(code="moved", message="elsewhere"), headers={"Location": "http://elsewhere.example/"})
     taken = regulator.store.take(
         _parse(body),
         client=signed.client,
@@ -192,6 +245,10 @@ async def _take(regulator: Regulator, request: Request, arrived_ms: int) -> Resp
     if regulator.random.random() < behaviour.drop_reply and cut_connection(request):
         status = 0
     regulator.store.count_answer(status)
+    if regulator.random.random() < behaviour.nonsense:
+        return HTMLResponse("<html><body>系统维护中</body></html>")
+    if regulator.random.random() < behaviour.flood:
+        return Response(b"\0" * _FLOOD_BYTES, media_type="application/octet-stream")
     # After a cut this answer reaches nobody.
     return JSONResponse({"receipt": taken.receipt}, status_code=status or 202)
 

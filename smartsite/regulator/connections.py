@@ -37,6 +37,8 @@ def http_server(app: FastAPI, *, host: str, port: int) -> uvicorn.Server:
             host=host,
             port=port,
             http=CuttableProtocol,
+            # The sandbox tells the time of its own clock, which a test may set.
+            date_header=False,
             ws="none",
             lifespan="off",
             access_log=False,

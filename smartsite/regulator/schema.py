@@ -31,6 +31,14 @@ class AlertPart(Model):
     severity: Literal["info", "warning", "major", "critical"]
 
 
+class UnitPart(Model):
+    """A company that has a part in the site."""
+
+    role: Literal["builder", "contractor", "supervisor"]
+    name: Name
+    credit_code: Annotated[str, Field(max_length=50)] = Field(default="", description="统一社会信用代码")
+
+
 class SitePart(Model):
     """The construction site, by the keys under which it is registered."""
 
@@ -40,6 +48,10 @@ class SitePart(Model):
     permit_number: Annotated[str, Field(min_length=1, max_length=50)] = Field(description="施工许可证号")
     supervision_number: Annotated[str, Field(max_length=50)] = Field(default="", description="安全监督登记号")
     region_code: Annotated[str, Field(max_length=20)] = Field(default="", description="GB/T 2260")
+    address: Annotated[str, Field(max_length=500)] = ""
+    latitude: float | None = Field(default=None, ge=-90, le=90, description="WGS-84")
+    longitude: float | None = Field(default=None, ge=-180, le=180, description="WGS-84")
+    units: Annotated[list[UnitPart], Field(max_length=50)] = []
 
 
 class SubjectPart(Model):
@@ -117,6 +129,25 @@ class Result(Model):
     reason: str = ""
 
 
+class Listed(BaseModel):
+    """One report that has arrived."""
+
+    id: int
+    key: str = Field(description="The idempotency key under which it came.")
+    receipt: str
+    arrived_ms: int = Field(description="First arrival, milliseconds since 1970 UTC.")
+    times: int = Field(description="How often it was stored; more than once is a double.")
+    status: Literal["pending", "validated", "rejected"]
+    reason: str = ""
+
+
+class Listing(BaseModel):
+    """A page of reports in order of arrival."""
+
+    items: list[Listed]
+    next: int | None = Field(description="`after` of the next page; null on the last.")
+
+
 class FieldFault(Model):
     """One field that is missing or wrong."""
 
@@ -149,5 +180,9 @@ class Behaviour(Model):
     throttle: Share = Field(default=0, description="Share answered 429 with Retry-After, with nothing stored.")
     retry_after_s: int = Field(default=1, ge=0, le=86_400, description="What Retry-After says.")
     drop_reply: Share = Field(default=0, description="Share that is stored, and the connection cut without a reply.")
+    redirect: Share = Field(default=0, description="Share answered with a redirect, with nothing stored.")
+    nonsense: Share = Field(default=0, description="Share that is stored, and answered 200 with a page for people.")
+    flood: Share = Field(default=0, description="Share that is stored, and answered 200 with a megabyte.")
+    wrong_result: Share = Field(default=0, description="Share of questions for a result answered with nonsense.")
     no_keys: bool = Field(default=False, description="Know no idempotency key: the same key again is a new violation.")
     reject_rate: Share = Field(default=0, description="Share of receipts whose result is `rejected`.")

@@ -146,6 +146,19 @@ class Store:
         ).fetchall()
         return [_item(row, now_ms) for row in rows]
 
+    def listed(
+        self, *, client: str, since: int, until: int, after: int, limit: int, now_ms: int
+    ) -> list[dict[str, Any]]:
+        """What first arrived from a client in [since, until) milliseconds, one item a key."""
+        rows = self._db.execute(
+            "SELECT min(id) AS id, client, key, count(*) AS accepted, sum(repeats) AS repeats,"
+            " arrived_ms, receipt, result_ms, rejected_for, body"  # SQLite takes them from the row of min(id)
+            " FROM violation WHERE client = ? GROUP BY key"
+            " HAVING min(id) > ? AND arrived_ms >= ? AND arrived_ms < ? ORDER BY min(id) LIMIT ?",
+            (client, after, since, until, limit),
+        ).fetchall()
+        return [{**item, "times": item["accepted"]} for item in (_item(row, now_ms) for row in rows)]
+
     def newest(self, *, limit: int, now_ms: int) -> list[dict[str, Any]]:
         """The same for the newest acceptances, newest first, one item an acceptance."""
         rows = self._db.execute(
