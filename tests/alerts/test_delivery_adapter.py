@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gzip
+import ipaddress
 import json
 import ssl
 import subprocess
@@ -16,6 +17,10 @@ from random import Random
 
 import httpx
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 from pydantic import ValidationError
 from standardwebhooks import Webhook
 
@@ -238,6 +243,51 @@ async def test_a_certificate_that_nobody_vouches_for_is_told(tmp_path: Path) -> 
         outcome = await send(url, tmp_path)
     assert outcome.kind == "temporary"
     assert "certificate is not valid" in outcome.reason
+
+
+async def test_a_certificate_that_has_expired_is_told(tmp_path: Path) -> None:
+    authority, tls = expired(tmp_path)
+    async with server(plain("200 OK"), tls=tls) as url:
+        adapter = adapters.create(target(url), evidence=EvidenceStore(tmp_path), clock=SystemClock())
+        trusting = ssl.create_default_context(cafile=str(authority))
+        async with httpx.AsyncClient(trust_env=False, verify=trusting) as client:
+            outcome = await adapter.send(client, delivery())
+    assert outcome.kind == "temporary"
+    assert outcome.reason == "the regulator's certificate is not valid: certificate has expired"
+
+
+def expired(folder: Path) -> tuple[Path, ssl.SSLContext]:
+    """An authority, and a server whose certificate it made and that ended yesterday."""
+    now = datetime.now(UTC)
+    keys = [ec.generate_private_key(ec.SECP256R1()) for _ in range(2)]
+    names = [x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]) for name in ("authority", "127.0.0.1")]
+    made = []
+    for place, until in ((0, now + timedelta(days=9)), (1, now - timedelta(days=1))):
+        certificate = (
+            x509.CertificateBuilder()
+            .subject_name(names[place])
+            .issuer_name(names[0])
+            .public_key(keys[place].public_key())
+            .serial_number(place + 1)
+            .not_valid_before(now - timedelta(days=9))
+            .not_valid_after(until)
+            .add_extension(x509.BasicConstraints(ca=place == 0, path_length=None), critical=True)
+            .add_extension(
+                x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False
+            )
+            .sign(keys[0], hashes.SHA256())
+        )
+        made.append(folder / f"certificate-{place}.pem")
+        made[place].write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    key = folder / "expired.key"
+    key.write_bytes(
+        keys[1].private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+    )
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(made[1], key)
+    return made[0], context
 
 
 def self_signed(folder: Path) -> ssl.SSLContext:

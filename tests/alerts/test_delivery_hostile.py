@@ -1,4 +1,4 @@
-"""A hundred violations, a regulator that does everything wrong, and a worker that is killed at random."""
+"""A thousand violations, a regulator that does everything wrong, and a worker that is killed at random."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.support.clock import FakeClock
 from tests.support.regulator import Sandbox, sandbox
 from tests.support.wait import eventually
 
-VIOLATIONS = 100
+VIOLATIONS = 1000
 DONE = {"accepted", "validated", "rejected"}
 
 
@@ -60,28 +60,59 @@ async def raise_and_clear(place: World) -> None:
         await place.enqueue(await place.clear(alert), "end")
 
 
+async def outage(regulator: Sandbox, clock: FakeClock) -> None:
+    """The regulator is away for an hour."""
+    await regulator.stop()
+    for _ in range(60):
+        await clock.advance(60)
+        await asyncio.sleep(0.02)
+    await regulator.start()
+
+
+async def resend_stopped(place: World) -> int:
+    """What a person does about a regulator that redirected; the number of deliveries that had stopped."""
+    rows = [row for row in await place.rows("delivery") if row["state"] == "config_error"]
+    for row in rows:
+        await place.resend(row["id"])
+    return len(rows)
+
+
 async def test_exactly_one_is_accepted_of_each_and_none_is_lost(
     settings: Settings, clock: FakeClock, regulator: Sandbox
 ) -> None:
     random = Random(11)
-    regulator.behave(delay_s=0.5, fail=0.2, throttle=0.1, retry_after_s=3, drop_reply=0.2, reject_rate=0.1)
+    hostile = {
+        "delay_s": 0.5, "fail": 0.1, "throttle": 0.02, "retry_after_s": 3, "drop_reply": 0.1, "reject_rate": 0.1,
+        "nonsense": 0.05, "flood": 0.03, "redirect": 0.02, "wrong_result": 0.2,
+    }  # fmt: skip
+    regulator.behave(**hostile)
     settings = with_targets(settings, target(regulator.url, timeout_s=5, in_flight=16))
     async with world(settings, clock) as place, time_passing(clock):
         await raise_and_clear(place)
-        await chaos(place, regulator, clock, random, rounds=12)
-        regulator.behave(fail=0.2, drop_reply=0.2, result_delay_s=5)
+        await chaos(place, regulator, clock, random, rounds=15)
+        async with delivering(settings, clock):
+            await outage(regulator, clock)
+        regulator.behave(**{**hostile, "delay_s": 0, "redirect": 0, "result_delay_s": 5})
+        await chaos(place, regulator, clock, random, rounds=5)
+        stopped = await resend_stopped(place)
 
         async def done() -> bool:
             return set(await place.states()) <= {"validated", "rejected"}
 
         async with delivering(settings, clock):
-            await eventually(done, timeout=60, every=0.2)
+            await eventually(done, timeout=300, every=0.5)
         received = regulator.received()
         keys = [row["idempotency_key"] for row in await place.rows("delivery")]
-        outcomes = {attempt["outcome"] for attempt in await place.rows("delivery_attempt")}
+        attempts = await place.rows("delivery_attempt")
     assert len(keys) == 2 * VIOLATIONS
     assert {item["key"]: item["accepted"] for item in received} == dict.fromkeys(keys, 1)
-    assert {"accepted", "temporary", "no_reply", "validated"} <= outcomes
+    outcomes = {attempt["outcome"] for attempt in attempts}
+    assert {"accepted", "temporary", "no_reply", "validated", "rejected"} <= outcomes
+    assert stopped > 0
+    reasons = " ".join({attempt["error"] for attempt in attempts})
+    for words in ("status 429", "status 500", "redirected to", "holds no receipt", "no reply", "not reached"):
+        assert words in reasons, words
+    assert "the answer holds no result" in reasons
     order = {(item["violation"]["alert"]["id"], item["violation"]["phase"]): item["id"] for item in received}
     assert all(order[alert, "raise"] < order[alert, "end"] for alert, _ in order)
 
@@ -91,21 +122,30 @@ async def test_without_keys_none_is_lost_and_every_doubt_is_shown(
     settings: Settings, clock: FakeClock, regulator: Sandbox, policy: str
 ) -> None:
     random = Random(5)
-    regulator.behave(no_keys=True, delay_s=0.5, fail=0.1, throttle=0.1, drop_reply=0.1)
+    hostile = {
+        "no_keys": True, "delay_s": 0.5, "fail": 0.1, "throttle": 0.02, "drop_reply": 0.05, "nonsense": 0.03,
+        "flood": 0.02,
+    }  # fmt: skip
+    regulator.behave(**hostile)
     settings = with_targets(
         settings, target(regulator.url, timeout_s=5, in_flight=16, keys=False, on_uncertain=policy, push_on="raise")
     )
     async with world(settings, clock) as place, time_passing(clock):
-        await raise_and_clear(place)
-        await chaos(place, regulator, clock, random, rounds=6)
+        for number in range(VIOLATIONS):
+            await place.enqueue(await place.alert(subject=f"device:{number}"))
+        await chaos(place, regulator, clock, random, rounds=10)
+        async with delivering(settings, clock):
+            await outage(regulator, clock)
+        regulator.behave(**{**hostile, "delay_s": 0})
 
         async def done() -> bool:
             return set(await place.states()) <= {*DONE, "uncertain"}
 
         async with delivering(settings, clock):
-            await eventually(done, timeout=60, every=0.2)
+            await eventually(done, timeout=300, every=0.5)
         rows = await place.rows("delivery")
         stored = {item["key"]: item["accepted"] for item in regulator.received()}
+    assert len(rows) == VIOLATIONS
     for row in rows:
         count = stored.get(row["idempotency_key"], 0)
         if row["state"] in DONE:
