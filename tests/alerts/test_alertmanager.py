@@ -102,7 +102,11 @@ async def test_a_real_alertmanager_has_our_alerts_until_they_end(settings: Setti
             return set(await held(alertmanager)) == {str(second.id)}
 
         await eventually(resolved)
-        assert await place.states() == ["accepted"] * 3
+
+        async def recorded() -> bool:
+            return await place.states() == ["accepted"] * 3
+
+        await eventually(recorded)
 
 
 async def _stacked(place: World, count: int) -> None:
