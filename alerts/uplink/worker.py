@@ -37,6 +37,8 @@ _SQL = queries("alerts")
 _LOCK_SPACE = 0x5AFE0B1
 _TICK_S = 1.0
 _STANDBY_S = 5.0
+_LOOK_S = 2.0
+"""Seconds after which a station that has nothing new is looked at again."""
 _LONGEST_WAIT_S = 60.0
 _PERIODS = 50
 """Periods of one station that go out before the others, and real-time data, have their turn."""
@@ -152,10 +154,11 @@ class Uplink:
             known = await rows.cursors(connection, self.name)
             while True:
                 more = False
+                through = await rows.complete_until(connection)
                 for device, profile, station in self._due(self._watch.current, known):
                     try:
                         await self._real_time(connection, link, device, profile, station)
-                        more |= await self._periods(connection, link, device, profile, station)
+                        more |= await self._periods(connection, link, device, profile, station, through)
                     except Declined as declined:
                         station.rests_until = self._clock.monotonic() + _LONGEST_WAIT_S
                         metrics.UPLINK_PACKETS.labels(self.name, "", "declined").inc()
@@ -211,6 +214,7 @@ class Uplink:
         oldest = now - timedelta(seconds=max(self._uplink.real_time_s, device.interval_s) * 2)
         reading = await rows.newest(connection, profile, device.id, after=max(oldest, station.sent or oldest))
         if reading is None:
+            station.due_at = self._clock.monotonic() + min(_LOOK_S, self._uplink.real_time_s)
             return
         for packet in of_readings(self._uplink, station.mn, reading, self._codes, now=now):
             await self._deliver(link, packet)
@@ -224,15 +228,18 @@ class Uplink:
         device: Device,
         profile: Profile,
         station: Station,
+        through: datetime | None,
     ) -> bool:
-        """The periods that are over and not acknowledged, oldest first; True where there are more."""
+        """The periods that are over and not acknowledged, oldest first; True where there are more.
+
+        What arrived until `through` is in the roll-ups; None where they have never been made.
+        """
         more = False
         now = self._clock.now()
         for command, width in self._widths.items():
             if command not in station.done:
                 # A station that is new on the up-link begins with the period that runs now.
                 await self._done(connection, device, station, command, floor(now, width))
-            through = await rows.complete_until(connection)
             if through is None:
                 continue
             until = floor(min(now - timedelta(seconds=self._uplink.delay_s), through), width)
