@@ -103,7 +103,7 @@ async def test_exactly_one_is_accepted_of_each_and_none_is_lost(
         await chaos(place, regulator, clock, random, rounds=15)
         async with delivering(settings, clock):
             await outage(regulator, clock, pace)
-        regulator.behave(**{**hostile, "delay_s": 0, "redirect": 0, "result_delay_s": 5, "wrong_result": 0})
+        regulator.behave(**{**hostile, "delay_s": 0, "redirect": 0, "result_delay_s": 5})
         await chaos(place, regulator, clock, random, rounds=5)
         stopped = await resend_stopped(place)
 
