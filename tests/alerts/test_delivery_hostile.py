@@ -52,15 +52,24 @@ async def time_passing(clock: FakeClock) -> AsyncIterator[Pace]:
         await asyncio.gather(passing, return_exceptions=True)
 
 
-async def chaos(place: World, regulator: Sandbox, clock: FakeClock, random: Random, *, rounds: int) -> None:
-    """Kill the worker, and now and then the regulator, after spans of random length."""
-    for _ in range(rounds):
+async def chaos(
+    place: World, regulator: Sandbox, clock: FakeClock, random: Random, *, rounds: int, refused: int = 0
+) -> None:
+    """Kill the worker, and now and then the regulator, after spans of random length.
+
+    Goes on until so many deliveries were refused, however slow the machine is.
+    """
+    for _ in range(rounds) if not refused else range(rounds * 40):
         async with delivering(place.settings, clock) as worker:
             await asyncio.sleep(random.uniform(0.05, 0.4))
             worker.cancel()
         if random.random() < 0.3:
             await regulator.stop()
             await regulator.start()
+        if refused:
+            cursor = await place.connection.execute("SELECT count(*) FROM delivery WHERE state = 'config_error'")
+            if (await cursor.fetchone() or (0,))[0] >= refused:
+                break
 
 
 async def raise_and_clear(place: World) -> None:
@@ -100,7 +109,7 @@ async def test_exactly_one_is_accepted_of_each_and_none_is_lost(
     settings = with_targets(settings, target(regulator.url, timeout_s=5, in_flight=16))
     async with world(settings, clock) as place, time_passing(clock) as pace:
         await raise_and_clear(place)
-        await chaos(place, regulator, clock, random, rounds=15)
+        await chaos(place, regulator, clock, random, rounds=15, refused=3)
         async with delivering(settings, clock):
             await outage(regulator, clock, pace)
         regulator.behave(**{**hostile, "delay_s": 0, "redirect": 0, "result_delay_s": 5})
