@@ -198,13 +198,9 @@ class Connection(Link):
             return
         self._in_flight += 1
         if self._in_flight >= self._endpoint.limits.in_flight:
-            if self._version == VERSION_3:
-                # MQTT 3.1.1 knows no receive maximum: the window is kept by not reading on.
-                self._block(Block.WINDOW)
-            elif self._in_flight > self._endpoint.limits.in_flight:
-                raise ProtocolViolation(
-                    Reason.RECEIVE_MAXIMUM_EXCEEDED, "more messages in flight than the receive maximum"
-                )
+            # MQTT 3.1.1 knows no receive maximum, and clients of MQTT 5 forget it when they send again all that they
+            # hold after a reconnect: ended for it, they would come back with the same for ever.
+            self._block(Block.WINDOW)
         published.append(Message(origin, payload, self._arrived, self, packet_id))
 
     def _control(self, frame: Frame) -> None:

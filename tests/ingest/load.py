@@ -74,8 +74,8 @@ class Publisher:
 
     def _run(self) -> None:
         while not self._stop.wait(self._every_s):
-            if self.waiting > 900:
-                continue  # after a reconnect paho sends all of it at once, whatever the receive maximum is
+            if self.waiting > 2000:  # more than the receive maximum: after a reconnect paho sends all of it at once
+                continue
             self._ts += 1
             payload = json.dumps({"ts": self._ts, "values": {"pm10": self._ts % 1000, "laeq": 60.5, **self._beside}})
             info = self._client.publish(self._topic, payload, qos=1)
