@@ -32,10 +32,9 @@ def compare(
     compared: list[Compared] = []
     shapes: Counter[str] = Counter()
     cpu: list[float] = []
-    for count, photograph in enumerate(photographs, 1):
+    for count, (shape, photograph) in enumerate(_by_shape(detector, photographs), 1):
         picture = photograph.read()
         height, width = picture.image.shape[:2]
-        shape = detector.input_shape(height, width)
         shapes[f"{shape[0]}x{shape[1]}"] += 1
         before = time.process_time()
         found = detector.detect(picture.image)
@@ -45,6 +44,15 @@ def compare(
         compared.append(Compared(found, picture.boxes, picture.kind, scale))
         tell(count)
     return compared, {"shapes": dict(shapes.most_common()), "cpu_ms": round(float(np.median(cpu)) * 1000, 2)}
+
+
+def _by_shape(detector: Detector, photographs: Sequence[Photograph]) -> list[tuple[tuple[int, int], Photograph]]:
+    """The photographs with their inputs' shapes, those of a shape together: a network is compiled for each shape."""
+    shaped = []
+    for photograph in photographs:
+        height, width = photograph.read().image.shape[:2]
+        shaped.append((detector.input_shape(height, width), photograph))
+    return sorted(shaped, key=lambda pair: pair[0])
 
 
 def figures(compared: Sequence[Compared], score: float) -> dict[str, Any]:

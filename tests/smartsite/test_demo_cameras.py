@@ -33,7 +33,7 @@ def test_the_detector_sees_the_surveyor_where_the_camera_shows_him_and_nobody_el
     for second in (13.0, 17.0, 21.0):
         found = detector.detect(scene.view(site, scene.position(second)))
         assert [detector.classes[kind] for kind in found.class_id] == ["head"]
-        assert found.score[0] > 0.8
+        assert found.score[0] > 0.7
 
 
 def test_without_the_surveyor_nobody_is_seen(detector: Detector) -> None:

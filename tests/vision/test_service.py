@@ -85,7 +85,7 @@ async def test_a_visit_becomes_one_episode_with_evidence_and_log_entries(
     assert ended["started_at"] <= ended["last_seen_at"] == ended["ended_at"]
     assert 3 < (ended["ended_at"] - ended["started_at"]).total_seconds() < 6
     assert ended["peak_score"] > 0.7
-    assert ended["model"].startswith("hardhat-yolo26n-quick@")
+    assert ended["model"].startswith("hardhat-yolo26n@")
     assert sum(vote["bare"] for vote in ended["votes"]) == 3
 
     pictures = {}

@@ -13,7 +13,7 @@ from core.settings import VisionSettings
 from vision.detections import Detections
 
 MODELS = Path(__file__).parent.parent / "models"
-BUILT_IN = MODELS / "hardhat-yolo26n-quick.xml"
+BUILT_IN = MODELS / "hardhat-yolo26n.xml"
 
 SCORE_FLOOR = 0.25
 """Weaker boxes are never worth a look; what counts in a vote is decided per camera."""

@@ -24,6 +24,7 @@ STRIDE = 32
 _GREY = 114  # what the letterbox is filled with in training
 ONE_HEAD = 0.6  # boxes that overlap by more are the same head
 _MOST = 300  # boxes of a picture
+_LEAST = 320  # pixels of the longer side to which the smallest pictures are enlarged
 
 Floats = npt.NDArray[np.float32]
 Image = npt.NDArray[np.uint8]
@@ -85,11 +86,15 @@ class Preparation:
 
 
 def fitting_shape(height: int, width: int, longest: int) -> tuple[int, int]:
-    """Height and width of the smallest input that holds the picture scaled to `longest` pixels: 384x640 for 16:9."""
+    """Height and width of the smallest input that holds the picture scaled to `longest` pixels: 384x640 for 16:9.
+
+    A picture that is smaller than `longest` keeps its own size: enlarging it costs time and tells nothing new.
+    """
+    longest = min(longest, max(height, width, _LEAST))
     scale = longest / max(height, width)
     # One pixel of rounding must not cost a whole stride.
-    sides = (max(1, -(-int(side * scale - 0.5) // STRIDE)) * STRIDE for side in (height, width))
-    return tuple(sides)  # type: ignore[return-value]
+    sides = [max(1, -(-int(side * scale - 0.5) // STRIDE)) * STRIDE for side in (height, width)]
+    return sides[0], sides[1]
 
 
 def _letterbox(image: Image, canvas: Image) -> tuple[float, int, int]:

@@ -26,11 +26,13 @@ def whole(picture: Labelled, size: int, rng: np.random.Generator) -> Labelled:
 
 
 def close_up(picture: Labelled, size: int, rng: np.random.Generator) -> Labelled:
-    """One head fills a fifth to nine tenths of the input's height; bare heads are chosen rather than helmets."""
+    """One head fills a fifth to nine tenths of the input's height; a bare one where there is one."""
     heights = picture.boxes[:, 3] - picture.boxes[:, 1]
     if not len(heights) or heights.max() < 20:
         return whole(picture, size, rng)
-    weights = heights * np.where(picture.kind == HEAD, 3, 1) * (heights >= 20)
+    weights = heights * (heights >= 20)
+    bare = weights * (picture.kind == HEAD)
+    weights = bare if bare.any() else weights
     chosen = picture.boxes[rng.choice(len(heights), p=weights / weights.sum())]
     side = float(chosen[3] - chosen[1])
     scale = min(size * np.exp(rng.uniform(np.log(0.2), np.log(0.9))) / side, _MOST_ENLARGED)

@@ -252,6 +252,7 @@ class _Run:
 
         network = deepcopy(self._ema.ema).cpu().half()
         network.criterion = None
+        network.pt_path = None  # ultralytics notes where it was loaded from; that is nobody's business
         partial = path.with_suffix(".partial")
         torch.save({"model": network, "train_args": {"task": "detect", "imgsz": self._plan.size}}, partial)
         partial.replace(path)
