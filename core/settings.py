@@ -243,6 +243,13 @@ class CameraSettings(Section):
         le=86_400,
         description="Seconds after an episode was last seen in which its camera and zone start no other.",
     )
+    clip_before_s: float = Field(default=5, ge=0, le=60, description="Seconds of video kept before an episode ...")
+    clip_after_s: float = Field(
+        default=5, ge=0, le=60, description="... and after its start, as the camera sent them; both 0: no clips."
+    )
+    clip_mb: int = Field(
+        default=16, ge=0, le=256, description="Most MB of encoded video that one camera holds for clips; 0: no clips."
+    )
 
     @model_validator(mode="after")
     def _vote_can_be_won(self) -> CameraSettings:

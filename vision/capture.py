@@ -20,7 +20,9 @@ import numpy as np
 import numpy.typing as npt
 
 from vision import wire
+from vision.clips import Clips
 from vision.gate import MotionGate
+from vision.ring import PacketRing
 from vision.source import Counts, Sample, Sampler, Source, SourceError
 
 _FIRST_DELAY, _LAST_DELAY = 0.5, 8.0
@@ -37,7 +39,7 @@ class Outbox:
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
         self._ready = threading.Condition()
-        self._messages: list[wire.Message] = []
+        self._messages: list[tuple[wire.Message, bytes]] = []
         self._picture: tuple[wire.Picture, bytes] | None = None
         self._figures: wire.Figures | None = None
         self.skipped = 0
@@ -46,7 +48,13 @@ class Outbox:
     def status(self, status: wire.Status) -> None:
         """Tell a change of state; none is ever left out."""
         with self._ready:
-            self._messages.append(status)
+            self._messages.append((status, b""))
+            self._ready.notify()
+
+    def clip(self, clip: wire.Clip, mp4: bytes) -> None:
+        """Hand over a clip that was asked for."""
+        with self._ready:
+            self._messages.append((clip, mp4))
             self._ready.notify()
 
     def picture(self, picture: wire.Picture, planes: bytes) -> None:
@@ -69,7 +77,7 @@ class Outbox:
         while True:
             with self._ready:
                 self._ready.wait_for(self._waits)
-                batch: list[tuple[wire.Message, bytes]] = [(message, b"") for message in self._messages]
+                batch: list[tuple[wire.Message, bytes]] = list(self._messages)
                 if self._picture is not None:
                     batch.append(self._picture)
                 if self._figures is not None:
@@ -97,13 +105,18 @@ class Reader:
         self._sampler = Sampler(order.pace)
         self._counts = Counts()
         self._gate = MotionGate(share=order.gate_share, look_s=order.gate_look_s)
+        self._clips = Clips(PacketRing(keep_s=order.clip_s, most_bytes=order.clip_bytes), outbox)
         self._figures_due = 0.0
         self._online = False
         self._cpu_start_s = time.process_time()
 
-    def pace(self, pace: wire.Pace) -> None:
-        """Change the pace from any thread."""
-        self._sampler.pace = pace
+    def take(self, demand: wire.Demand) -> None:
+        """Change the pace, or note that a clip is wanted; from any thread."""
+        match demand:
+            case wire.Pace():
+                self._sampler.pace = demand
+            case wire.Cut():
+                self._clips.want(demand)
 
     def run(self) -> None:
         """Connect, read, and again; at the end of a file that is played once, only stay."""
@@ -126,13 +139,14 @@ class Reader:
         end = time.monotonic() + seconds
         while (left := end - time.monotonic()) > 0:
             self._tell_figures(time.monotonic())
+            self._clips.give_up()
             time.sleep(min(left, _FIGURES_S))
 
     def _read_once(self) -> bool:
         """One connection from opening to its end; True where it was a file, played to its end."""
         self._tell_figures(time.monotonic())
-        source = Source(self._order, self._sampler, self._counts)
-        with contextlib.closing(source):
+        source = Source(self._order, self._sampler, self._counts, tap=self._clips.take)
+        with contextlib.closing(source), self._clips.of(source.stream):
             for sample in source.samples():
                 if not self._online:
                     self._online = True
@@ -195,9 +209,9 @@ def i420(sample: Sample) -> tuple[npt.NDArray[np.uint8], Callable[[], bytes]]:
 
 
 def _follow(orders: RawIOBase, reader: Reader) -> None:
-    """Take in every new pace; the end of the input is the end of the process, even amid a hanging call."""
+    """Take in every demand; the end of the input is the end of the process, even amid a hanging call."""
     for text in orders:
-        reader.pace(wire.pace_decoder.decode(text))
+        reader.take(wire.demand_decoder.decode(text))
     os._exit(0)
 
 

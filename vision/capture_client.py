@@ -43,6 +43,10 @@ class CaptureClient:
             self._pace = pace
             self._send(wire.line(pace))
 
+    def cut(self, cut: wire.Cut) -> None:
+        """Want a clip. A process that dies before it is cut never answers."""
+        self._send(wire.line(cut))
+
     async def run(self, handle: Handler) -> None:
         """Give every message to `handle`, in order, until cancelled. The process waits while `handle` works."""
         delay = _FIRST_DELAY

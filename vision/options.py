@@ -10,6 +10,8 @@ from core.errors import InvalidInput
 from core.settings import CameraSettings
 from vision.wire import Order, Pace
 
+_JUDGED_S = 8.0  # from the first bare-headed look to the end of a vote, at the slowest
+
 
 def camera_settings(defaults: CameraSettings, options: Mapping[str, object]) -> CameraSettings:
     """The settings in force; InvalidInput names the option that is not usable."""
@@ -33,5 +35,7 @@ def order_of(url: str, options: CameraSettings, pace: Pace) -> Order:
         read_timeout_s=options.read_timeout_s,
         gate_share=options.gate_share,
         gate_look_s=options.gate_look_s,
+        clip_s=options.clip_before_s + _JUDGED_S,
+        clip_bytes=options.clip_mb * 1_000_000 if options.clip_before_s + options.clip_after_s else 0,
         pace=pace,
     )

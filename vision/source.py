@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from statistics import median
@@ -102,9 +102,12 @@ class Sampler:
 class Source:
     """An open stream. `samples` yields until it ends or raises SourceError."""
 
-    def __init__(self, order: Order, sampler: Sampler, counts: Counts) -> None:
-        """Connect; raise SourceError with the reason where that fails."""
+    def __init__(
+        self, order: Order, sampler: Sampler, counts: Counts, *, tap: Callable[[av.Packet[Any]], None] | None = None
+    ) -> None:
+        """Connect; raise SourceError with the reason where that fails. `tap` is given every packet of the video."""
         self._order = order
+        self._tap = tap
         self._sampler = sampler
         self._counts = counts
         self.is_file = False
@@ -135,6 +138,11 @@ class Source:
         return av.open(url, format=form, options=options, timeout=timeout)
 
     @property
+    def stream(self) -> av.VideoStream:
+        """The video, open until `close`."""
+        return self._stream
+
+    @property
     def codec(self) -> str:
         """Name of the video codec."""
         return str(self._stream.codec_context.name)
@@ -157,6 +165,8 @@ class Source:
                     _wait_until(started + float((packet.dts - first_pts) * packet.time_base))
                 heard = now = time.monotonic()
                 self._counts.frames_in += 1
+                if self._tap is not None:
+                    self._tap(packet)
                 self._sampler.saw(_stream_time(packet, now), is_key=packet.is_keyframe)
                 if packet.is_keyframe and keys_only != self._sampler.keys_suffice:
                     # Only here: a decoder that begins elsewhere shows grey smears until the next key frame.

@@ -1,8 +1,8 @@
 """What the capture process and its owner say to each other.
 
-Owner to process, on its standard input: one JSON `Order`, then any number of JSON `Pace`, a line each; the end of the
-input ends the process. Process to owner, on its standard output: messages of a head (uint32 length, JSON) and a
-payload (uint32 length, bytes), little-endian.
+Owner to process, on its standard input: one JSON `Order`, then any number of JSON `Pace` and `Cut`, a line each; the
+end of the input ends the process. Process to owner, on its standard output: messages of a head (uint32 length, JSON)
+and a payload (uint32 length, bytes), little-endian.
 """
 
 from __future__ import annotations
@@ -18,11 +18,19 @@ _LENGTHS = struct.Struct("<II")
 LENGTHS_BYTES = _LENGTHS.size
 
 
-class Pace(msgspec.Struct, frozen=True):
+class Pace(msgspec.Struct, frozen=True, tag="pace"):
     """How many pictures a second are wanted, and whether unchanged ones too."""
 
     fps: float
     everything: bool = False
+
+
+class Cut(msgspec.Struct, frozen=True, kw_only=True, tag="cut"):
+    """A clip is wanted, of these times (microseconds since the epoch). It is answered by a `Clip` of the same `id`."""
+
+    id: int
+    since: int
+    until: int
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,6 +43,10 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     read_timeout_s: float
     gate_share: float
     gate_look_s: float
+    clip_s: float
+    """Seconds of the encoded stream that are kept for clips ..."""
+    clip_bytes: int
+    """... while they are no more than this; 0: no clips."""
     pace: Pace
 
 
@@ -86,11 +98,24 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True, tag="figures"):
     """CPU time of reading and decoding, a sampled picture."""
 
 
-Message = Picture | Status | Figures
+class Clip(msgspec.Struct, frozen=True, kw_only=True, tag="clip"):
+    """The answer to a `Cut`. The payload is an MP4, or nothing where it could not be cut.
+
+    first, last: times of its first and last picture, microseconds since the epoch. reason: why there is none, in words.
+    """
+
+    id: int
+    first: int = 0
+    last: int = 0
+    reason: str = ""
+
+
+Message = Picture | Status | Figures | Clip
+Demand = Pace | Cut
 
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(Message)
-pace_decoder = msgspec.json.Decoder(Pace)
+demand_decoder = msgspec.json.Decoder(Demand)
 order_decoder = msgspec.json.Decoder(Order)
 
 
@@ -112,6 +137,6 @@ def message(text: bytes) -> Message:
     return decoded
 
 
-def line(order: Order | Pace) -> bytes:
+def line(order: Order | Demand) -> bytes:
     """A line for the process's standard input."""
     return _encoder.encode(order) + b"\n"
