@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any, TypedDict
 
 import psycopg
@@ -19,7 +20,7 @@ from alerts import life, logbook, metrics
 from alerts.engine import Engine, Standing, Transition
 from alerts.engine.snapshot import BadSnapshot
 from alerts.linkage import Linker
-from alerts.listening import Listening
+from alerts.listening import Heard, Listening
 from alerts.model import AlertRow, load_open
 from alerts.rules.versions import put_in_force
 from alerts.rules.watch import RuleWatch
@@ -101,6 +102,8 @@ class Evaluation:
             if not await self._open(connection):
                 return
         await self._refresh(connection)
+        # What is silent by these times may have spoken since: they are taken before the log is read to its end.
+        now, heard = self._clock.now(), await self._heard(connection)
         while not stop.is_set():
             before = dict(self._reader.position)
             entries = await self._reader.read(connection, _BATCH)
@@ -108,8 +111,8 @@ class Evaluation:
                 logbook.warn_of_gaps(before, entries)
                 await self._take(connection, entries)
             if len(entries) < _BATCH:
-                break
-        await self._tick(connection)
+                await self._tick(connection, now, heard)
+                return
 
     async def _open(self, connection: psycopg.AsyncConnection[Any]) -> bool:
         """Take the lock and the stored state; False where another process has the engine."""
@@ -227,21 +230,24 @@ class Evaluation:
             if self._engine.is_open(rule, subject):
                 self._engine.close(rule, subject, micros(self._clock.now()))
 
-    async def _tick(self, connection: psycopg.AsyncConnection[Any]) -> None:
-        """Absence, and a snapshot where one is due. Only ever with the log caught up."""
-        assert self._engine is not None
+    async def _heard(self, connection: psycopg.AsyncConnection[Any]) -> Heard | None:
+        """What silence can be judged of; None: it is not yet time to."""
         if self._clock.monotonic() - self._ticked_at < _TICK_S:
-            return
+            return None
         self._ticked_at = self._clock.monotonic()
-        since = await self._listening.since(connection)
-        now = self._clock.now()
-        # While nothing listens for devices no silence means anything; cameras are judged all the same.
-        told = self._engine.tick(micros(now), listening_since=micros(now) if since is None else since)
+        return await self._listening.heard(connection)
+
+    async def _tick(self, connection: psycopg.AsyncConnection[Any], now: datetime, heard: Heard | None) -> None:
+        """Absence, and a snapshot where one is due. Only ever with the log read to its end as of `now`."""
+        assert self._engine is not None
+        if heard is None:
+            return
+        told = self._engine.tick(micros(now), listening_since=heard.since, heard_until=heard.until)
         if told or self._snapshot_is_due():
             await self._commit(connection, told)
         else:
             async with connection.transaction():
-                await self._linker.step(connection, self._registry, now)
+                await self._linker.step(connection, self._registry, self._clock.now())
 
     def _snapshot_is_due(self) -> bool:
         return self._dirty and self._clock.monotonic() - self._snapshot_at >= self._settings.alerts.snapshot_every_s

@@ -1,7 +1,8 @@
-"""Since when the platform has been able to hear its devices: the ground on which a device may be called offline."""
+"""Between which times the platform has heard its devices: the ground on which one may be called offline."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
@@ -14,6 +15,14 @@ from core.workers import BEAT_S
 # A worker that has missed this many beats is taken for gone.
 _MISSED = 5
 _SQL = queries("alerts")
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """Microseconds since the epoch: whatever arrived in [since, until] is in the log. Empty while no worker lives."""
+
+    since: int
+    until: int
 
 
 class Listening:
@@ -31,18 +40,23 @@ class Listening:
         """The platform was deaf until now, as after an outage of the database."""
         self._since = micros(self._clock.now())
 
-    async def since(self, connection: psycopg.AsyncConnection[Any]) -> int | None:
-        """Microseconds since the epoch; None while no ingest worker is alive."""
+    async def heard(self, connection: psycopg.AsyncConnection[Any]) -> Heard:
+        """To be asked before the log is read to its end: only then is all that arrived by `until` known.
+
+        What arrives first waits in a worker, for a transaction or, through an outage, in its spool; each worker's
+        heartbeat says up to when it has stored everything (`watermark`).
+        """
         now = self._clock.now()
         fresh = now - timedelta(seconds=_MISSED * BEAT_S)
         rows = await (await connection.execute(_SQL["ingest_workers"])).fetchall()
-        ears = frozenset(
-            (group, 0) if group else (name, micros(started_at))
-            for name, started_at, beat_at, group in rows
-            if beat_at >= fresh
-        )
+        alive = [row for row in rows if row[2] >= fresh]
+        ears = frozenset((group, 0) if group else (name, micros(started_at)) for name, started_at, _, group, _ in alive)
         if ears != self._ears:
             # At the first look the workers may have been there for long; but this process has not.
             self._ears = ears
             self._since = micros(now)
-        return self._since if ears else None
+        if not alive:
+            return Heard(micros(now), micros(now))
+        # A worker that does not say so has stored what came before its heartbeat.
+        marks = [micros(beat_at) if mark is None else mark for _, _, beat_at, _, mark in alive]
+        return Heard(self._since, min(micros(now), *marks))

@@ -70,7 +70,7 @@ SELECT state FROM engine_snapshot WHERE engine = %(engine)s
 SELECT device_id, last_seen_at FROM device_seen
 
 -- ingest_workers --
-SELECT name, started_at, beat_at, detail->>'group' FROM worker WHERE room = 'ingest'
+SELECT name, started_at, beat_at, detail->>'group', (detail->>'watermark')::bigint FROM worker WHERE room = 'ingest'
 
 -- rule_version_put --
 -- The newest version where its definition is the same, otherwise the next number.

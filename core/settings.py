@@ -431,7 +431,7 @@ class AlertsSettings(Section):
     )
     rules_check_s: float = Field(default=2, gt=0, description="Seconds between looks for changed rule files.")
     snapshot_every_s: float = Field(
-        default=2, gt=0, description="Seconds of readings that a restarted engine reads again at most."
+        default=2, ge=0, description="Seconds of readings that a restarted engine reads again at most."
     )
     targets: list[TargetSettings] = Field(default=[], description="Regulators to which violations are reported.")
     uplinks: list[UplinkSettings] = Field(default=[], description="Platforms that take data by HJ 212.")

@@ -29,6 +29,11 @@ class Intake:
         return len(self._queue)
 
     @property
+    def oldest(self) -> int | None:
+        """When the message arrived that waits longest; microseconds since the epoch, None where none waits."""
+        return self._queue[0].arrived if self._queue else None
+
+    @property
     def pressure(self) -> bool:
         """True while sources should not read."""
         return self._pressure

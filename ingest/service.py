@@ -81,7 +81,7 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
     heart = Heartbeat(name, room="ingest", settings=settings.database, clock=clock)
 
     def detail() -> dict[str, Any]:
-        facts: dict[str, Any] = {"waiting": len(intake)}
+        facts: dict[str, Any] = {"waiting": len(intake), "watermark": writer.watermark}
         if queued:
             # Whoever of the group is gone, the others hear its devices.
             facts["group"] = f"amqp {settings.ingest.amqp_queue}"

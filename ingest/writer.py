@@ -18,7 +18,7 @@ from typing import Any
 import psycopg
 from psycopg import errors as pg
 
-from core.clock import Clock
+from core.clock import Clock, micros
 from core.database import Reconnecting, is_outage
 from ingest import metrics
 from ingest.existing import Overtaken
@@ -86,6 +86,15 @@ class Writer:
         self._numbers: dict[int, list[Span]] = {}
         self._seen_at = clock.monotonic()
         self._stopping = False
+        # When the oldest of the messages came that are being stored, and of those in the spool (0: not known yet).
+        self._storing: int | None = None
+        self._shelved = 0 if shelter is not None and shelter.spool.pending else None
+
+    @property
+    def watermark(self) -> int:
+        """Microseconds since the epoch: whatever arrived before is stored."""
+        waiting = (self._intake.oldest, self._storing, self._shelved)
+        return min((arrived for arrived in waiting if arrived is not None), default=micros(self._clock.now()))
 
     def stop(self) -> None:
         """End when all that is queued is stored."""
@@ -127,6 +136,8 @@ class Writer:
                 await asyncio.gather(starting, return_exceptions=True)
         if self._shelter is not None:
             self._shelter.spool.settle(self._number)
+            if not self._shelter.spool.pending:
+                self._shelved = None
         return True
 
     # -- the spool ----------------------------------------------------------------------------------------------------
@@ -135,6 +146,8 @@ class Writer:
         """Store the oldest messages of the spool; False as `_work`."""
         bodies, end = await asyncio.to_thread(shelter.spool.read, self._batch, BATCH_BYTES)
         messages = messages_of(bodies, shelter.registry)
+        # In order: what lies behind them came later.
+        self._shelved = _oldest(messages) or self._shelved
         done = await self._work(self._deal(messages, end), messages, end)
         metrics.SPOOLED.set(shelter.spool.pending)
         return done
@@ -147,6 +160,7 @@ class Writer:
         ones there nothing is overdue at first, else a busy stream would never find its way back past the spool.
         """
         task = asyncio.create_task(job)
+        self._storing = _oldest(messages)
         try:
             if self._shelter is not None:
                 spool = self._shelter.spool
@@ -164,10 +178,13 @@ class Writer:
             if not task.done():
                 task.cancel()
                 await asyncio.gather(task, return_exceptions=True)
+        self._storing = None
         if end is None:
             acknowledge(messages)
         elif self._shelter is not None:
             self._shelter.spool.release(end)
+            if not self._shelter.spool.pending:
+                self._shelved = None
         return True
 
     async def _collect(self, spool: Spool, task: asyncio.Task[Any], patience_s: float) -> None:
@@ -190,6 +207,8 @@ class Writer:
     async def _put_aside(self, spool: Spool, messages: Sequence[Message]) -> int:
         """Append messages, acknowledge them once they are on disk, and return their end."""
         bodies = records(messages)
+        if self._shelved is None:
+            self._shelved = _oldest(messages)
         while True:
             try:
                 end = await asyncio.to_thread(spool.append, bodies)
@@ -323,6 +342,10 @@ class Writer:
         metrics.ROWS.labels("stored").inc(outcome.stored)
         metrics.ROWS.labels("filled").inc(outcome.filled)
         metrics.ROWS.labels("duplicate").inc(outcome.duplicates)
+
+
+def _oldest(messages: Sequence[Message]) -> int | None:
+    return min((message.arrived for message in messages), default=None)
 
 
 def acknowledge(messages: Sequence[Message]) -> None:

@@ -81,9 +81,14 @@ class Engine:
         """Evaluate the start or the end of a vision episode."""
         return [told for evaluator in self._sightings for told in evaluator.feed(entry)]
 
-    def tick(self, now: int, *, listening_since: int) -> list[Transition]:
-        """Judge absence at wall time `now`; silence from before `listening_since` is not held against a device."""
-        told = [told for evaluator in self._all() for told in evaluator.tick(now, listening_since)]
+    def tick(self, now: int, *, listening_since: int, heard_until: int | None = None) -> list[Transition]:
+        """Judge absence at wall time `now`, by which everything in the log has been fed.
+
+        Of devices silence counts from `listening_since` to `heard_until` (`now` where it is None): what arrived outside
+        of it may be anywhere but in the log.
+        """
+        until = now if heard_until is None else heard_until
+        told = [told for evaluator in self._all() for told in evaluator.tick(until, listening_since)]
         return told + [told for evaluator in self._sightings for told in evaluator.tick(now)]
 
     def progress(self) -> list[Progress]:

@@ -65,7 +65,7 @@ class Evaluator(Protocol):
         ...
 
     def tick(self, now: int, listening_since: int) -> list[Transition]:
-        """Judge absence at wall time `now`; silence before `listening_since` is the platform's own."""
+        """Judge absence as of wall time `now`; silence before `listening_since` is the platform's own."""
         ...
 
     def shared(self) -> dict[str, npt.NDArray[Any]]:

@@ -1,4 +1,4 @@
-"""The offline rule: a device from which no reading was accepted for a while, by wall clock.
+"""The offline rule: a device from which no reading was accepted for a while, by wall clock and its own interval.
 
 What counts is the arrival of readings, never the state of a connection. A device that was never heard is not offline,
 it is not there yet. Silence during which the platform itself was not listening is nobody's fault but its own.
@@ -25,7 +25,8 @@ class OfflineEvaluator:
         self.rule = rule
         self.fleet = fleet
         self.member: Mask = fleet.members(rule.scope)
-        self._after = span(rule.after)
+        # [slots], microseconds: who reports every ten minutes is not gone after ten.
+        self._after: Times = np.maximum(span(rule.after), (rule.missed * fleet.interval).astype(np.int64))
         self.open: Mask = np.zeros(len(fleet), dtype=np.bool_)
         self.since: Times = np.full(len(fleet), NEVER, dtype=np.int64)
         self.closed: Times = np.full(len(fleet), NEVER, dtype=np.int64)
@@ -96,7 +97,7 @@ class OfflineEvaluator:
             device=device.id,
             started_at=since,
             ended_at=now if phase == "clear" else None,
-            first=self._after / 1e6,
+            first=int(self._after[slot]) / 1e6,
             last=silence,
             worst=silence,
         )

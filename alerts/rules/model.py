@@ -238,10 +238,13 @@ class CountRule(_Level):
 
 
 class OfflineRule(_Common):
-    """No accepted reading of a device for `after`; ends with the next one."""
+    """No accepted reading of a device for `after` and for `missed` of its own intervals; ends with the next one."""
 
     kind: Literal["offline"]
     after: Span = Field(description="Silence, by wall clock, that makes a device offline.")
+    missed: int = Field(
+        default=3, ge=1, description="Readings that must be missing as well, by the device's own interval."
+    )
 
 
 class StuckRule(_Common):

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Sequence
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import psycopg
 from psycopg.rows import dict_row
+from psycopg.types.json import Jsonb
 
 from alerts.evaluation import Evaluation
 from alerts.linkage import Linker
@@ -33,11 +33,16 @@ class World:
     """Site 1 with dust stations 1 to 3 (a reading a second) and cameras 1 and 2; its rules lie in one file."""
 
     def __init__(
-        self, settings: Settings, connection: psycopg.AsyncConnection[Any], clock: Clock, folder: Path
+        self,
+        settings: Settings,
+        connection: psycopg.AsyncConnection[Any],
+        clock: Clock,
+        folder: Path,
+        snapshot_every_s: float = 0.2,
     ) -> None:
         self.rules = folder / "rules.toml"
         self.settings = settings.model_copy(
-            update={"alerts": AlertsSettings(rules=[self.rules], rules_check_s=0.05, snapshot_every_s=0.2)}
+            update={"alerts": AlertsSettings(rules=[self.rules], rules_check_s=0.05, snapshot_every_s=snapshot_every_s)}
         )
         self.connection = connection
         self.clock = clock
@@ -55,14 +60,14 @@ class World:
             )
         await self.beat()
 
-    async def beat(self, *, ago: float = 0) -> None:
-        """An ingest worker that was alive so many seconds ago."""
-        at = self.clock.now() - timedelta(seconds=ago)
+    async def beat(self, *, watermark: int | None = None) -> None:
+        """An ingest worker that is alive and has stored all that arrived until now, or until `watermark`."""
+        now = self.clock.now()
         await self.connection.execute(
-            """INSERT INTO worker (name, room, host, pid, started_at, beat_at)
-               VALUES ('ingest-1', 'ingest', '', 1, %s, %s) ON CONFLICT (name)
-               DO UPDATE SET beat_at = excluded.beat_at""",
-            (at, at),
+            """INSERT INTO worker (name, room, host, pid, started_at, beat_at, detail)
+               VALUES ('ingest-1', 'ingest', '', 1, %s, %s, %s) ON CONFLICT (name)
+               DO UPDATE SET beat_at = excluded.beat_at, detail = excluded.detail""",
+            (now, now, Jsonb({} if watermark is None else {"watermark": watermark})),
         )
 
     async def publish(self, *batches: ReadingBatch, writer: str = "ingest-1") -> None:
@@ -128,7 +133,7 @@ class World:
         """Wait until the engine has stored a position at the end of the log, its own entries aside."""
 
         async def done() -> bool:
-            if isinstance(self.clock, FakeClock):
+            if isinstance(self.clock, FakeClock) and self.settings.alerts.snapshot_every_s:
                 await self.clock.advance(0.05)  # positions are stored with snapshots, and these take time
             (row,) = await self.rows(
                 """SELECT count(*) AS behind FROM log_stream s LEFT JOIN log_cursor c USING (writer, shard)
@@ -139,7 +144,10 @@ class World:
         await eventually(done)
 
     async def settle(self) -> None:
-        """Wait for two whole turns of the engine: all that follows from the time on the clock has happened."""
+        """Wait for two whole turns of the engine: all that follows from the time on the clock has happened.
+
+        The clock moves on meanwhile, by how much depends on the machine, unless every turn stores its position.
+        """
         for _ in range(2):
             entry = entries.encode(DeviceEntry(device=1, site=1, time=0, event="connected"))
             await log.append(self.connection, "ingest-1", [log.NewEntry(log.shard_of(1), log.Kind.DEVICE, entry)])
@@ -147,10 +155,12 @@ class World:
 
 
 @contextlib.asynccontextmanager
-async def world(settings: Settings, clock: Clock, folder: Path, rules: str) -> AsyncIterator[World]:
+async def world(
+    settings: Settings, clock: Clock, folder: Path, rules: str, *, snapshot_every_s: float = 0.2
+) -> AsyncIterator[World]:
     """A furnished database and the rules of a TOML text."""
     async with await connect(settings.database, application="test") as connection:
-        built = World(settings, connection, clock, folder)
+        built = World(settings, connection, clock, folder, snapshot_every_s)
         built.rules.write_text(rules, encoding="utf-8")
         await built.furnish()
         yield built

@@ -135,11 +135,12 @@ async def test_episodes_become_one_alert_of_the_camera(site: World) -> None:
 async def test_offline_needs_a_platform_that_listens(settings: Settings, tmp_path: Path) -> None:
     """Pain 14 (thingsboard#13715), seen from the workers that hear the devices."""
     clock = FakeClock()
-    async with world(settings, clock, tmp_path, OFFLINE) as site, site.engine():
+    async with world(settings, clock, tmp_path, OFFLINE, snapshot_every_s=0) as site, site.engine():
         await site.publish(batch([(1, 0, {"pm10": 1.0}), (2, 0, {"pm10": 1.0})], arrived=0))
         await site.settle()
         await clock.advance(60)  # for a minute no ingest worker gives a sign of life
         await site.settle()
+        await clock.advance(1)
         await site.beat()
         await site.settle()
         await clock.advance(9)
@@ -156,6 +157,62 @@ async def test_offline_needs_a_platform_that_listens(settings: Settings, tmp_pat
         assert micros(alert["started_at"]) == at(0)
         await site.publish(batch([(1, 80, {"pm10": 1.0})], arrived=100))
         await site.until(1, "cleared_at IS NOT NULL AND max_value = 100")
+
+
+async def test_nobody_is_offline_whose_readings_wait_in_ingest(settings: Settings, tmp_path: Path) -> None:
+    """After an outage readings come out of the spool in order, for longer than a device may be silent."""
+    clock = FakeClock()
+    async with world(settings, clock, tmp_path, OFFLINE, snapshot_every_s=0) as site, site.engine():
+        await site.publish(batch([(1, 0, {"pm10": 1.0}), (2, 0, {"pm10": 1.0})], arrived=0))
+        await site.settle()
+        for _ in range(12):
+            await clock.advance(5)
+            await site.beat(watermark=at(10))
+            await site.settle()
+        assert await site.alerts() == []
+        await site.publish(batch([(1, second, {"pm10": 1.0}) for second in range(1, 60)], arrived=60))
+        await site.beat()
+        await site.settle()
+        await clock.advance(1)
+        await site.settle()
+        (alert,) = await site.alerts()
+        assert alert["subject"] == "device:2"
+
+
+async def test_nobody_is_offline_whose_readings_came_while_the_engine_hung(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the look at the log and the verdict a process can be stopped for any time."""
+    clock = FakeClock()
+    hang = asyncio.Event()
+    hung = 0
+
+    async with world(settings, clock, tmp_path, OFFLINE, snapshot_every_s=0) as site:
+        read = log.Reader.read
+
+        async def slowly(reader: log.Reader, connection: psycopg.AsyncConnection, limit: int = 256) -> list[log.Entry]:
+            nonlocal hung
+            found = await read(reader, connection, limit)
+            if hang.is_set() and not found:
+                # The end of the log is reached; now time passes, and device 1 goes on reporting.
+                hang.clear()
+                for _ in range(30):
+                    await clock.advance(1)
+                    await site.publish(batch([(1, clock.monotonic(), {"pm10": 1.0})], arrived=clock.monotonic()))
+                    await site.beat()
+                hung += 1
+            return found
+
+        monkeypatch.setattr(log.Reader, "read", slowly)
+        async with site.engine():
+            await site.publish(batch([(1, 0, {"pm10": 1.0})], arrived=0))
+            await site.settle()
+            await clock.advance(1)
+            await site.beat()
+            hang.set()
+            await eventually(lambda: hung)
+            await site.settle()
+            assert await site.alerts() == []
 
 
 async def test_what_a_rule_file_says_now_is_in_force(site: World) -> None:

@@ -75,3 +75,23 @@ def test_an_older_hearing_changes_nothing(tmp_path: Path) -> None:
     line.engine.hear(1, at(3))
     line.engine.hear(99, at(3))
     assert line.engine.tick(at(30), listening_since=at(-100)) == []
+
+
+def test_a_device_is_judged_by_its_own_interval(tmp_path: Path) -> None:
+    """A station that reports every ten minutes is not offline because another one reports every second."""
+    devices = [make_device(1, interval=1), make_device(2, interval=20)]
+    line = Timeline(rules(tmp_path, OFFLINE), make_registry(devices))
+    line.push(at=0, device=1, pm10=1)
+    line.push(at=0, device=2, pm10=1)
+    line.want(15.5, "raise", "offline", device=1, first=15)
+    line.want(60.5, "raise", "offline", device=2, first=60)
+    line.run(until=70)
+
+
+def test_silence_counts_up_to_what_is_known_to_be_in_the_log(tmp_path: Path) -> None:
+    line = Timeline(rules(tmp_path, OFFLINE), make_registry([make_device(1)]))
+    line.push(at=0, pm10=1)
+    line.run(until=1)
+    assert line.engine.tick(at(100), listening_since=at(-100), heard_until=at(15)) == []
+    (told,) = line.engine.tick(at(100), listening_since=at(-100), heard_until=at(16))
+    assert (told.phase, told.last) == ("raise", 16)

@@ -5,20 +5,23 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from datetime import timedelta
+from pathlib import Path
 from typing import ClassVar
 
 import psycopg
 import pytest
 
-from core.clock import SystemClock, from_micros
+from core.clock import SystemClock, from_micros, micros
 from core.database import Reconnecting, connect
 from core.settings import Settings
 from ingest.intake import Intake
 from ingest.message import Message
 from ingest.numbering import Numbers
 from ingest.prepare import Prepared, Preparer
+from ingest.spool import Spool
 from ingest.store import Outcome, Seen, Store
-from ingest.writer import Writer
+from ingest.writer import Shelter, Writer
+from sensors.registry import RegistryWatch
 from tests.ingest.messages import NOW, PROFILES, device, message
 from tests.ingest.plant import furnish
 from tests.support.wait import eventually
@@ -61,7 +64,7 @@ class LosesReplies(Store):
 class Rig:
     """A writer on its own, fed by hand."""
 
-    def __init__(self, settings: Settings, store: type[Store] = Store) -> None:
+    def __init__(self, settings: Settings, store: type[Store] = Store, *, shelter: Shelter | None = None) -> None:
         clock = SystemClock()
         self.intake = Intake(high=1000, high_bytes=1 << 20)
         self.holder = Waiting()
@@ -73,13 +76,14 @@ class Rig:
             keeper=self.keeper,
             clock=clock,
             batch=100,
+            shelter=shelter,
         )
 
-    def put(self, *payloads: object) -> None:
+    def put(self, *payloads: object, arrived: int = NOW) -> None:
         """Queue messages, their packet identifiers counting up from 1."""
         start = self.number
         for place, payload in enumerate(payloads):
-            new = message(payload, of=device())
+            new = message(payload, of=device(), arrived=arrived)
             new.holder, new.packet_id = self.holder, start + place + 1
             self.intake.put([new])
         self.number += len(payloads)
@@ -89,6 +93,11 @@ class Rig:
     async def finish(self) -> None:
         self.writer.stop()
         await self.task
+        await self.keeper.close()
+
+    async def kill(self) -> None:
+        self.task.cancel()
+        await asyncio.gather(self.task, return_exceptions=True)
         await self.keeper.close()
 
     async def start(self) -> Rig:
@@ -234,6 +243,50 @@ async def test_last_seen_is_stored_soon_and_at_the_end(settings: Settings, datab
     rig.put(reading(2))
     await rig.finish()
     assert await one(database, query) == MS + 2
+
+
+async def test_the_watermark_is_where_the_oldest_message_waits(
+    settings: Settings, database: psycopg.AsyncConnection, tmp_path: Path
+) -> None:
+    """By it the engine knows whose silence it may believe."""
+
+    def caught_up(rig: Rig) -> bool:
+        return rig.writer.watermark >= started
+
+    started = micros(SystemClock().now())
+    spool = Spool(tmp_path, limit_bytes=1 << 20)
+    registry = RegistryWatch(settings.database, application="test", clock=SystemClock())
+    await registry.open()
+    shelter = Shelter(spool=spool, registry=registry, patience_s=0.1)
+    rig = Rig(settings, shelter=shelter)
+    assert caught_up(rig)
+    rig.put(reading(1), arrived=NOW)
+    rig.put(reading(2), arrived=NOW + 1)
+    assert rig.writer.watermark == NOW
+    await rig.start()
+    await eventually(lambda: caught_up(rig))
+
+    await database.execute("ALTER TABLE reading_dust RENAME TO hidden")
+    rig.put(reading(3), arrived=NOW + 2)
+    await eventually(lambda: len(rig.holder.acknowledged) == 3)  # from the spool
+    assert rig.writer.watermark == NOW + 2
+    rig.put(reading(4), arrived=NOW + 3)
+    await eventually(lambda: len(rig.holder.acknowledged) == 4)
+    assert rig.writer.watermark == NOW + 2
+    await rig.kill()
+
+    rig = Rig(settings, shelter=shelter)
+    assert rig.writer.watermark == 0  # not known before the spool was read
+    await rig.start()
+    await eventually(lambda: rig.writer.watermark == NOW + 2)
+    await database.execute("ALTER TABLE hidden RENAME TO reading_dust")
+    await eventually(lambda: caught_up(rig))
+    await rig.finish()
+    assert await one(database, "SELECT count(*) FROM reading_dust") == 4
+    ended = asyncio.Event()
+    ended.set()
+    await registry.run(ended)
+    spool.close()
 
 
 def test_pressure_comes_and_goes() -> None:
