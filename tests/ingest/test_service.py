@@ -47,8 +47,13 @@ async def test_the_heartbeat_tells_what_a_supervisor_wants_to_know(settings: Set
         await RawClient.enter(plant.port)
 
         async def connected() -> bool:
-            rows = await plant.rows("SELECT name, detail FROM worker WHERE room = 'ingest'")
-            return rows == [("ingest-7", {"waiting": 0, "mqtt_port": plant.port, "connected": 1})]
+            rows = await plant.rows(
+                "SELECT name, detail - 'watermark', abs((detail->>'watermark')::bigint / 1e6 - extract(epoch FROM beat_at))"
+                " FROM worker WHERE room = 'ingest'"
+            )
+            return [row[:2] for row in rows] == [
+                ("ingest-7", {"waiting": 0, "mqtt_port": plant.port, "connected": 1})
+            ] and rows[0][2] < 1
 
         await eventually(connected)
 
