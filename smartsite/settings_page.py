@@ -31,7 +31,7 @@ port = 8080
 or from an environment variable, which wins over the file: `SMARTSITE_API__PORT=8080`, lists and tables as JSON. What is
 in force is shown by `smartsite config`. A name that does not exist is an error in the file.
 
-This page is written by `make docs` from `core/settings.py`.
+This page is written by `make docs` from `core/settings/`.
 """
 
 

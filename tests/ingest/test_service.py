@@ -48,7 +48,8 @@ async def test_the_heartbeat_tells_what_a_supervisor_wants_to_know(settings: Set
 
         async def connected() -> bool:
             rows = await plant.rows(
-                "SELECT name, detail - 'watermark', abs((detail->>'watermark')::bigint / 1e6 - extract(epoch FROM beat_at))"
+                "SELECT name, detail - 'watermark',"
+                " abs((detail->>'watermark')::bigint / 1e6 - extract(epoch FROM beat_at))"
                 " FROM worker WHERE room = 'ingest'"
             )
             return [row[:2] for row in rows] == [

@@ -1,0 +1,34 @@
+"""One typed tree of settings: defaults, then one TOML file, then `SMARTSITE_...` variables.
+
+`SMARTSITE_API__PORT=8080` sets `api.port`. The file is named by `SMARTSITE_CONFIG`, or is `smartsite.toml` in the
+working directory where that exists. Every field is described; docs/settings.md is checked against this package.
+"""
+
+from core.settings.alerts import AlertsSettings, NotifySettings
+from core.settings.api import ApiSettings, LogSettings
+from core.settings.database import DatabaseSettings
+from core.settings.ingest import IngestSettings
+from core.settings.section import Section, Severity
+from core.settings.targets import Registration, TargetSettings
+from core.settings.tree import Settings, load_settings, settings_file
+from core.settings.uplinks import UplinkSettings
+from core.settings.vision import CameraSettings, VisionSettings
+
+__all__ = [
+    "AlertsSettings",
+    "ApiSettings",
+    "CameraSettings",
+    "DatabaseSettings",
+    "IngestSettings",
+    "LogSettings",
+    "NotifySettings",
+    "Registration",
+    "Section",
+    "Settings",
+    "Severity",
+    "TargetSettings",
+    "UplinkSettings",
+    "VisionSettings",
+    "load_settings",
+    "settings_file",
+]

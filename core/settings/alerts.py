@@ -1,0 +1,53 @@
+"""Rules, regulator targets and notifications."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field, model_validator
+
+from core.settings.section import Section, Severity
+from core.settings.targets import TargetSettings
+from core.settings.uplinks import UplinkSettings
+
+
+class NotifySettings(Section):
+    """Who on a site is told of a violation, and how."""
+
+    officer: Severity = Field(default="info", description="Least severity of which a site's safety officers are told.")
+    supervisor: Severity = Field(default="major", description="Least severity of which its supervisors are told.")
+    link: str = Field(
+        default="http://127.0.0.1:8000",
+        pattern=r"^https?://",
+        description="Address of the web page as officers reach it; messages link to the alert there.",
+    )
+    timeout_s: float = Field(default=10, gt=0, le=120, description="Seconds that one message may take.")
+    in_flight: int = Field(default=4, ge=1, le=64, description="Messages under way at the same time.")
+    give_up_hours: float = Field(default=24, gt=0, description="Hours of failing after which a message is given up.")
+
+
+class AlertsSettings(Section):
+    """Rules, regulator targets and notifications."""
+
+    rules: list[Path] = Field(default=[], description="Rule files and folders of them; empty: the built-in packs.")
+    linkages: list[Path] = Field(
+        default=[], description="Linkage files: what is switched on while a violation stands; read at the start."
+    )
+    rules_check_s: float = Field(default=2, gt=0, description="Seconds between looks for changed rule files.")
+    snapshot_every_s: float = Field(
+        default=2, ge=0, description="Seconds of readings that a restarted engine reads again at most."
+    )
+    targets: list[TargetSettings] = Field(default=[], description="Regulators to which violations are reported.")
+    uplinks: list[UplinkSettings] = Field(default=[], description="Platforms that take data by HJ 212.")
+    notify: NotifySettings = NotifySettings()
+
+    @model_validator(mode="after")
+    def _names_are_unique(self) -> AlertsSettings:
+        for kind, names in (
+            ("targets", [target.name for target in self.targets]),
+            ("up-links", [uplink.name for uplink in self.uplinks]),
+        ):
+            doubled = sorted({name for name in names if names.count(name) > 1})
+            if doubled:
+                raise ValueError(f"two {kind} have the same name: {', '.join(doubled)}")
+        return self

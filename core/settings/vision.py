@@ -1,0 +1,84 @@
+"""Cameras, detector and episodes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from core.settings.section import Section
+
+
+class CameraSettings(Section):
+    """How one camera is read and judged. The defaults of all cameras; `options` of a camera overrides each by name."""
+
+    fps: float = Field(
+        default=1, gt=0, le=30, description="Pictures a second that are looked at while nothing happens."
+    )
+    attentive_fps: float = Field(
+        default=5, gt=0, le=30, description="Pictures a second while a bare head is being judged or somebody watches."
+    )
+    transport: Literal["tcp", "udp"] = Field(default="tcp", description="How RTSP carries the video.")
+    loop: bool = Field(default=False, description="Play a file again and again instead of once.")
+    open_timeout_s: float = Field(default=8, gt=0, le=120, description="Seconds a camera has to answer.")
+    read_timeout_s: float = Field(
+        default=5, gt=0, le=120, description="Seconds without data after which it is stalled."
+    )
+    gate_share: float = Field(
+        default=0.0003,
+        ge=0,
+        le=1,
+        description="Share of the picture that must change before it is looked at; 0: always.",
+    )
+    gate_look_s: float = Field(default=30, gt=0, description="Seconds after which a still picture is looked at anyway.")
+    score: float = Field(default=0.5, gt=0, le=1, description="Least score of a box that counts in the vote.")
+    head_px: float = Field(default=16, ge=1, description="Heads lower than this many pixels are unknown: no vote.")
+    vote_positive: int = Field(
+        default=5, ge=1, le=100, description="Bare-headed looks at one person that make an episode ..."
+    )
+    vote_window: int = Field(default=8, ge=1, le=100, description="... out of that many newest looks at the person.")
+    quiet_s: float = Field(default=10, gt=0, description="Seconds without a bare head after which its episode ends.")
+    cool_down_s: float = Field(
+        default=300,
+        ge=0,
+        le=86_400,
+        description="Seconds after an episode was last seen in which its camera and zone start no other.",
+    )
+    clip_before_s: float = Field(default=5, ge=0, le=60, description="Seconds of video kept before an episode ...")
+    clip_after_s: float = Field(
+        default=5, ge=0, le=60, description="... and after its start, as the camera sent them; both 0: no clips."
+    )
+    clip_mb: int = Field(
+        default=16, ge=0, le=256, description="Most MB of encoded video that one camera holds for clips; 0: no clips."
+    )
+
+    @model_validator(mode="after")
+    def _vote_can_be_won(self) -> CameraSettings:
+        if self.vote_positive > self.vote_window:
+            raise ValueError(f"vote_positive {self.vote_positive} is above vote_window {self.vote_window}")
+        return self
+
+
+class VisionSettings(Section):
+    """Cameras, detector and episodes."""
+
+    worker: str = Field(
+        default="1", pattern=r"^[a-z0-9-]{1,32}$", description="Name of this worker, unique among vision workers."
+    )
+    model: Path | None = Field(
+        default=None,
+        description="Model: OpenVINO (.xml beside its .bin), .onnx, .pt or TensorRT .engine; empty: the built-in one.",
+    )
+    input_px: int = Field(
+        default=640,
+        ge=160,
+        le=2048,
+        description="Longer side of the network's input; more finds smaller heads and costs more. The shorter follows.",
+    )
+    threads: int = Field(default=1, ge=1, le=64, description="Threads of one inference.")
+    live_host: str = Field(
+        default="127.0.0.1", description="Address on which api fetches live pictures; it has no log-in."
+    )
+    live_port: int = Field(default=8091, ge=0, le=65535, description="Port of it; 0 takes a free one.")
+    camera: CameraSettings = CameraSettings()
