@@ -20,9 +20,11 @@ from vision.decide import Decider, Left, Transition
 from vision.detections import Detections
 from vision.detectors import Detector
 from vision.episodes import Change, EpisodeWriter, Pictures
-from vision.frame import LIVE_QUALITY, Frame, Image, crop, jpeg
+from vision.frame import LIVE_QUALITY, Frame, bgr, crop, enlarged, jpeg
+from vision.full_pictures import FullPictures
 from vision.live import LiveFeed, live_message
 from vision.options import order_of
+from vision.planes import Planes
 from vision.states import CameraStatus
 from vision.tracker import Tracker
 
@@ -31,6 +33,7 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 _TICK_S = 1.0
+_USUAL = (1080, 1920)
 _FORGET_S = 3.0
 _FORGET_LOOKS = 3
 
@@ -60,8 +63,9 @@ class CameraWorker:
         self._tracker = Tracker(forget_s=max(_FORGET_S, _FORGET_LOOKS / options.fps))
         self.decider = Decider(options, zone=camera.zone, classes=detector.classes)
         self.feed = LiveFeed(self._set_pace)
-        order = order_of(camera.url, options, wire.Pace(options.fps))
+        order = order_of(camera.url, options, wire.Pace(options.fps), look_px=max(detector.input_shape(*_USUAL)))
         self._client = CaptureClient(status.name, order, clock=clock)
+        self._full = FullPictures(self._client.want, clock=clock)
         self._frame: Frame | None = None
         self._detections = Detections.empty()
         self._tracks = np.zeros(0, np.int32)
@@ -76,9 +80,12 @@ class CameraWorker:
 
     async def run(self) -> None:
         """Read, look, decide."""
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._client.run(self._handle))
-            tasks.create_task(self._tick())
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._client.run(self._handle))
+                tasks.create_task(self._tick())
+        finally:
+            self._full.give_up()
 
     def leave(self) -> Left:
         """What the next worker of this camera takes over; nothing ends."""
@@ -93,17 +100,22 @@ class CameraWorker:
         frame = self._frame
         if frame is None:
             return None
-        return await self._compute(lambda: jpeg(frame.bgr(), LIVE_QUALITY))
+        newest: asyncio.Future[Planes | None] = asyncio.get_running_loop().create_future()
+        self._full.want(0, lambda planes: None if newest.done() else newest.set_result(planes))
+        planes = await newest or frame.best()
+        return await self._compute(lambda: jpeg(bgr(planes), LIVE_QUALITY))
 
     def _set_pace(self) -> None:
         close_look = self.feed.watched or self.decider.attentive(micros(self._clock.now()))
         fps = max(self._options.fps, self._options.attentive_fps) if close_look else self._options.fps
-        self._client.ask(wire.Pace(fps, everything=close_look))
+        self._client.ask(wire.Pace(fps, everything=close_look, full=self.feed.watched))
 
     async def _handle(self, message: wire.Message, payload: bytes) -> None:
         match message:
             case wire.Picture():
                 await self._see(message, payload)
+            case wire.Full():
+                self._full.arrived(message, payload)
             case wire.Figures():
                 self._status.count(message)
             case wire.Status():
@@ -125,61 +137,81 @@ class CameraWorker:
 
     async def _see(self, picture: wire.Picture, payload: bytes) -> None:
         """Track and judge one picture; look at it only where it differs or somebody is about to be judged."""
-        looked, image = False, None
+        looked = False
         if payload:
-            frame = Frame(picture.time, picture.width, picture.height, payload)
+            frame = Frame.from_wire(picture, payload)
             if picture.moved or self.decider.attentive(picture.time):
                 looked = True
-                image, self._detections = await self._look(frame)
+                self._detections = await self._look(frame)
             self._frame = frame
         self._tracks = self._tracker.update(self._detections, picture.time / 1e6)
         changes = self.decider.observe(
             picture.time, self._detections, self._tracks, alive=self._tracker.alive, looked=looked
         )
-        self._record(changes, image)
+        for change in changes:
+            if change.phase == "started":
+                assert payload  # only a picture that was looked at starts an episode
+                self._start(change, frame)
+            else:
+                self._submit([change])
         self._set_pace()
         if payload and self.feed.watched:
-            await self._show(frame, image)
+            await self._show(frame)
 
-    async def _look(self, frame: Frame) -> tuple[Image, Detections]:
-        def work() -> tuple[Image, Detections, float]:
+    async def _look(self, frame: Frame) -> Detections:
+        def work() -> tuple[Detections, float]:
             began = time.thread_time()
-            image = frame.bgr()
-            found = self._detector.detect(image)
-            return image, found, time.thread_time() - began
+            found = self._detector.detect(bgr(frame.look))
+            return found, time.thread_time() - began
 
-        image, found, cpu_s = await self._compute(work)
+        found, cpu_s = await self._compute(work)
         self._status.analysed(cpu_s)
-        return image, found
+        return found.scaled(frame.width / frame.look.width, frame.height / frame.look.height)
 
-    def _record(self, changes: list[Transition], image: Image | None) -> None:
-        """Hand changes on. Nothing is awaited here, though a JPEG takes 10 ms: a task that is cancelled between the
-        decision and its submission would lose the episode."""
+    def _start(self, change: Transition, frame: Frame) -> None:
+        """Hand an episode's start on as soon as its evidence is there in full size.
+
+        Nothing is awaited, though a JPEG takes 10 ms: a task that is cancelled between the decision and its submission
+        would lose the episode.
+        """
+
+        def submit(planes: Planes | None) -> None:
+            image = bgr(planes or frame.best())
+            if image.shape[:2] != (frame.height, frame.width):
+                image = enlarged(image, frame.height, frame.width)  # boxes are told in the stream's pixels
+            pictures = Pictures(jpeg(image), jpeg(crop(image, change.episode.box)), self._detector.name)
+            self._hand_on(change, pictures)
+
+        if frame.full is not None:
+            submit(frame.full)
+        else:
+            self._full.want(frame.time, submit)
+
+    def _submit(self, changes: list[Transition]) -> None:
+        if changes:
+            self._full.give_up()  # an end must not overtake its start
         for change in changes:
-            pictures = None
-            if change.phase == "started":
-                assert image is not None  # only a picture that was looked at starts an episode
-                pictures = Pictures(jpeg(image), jpeg(crop(image, change.episode.box)), self._detector.name)
-            self._submit([change], pictures)
+            self._hand_on(change)
 
-    def _submit(self, changes: list[Transition], pictures: Pictures | None = None) -> None:
-        for change in changes:
-            logger.info(
-                "episode %s",
-                change.phase,
-                extra={"camera": self._status.name, "track": change.episode.track, "score": change.episode.peak_score},
-            )
-            self._episodes.submit(Change(self._camera.id, self._camera.site_id, change, pictures))
+    def _hand_on(self, change: Transition, pictures: Pictures | None = None) -> None:
+        logger.info(
+            "episode %s",
+            change.phase,
+            extra={"camera": self._status.name, "track": change.episode.track, "score": change.episode.peak_score},
+        )
+        self._episodes.submit(Change(self._camera.id, self._camera.site_id, change, pictures))
 
-    async def _show(self, frame: Frame, image: Image | None) -> None:
-        data = await self._compute(lambda: jpeg(frame.bgr() if image is None else image, LIVE_QUALITY))
+    async def _show(self, frame: Frame) -> None:
+        planes = frame.best()
+        data = await self._compute(lambda: jpeg(bgr(planes), LIVE_QUALITY))
+        corners = self._detections.scaled(planes.width / frame.width, planes.height / frame.height)
         self.feed.publish(
             live_message(
                 data,
                 time=frame.time,
-                width=frame.width,
-                height=frame.height,
-                detections=self._detections,
+                width=planes.width,
+                height=planes.height,
+                detections=corners,
                 tracks=self._tracks,
                 classes=self._detector.classes,
             )
@@ -189,6 +221,7 @@ class CameraWorker:
         """Let quiet periods end while the camera gives no picture."""
         while True:
             await self._clock.sleep(_TICK_S)
+            self._full.tick()
             self._submit(self.decider.tick(micros(self._clock.now())))
             self._set_pace()
 

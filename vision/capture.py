@@ -13,87 +13,23 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections import deque
 from io import RawIOBase
 
-import numpy as np
-import numpy.typing as npt
+import av
 
 from vision import wire
 from vision.clips import Clips
 from vision.gate import MotionGate
+from vision.outbox import Outbox
+from vision.planes import Scaler, full
 from vision.ring import PacketRing
 from vision.source import Counts, Sample, Sampler, Source, SourceError
 
 _FIRST_DELAY, _LAST_DELAY = 0.5, 8.0
 _FIGURES_S = 1.0
 _PIPE_BYTES = 1 << 20
-
-
-class Outbox:
-    """Hands messages to the owner from a thread of its own; of pictures only the newest waits.
-
-    A slow owner costs pictures, never the reading of the stream.
-    """
-
-    def __init__(self, descriptor: int) -> None:
-        self._descriptor = descriptor
-        self._ready = threading.Condition()
-        self._messages: list[tuple[wire.Message, bytes]] = []
-        self._picture: tuple[wire.Picture, bytes] | None = None
-        self._figures: wire.Figures | None = None
-        self.skipped = 0
-        threading.Thread(target=self._run, daemon=True, name="outbox").start()
-
-    def status(self, status: wire.Status) -> None:
-        """Tell a change of state; none is ever left out."""
-        with self._ready:
-            self._messages.append((status, b""))
-            self._ready.notify()
-
-    def clip(self, clip: wire.Clip, mp4: bytes) -> None:
-        """Hand over a clip that was asked for."""
-        with self._ready:
-            self._messages.append((clip, mp4))
-            self._ready.notify()
-
-    def picture(self, picture: wire.Picture, planes: bytes) -> None:
-        """Tell a picture; one that still waits is replaced."""
-        with self._ready:
-            self.skipped += self._picture is not None
-            self._picture = (picture, planes)
-            self._ready.notify()
-
-    def figures(self, figures: wire.Figures) -> None:
-        """Tell the counts; older ones that still wait are replaced."""
-        with self._ready:
-            self._figures = figures
-            self._ready.notify()
-
-    def _waits(self) -> bool:
-        return bool(self._messages or self._picture or self._figures)
-
-    def _run(self) -> None:
-        while True:
-            with self._ready:
-                self._ready.wait_for(self._waits)
-                batch: list[tuple[wire.Message, bytes]] = list(self._messages)
-                if self._picture is not None:
-                    batch.append(self._picture)
-                if self._figures is not None:
-                    batch.append((self._figures, b""))
-                self._messages, self._picture, self._figures = [], None, None
-            for message, payload in batch:
-                self._write(wire.head(message, len(payload)))
-                self._write(payload)
-
-    def _write(self, data: bytes) -> None:
-        view = memoryview(data)
-        while view:
-            try:
-                view = view[os.write(self._descriptor, view) :]
-            except BrokenPipeError:
-                os._exit(0)  # the owner is gone
+_HELD = 2  # pictures that can still be had in full size
 
 
 class Reader:
@@ -106,17 +42,31 @@ class Reader:
         self._counts = Counts()
         self._gate = MotionGate(share=order.gate_share, look_s=order.gate_look_s)
         self._clips = Clips(PacketRing(keep_s=order.clip_s, most_bytes=order.clip_bytes), outbox)
+        self._scaler = Scaler(order.look_px)
+        self._held: deque[tuple[int, av.VideoFrame]] = deque(maxlen=_HELD)
         self._figures_due = 0.0
         self._online = False
         self._cpu_start_s = time.process_time()
 
     def take(self, demand: wire.Demand) -> None:
-        """Change the pace, or note that a clip is wanted; from any thread."""
+        """Change the pace, answer with a picture in full size, or note that a clip is wanted; from any thread."""
         match demand:
             case wire.Pace():
                 self._sampler.pace = demand
+            case wire.Want():
+                self._answer(demand)
             case wire.Cut():
                 self._clips.want(demand)
+
+    def _answer(self, want: wire.Want) -> None:
+        held = list(self._held)
+        found = [(time, frame) for time, frame in held if want.time in (0, time)]
+        if not found:
+            self._outbox.full(wire.Full(asked=want.time), b"")
+            return
+        planes = full(found[-1][1])
+        message = wire.Full(asked=want.time, time=found[-1][0], width=planes.width, height=planes.height)
+        self._outbox.full(message, planes.data)
 
     def run(self) -> None:
         """Connect, read, and again; at the end of a file that is played once, only stay."""
@@ -164,15 +114,25 @@ class Reader:
         return True
 
     def _take(self, sample: Sample) -> None:
-        luma, planes = i420(sample)
-        moved = self._gate.passes(luma, sample.monotonic)
+        look, pace = self._scaler.small(sample.frame), self._sampler.pace
+        moved = self._gate.passes(look.luma, sample.monotonic)
         self._counts.sampled += 1
         self._counts.gated += not moved
-        height, width = luma.shape
+        payload = look.data if moved or pace.everything else b""
+        if payload or not self._held:
+            self._held.append((sample.time, sample.frame))
+        in_full = pace.full and bool(payload)
         picture = wire.Picture(
-            time=sample.time, stream_time=sample.stream_time, width=width, height=height, moved=moved
+            time=sample.time,
+            stream_time=sample.stream_time,
+            width=sample.frame.width & ~1,
+            height=sample.frame.height & ~1,
+            look_width=look.width,
+            look_height=look.height,
+            moved=moved,
+            full=in_full,
         )
-        self._outbox.picture(picture, planes() if moved or self._sampler.pace.everything else b"")
+        self._outbox.picture(picture, payload + full(sample.frame).data if in_full else payload)
 
     def _tell_figures(self, now: float) -> None:
         if now < self._figures_due:
@@ -182,6 +142,7 @@ class Reader:
         self._outbox.figures(
             wire.Figures(
                 frames_in=self._counts.frames_in,
+                decoded=self._counts.decoded,
                 sampled=self._counts.sampled,
                 gated=self._counts.gated,
                 skipped=self._outbox.skipped,
@@ -192,20 +153,6 @@ class Reader:
                 decode_ms=round(1000 * cpu_s / max(1, self._counts.sampled), 2),
             )
         )
-
-
-def i420(sample: Sample) -> tuple[npt.NDArray[np.uint8], Callable[[], bytes]]:
-    """The Y plane [height, width], and a function that gives all three planes as bytes.
-
-    Whatever the camera sends (full range, other chroma, odd sizes) is brought to limited-range 4:2:0 of even size.
-    """
-    frame = sample.frame
-    width, height = frame.width & ~1, frame.height & ~1
-    if frame.format.name != "yuv420p" or (width, height) != (frame.width, frame.height):
-        frame = frame.reformat(width=width, height=height, format="yuv420p")
-    plane = frame.planes[0]
-    luma = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)[:height, :width]
-    return luma, lambda: frame.to_ndarray().tobytes()
 
 
 def _follow(orders: RawIOBase, reader: Reader) -> None:

@@ -47,6 +47,10 @@ class CaptureClient:
         """Want a clip. A process that dies before it is cut never answers."""
         self._send(wire.line(cut))
 
+    def want(self, want: wire.Want) -> None:
+        """Ask for a picture in full size; its answer is a `wire.Full`, unless the process ends before."""
+        self._send(wire.line(want))
+
     async def run(self, handle: Handler) -> None:
         """Give every message to `handle`, in order, until cancelled. The process waits while `handle` works."""
         delay = _FIRST_DELAY

@@ -11,10 +11,10 @@ import numpy as np
 
 from core.logs import redact_url
 from core.settings import CameraSettings
-from vision.capture import i420
 from vision.detectors import Detector
-from vision.frame import LIVE_QUALITY, Frame, Image, jpeg
+from vision.frame import LIVE_QUALITY, Image, bgr, jpeg
 from vision.options import order_of
+from vision.planes import full
 from vision.source import Counts, Sample, Sampler, Source, SourceError
 from vision.wire import Pace
 
@@ -93,9 +93,9 @@ def check_source(
 
 def _describe(report: CameraReport, sample: Sample, detector: Detector | None) -> None:
     """Size and picture, with what the detector sees on it."""
-    luma, planes = i420(sample)
-    report.height, report.width = luma.shape
-    image = Frame(sample.time, report.width, report.height, planes()).bgr()
+    planes = full(sample.frame)
+    report.width, report.height = planes.width, planes.height
+    image = bgr(planes)
     if detector is not None:
         found = detector.detect(image)
         report.boxes = [

@@ -55,6 +55,10 @@ class Detections:
         """Box heights in pixels [n]."""
         return self.xyxy[:, 3] - self.xyxy[:, 1]
 
+    def scaled(self, across: float, down: float) -> Detections:
+        """The same boxes on a picture that is so many times as wide and as high."""
+        return Detections(self.xyxy * np.array([across, down, across, down], np.float32), self.score, self.class_id)
+
     def without_overlaps(self, iou: float) -> Detections:
         """The strongest of every group of boxes that overlap by more than `iou`, whatever their class.
 

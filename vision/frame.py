@@ -9,6 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from core.errors import SmartsiteError
+from vision import wire
+from vision.planes import Planes
 
 Image = npt.NDArray[np.uint8]
 
@@ -24,20 +26,34 @@ class EncodingFailed(SmartsiteError):
     code = "encoding_failed"
 
 
+def bgr(planes: Planes) -> Image:
+    """The picture in OpenCV's order [height, width, 3]."""
+    rows = np.frombuffer(planes.data, np.uint8).reshape(planes.height * 3 // 2, planes.width)
+    return np.asarray(cv2.cvtColor(rows, cv2.COLOR_YUV2BGR_I420), np.uint8)
+
+
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """I420 planes of a picture (height * 3 / 2 rows of `width` bytes) and the wall time of its arrival, microseconds
-    since the epoch."""
+    """A picture that came with its planes: its wall time of arrival (microseconds since the epoch), the stream's size,
+    the planes for a look, and those in full size where they were asked for."""
 
     time: int
     width: int
     height: int
-    planes: bytes
+    look: Planes
+    full: Planes | None
 
-    def bgr(self) -> Image:
-        """The picture in OpenCV's order [height, width, 3]."""
-        rows = np.frombuffer(self.planes, np.uint8).reshape(self.height * 3 // 2, self.width)
-        return np.asarray(cv2.cvtColor(rows, cv2.COLOR_YUV2BGR_I420), np.uint8)
+    @classmethod
+    def from_wire(cls, picture: wire.Picture, payload: bytes) -> Frame:
+        """From a message of the capture process with a payload."""
+        size = picture.look_width * picture.look_height * 3 // 2
+        look = Planes(picture.look_width, picture.look_height, payload[:size])
+        full = Planes(picture.width, picture.height, payload[size:]) if picture.full else None
+        return cls(picture.time, picture.width, picture.height, look, full)
+
+    def best(self) -> Planes:
+        """The larger ones of what there is."""
+        return self.full or self.look
 
 
 def jpeg(image: Image, quality: int = _EVIDENCE_QUALITY) -> bytes:
@@ -46,6 +62,11 @@ def jpeg(image: Image, quality: int = _EVIDENCE_QUALITY) -> bytes:
     if not done:
         raise EncodingFailed(f"OpenCV refused to encode a picture of {image.shape}")
     return data.tobytes()
+
+
+def enlarged(image: Image, height: int, width: int) -> Image:
+    """The picture at another size."""
+    return np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_CUBIC), np.uint8)
 
 
 def crop(image: Image, box: tuple[float, float, float, float]) -> Image:

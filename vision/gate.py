@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-_STEP = 4  # one pixel in four each way: a head that counts still covers several
+_STEP = 2  # one pixel in two each way: a head that counts still covers several
 _DIFFERENCE = 25  # grey levels; above sensor noise and compression, below a person before a wall
 
 
@@ -20,7 +20,7 @@ class MotionGate:
         self._passed_at = 0.0
 
     def passes(self, luma: npt.NDArray[np.uint8], at: float) -> bool:
-        """Judge the Y plane [height, width] of a picture taken at `at` (monotonic seconds)."""
+        """Judge the Y plane [height, width] at the size for a look of a picture taken at `at` (monotonic seconds)."""
         small = luma[::_STEP, ::_STEP].astype(np.int16)
         # A cloud before the sun moves every pixel alike; the mean takes that out.
         small -= np.int16(small.mean())

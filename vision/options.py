@@ -25,8 +25,8 @@ def camera_settings(defaults: CameraSettings, options: Mapping[str, object]) -> 
         raise InvalidInput(f"the camera's options are not usable: {faults}", hint="correct its options") from error
 
 
-def order_of(url: str, options: CameraSettings, pace: Pace) -> Order:
-    """What the capture process is told of a camera."""
+def order_of(url: str, options: CameraSettings, pace: Pace, *, look_px: int = 640) -> Order:
+    """What the capture process is told of a camera; `look_px` is the longer side of the pictures that are looked at."""
     return Order(
         url=url,
         transport=options.transport,
@@ -37,5 +37,6 @@ def order_of(url: str, options: CameraSettings, pace: Pace) -> Order:
         gate_look_s=options.gate_look_s,
         clip_s=options.clip_before_s + _JUDGED_S,
         clip_bytes=options.clip_mb * 1_000_000 if options.clip_before_s + options.clip_after_s else 0,
+        look_px=look_px,
         pace=pace,
     )

@@ -1,7 +1,7 @@
 """One connection to a camera through PyAV: opening, sampling, and what went wrong in words.
 
 A picture costs little where the camera's key frames come often enough: then all other frames are skipped by the
-decoder. Where they do not, everything is decoded and sampled.
+decoder. Where they do not, decoding goes on only as far as the last picture that is wanted before the next key frame.
 """
 
 from __future__ import annotations
@@ -22,6 +22,9 @@ from vision.wire import Order, Pace, State
 _PROBE_MICROS = "500000"  # an RTSP description says most; ffmpeg's own 5 s only delay the first picture
 _GAP_S = 60.0  # a jump of the stream's clock by more, or back, is a new beginning
 _SLACK = 0.1  # share of a period by which a picture may come early: key frames jitter with the network
+# A key frame may come earlier still, and is waited for a little: it is decoded anyway, and once a picture is taken
+# there the rest before the next one can be left out. Together they make a period, so the pace falls in step.
+_KEY_EARLY, _KEY_LATE = 0.75, 0.25
 
 
 class SourceError(Exception):
@@ -38,6 +41,7 @@ class Counts:
     """What a capture process has seen since it started."""
 
     frames_in: int = 0
+    decoded: int = 0
     sampled: int = 0
     gated: int = 0
     corrupt: int = 0
@@ -90,13 +94,23 @@ class Sampler:
         """Whether key frames alone give the wanted pace."""
         return 0 < self.key_interval_s <= (1 + _SLACK) / self.pace.fps
 
-    def takes(self, at: float) -> bool:
+    def takes(self, at: float, *, is_key: bool = False) -> bool:
         """Whether the picture of `at` is wanted; keeps the pace on average, whatever single pictures are late."""
         period = 1 / self.pace.fps
-        if at < self._due - _SLACK * period:
+        anchors = is_key and not self.keys_suffice
+        if at < self._due - (_KEY_EARLY if anchors else _SLACK) * period:
             return False
-        self._due = period + (self._due if at < self._due + period else at)
+        self._due = period + (self._due if at < self._due + period and not anchors else at)
         return True
+
+    def idles(self, at: float, stream_at: float) -> bool:
+        """Whether no picture is wanted between `at` (`stream_at` by the stream's clock) and the next key frame."""
+        if len(self._keys) < 3:
+            return False
+        # The longest of late: a camera whose intervals vary must not be left undecoded for seconds.
+        interval = max(later - earlier for earlier, later in pairwise(self._keys))
+        until_key = self._keys[-1] + interval - stream_at
+        return self._due - at >= until_key - _KEY_LATE / self.pace.fps
 
 
 class Source:
@@ -155,7 +169,7 @@ class Source:
         """Pictures at the sampler's pace. A file is played at its own speed and ends the iterator."""
         started, first_pts = time.monotonic(), None
         heard = shown = time.monotonic()
-        context, keys_only = self._stream.codec_context, False
+        context, resting = self._stream.codec_context, False
         try:
             for packet in self._container.demux(self._stream):
                 if packet.size == 0:
@@ -167,16 +181,20 @@ class Source:
                 self._counts.frames_in += 1
                 if self._tap is not None:
                     self._tap(packet)
-                self._sampler.saw(_stream_time(packet, now), is_key=packet.is_keyframe)
-                if packet.is_keyframe and keys_only != self._sampler.keys_suffice:
+                stream_now = _stream_time(packet, now)
+                self._sampler.saw(stream_now, is_key=packet.is_keyframe)
+                if packet.is_keyframe:
                     # Only here: a decoder that begins elsewhere shows grey smears until the next key frame.
-                    keys_only = not keys_only
-                    context.skip_frame = "NONKEY" if keys_only else "DEFAULT"
+                    resting = self._sampler.keys_suffice
+                elif not resting:
+                    resting = self._sampler.idles(now, stream_now)
+                if resting != (context.skip_frame == "NONKEY"):
+                    context.skip_frame = "NONKEY" if resting else "DEFAULT"
                 for frame in self._decode(packet):
                     shown = now
-                    if self._sampler.takes(now):
+                    if self._sampler.takes(now, is_key=frame.key_frame):
                         yield _sample(frame, packet, now)
-                if now - shown > self._order.read_timeout_s + self._sampler.key_interval_s * keys_only:
+                if now - shown > self._order.read_timeout_s + self._sampler.key_interval_s * resting:
                     raise SourceError("broken", "not_decodable", "data arrives, but no picture can be decoded from it")
         except av.error.EOFError:
             return
@@ -193,6 +211,7 @@ class Source:
             self._counts.corrupt += 1
             return []
         whole = [frame for frame in frames if not frame.is_corrupt]
+        self._counts.decoded += len(whole)
         self._counts.corrupt += len(frames) - len(whole)
         return whole
 

@@ -1,8 +1,8 @@
 """What the capture process and its owner say to each other.
 
-Owner to process, on its standard input: one JSON `Order`, then any number of JSON `Pace` and `Cut`, a line each; the
-end of the input ends the process. Process to owner, on its standard output: messages of a head (uint32 length, JSON)
-and a payload (uint32 length, bytes), little-endian.
+Owner to process, on its standard input: one JSON `Order`, then any number of JSON `Pace`, `Want` and `Cut`, a line
+each; the end of the input ends the process. Process to owner, on its standard output: messages of a head (uint32
+length, JSON) and a payload (uint32 length, bytes), little-endian.
 """
 
 from __future__ import annotations
@@ -19,10 +19,17 @@ LENGTHS_BYTES = _LENGTHS.size
 
 
 class Pace(msgspec.Struct, frozen=True, tag="pace"):
-    """How many pictures a second are wanted, and whether unchanged ones too."""
+    """How many pictures a second are wanted, whether unchanged ones too, and whether each in full size as well."""
 
     fps: float
     everything: bool = False
+    full: bool = False
+
+
+class Want(msgspec.Struct, frozen=True, tag="want"):
+    """The picture of `time` is wanted in full size; 0: the newest one."""
+
+    time: int
 
 
 class Cut(msgspec.Struct, frozen=True, kw_only=True, tag="cut"):
@@ -47,12 +54,14 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     """Seconds of the encoded stream that are kept for clips ..."""
     clip_bytes: int
     """... while they are no more than this; 0: no clips."""
+    look_px: int
+    """Longer side of the pictures that the detector looks at; smaller streams stay as they are."""
     pace: Pace
 
 
 class Picture(msgspec.Struct, frozen=True, kw_only=True, tag="picture"):
-    """One sampled picture. The payload holds its I420 planes (width * height * 3 / 2 bytes), or nothing where the
-    motion gate saw no change.
+    """One sampled picture. The payload holds its I420 planes at the size for a look (look_width * look_height * 3 / 2
+    bytes) and behind them, where `full`, at its own size; or nothing where the motion gate saw no change.
 
     time: wall clock of its arrival, microseconds since the epoch. stream_time: seconds of the stream's own clock.
     """
@@ -61,7 +70,22 @@ class Picture(msgspec.Struct, frozen=True, kw_only=True, tag="picture"):
     stream_time: float
     width: int
     height: int
+    look_width: int
+    look_height: int
     moved: bool
+    full: bool = False
+
+
+class Full(msgspec.Struct, frozen=True, kw_only=True, tag="full"):
+    """The answer to `Want`: the payload holds the I420 planes of that picture, or nothing where it is held no more.
+
+    asked: the time that was asked for. time: that of the picture.
+    """
+
+    asked: int
+    time: int = 0
+    width: int = 0
+    height: int = 0
 
 
 class Status(msgspec.Struct, frozen=True, kw_only=True, tag="status"):
@@ -80,6 +104,8 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True, tag="figures"):
 
     frames_in: int = 0
     """Video packets received."""
+    decoded: int = 0
+    """Pictures decoded from them."""
     sampled: int = 0
     """Pictures taken for a look."""
     gated: int = 0
@@ -110,8 +136,8 @@ class Clip(msgspec.Struct, frozen=True, kw_only=True, tag="clip"):
     reason: str = ""
 
 
-Message = Picture | Status | Figures | Clip
-Demand = Pace | Cut
+Message = Picture | Full | Status | Figures | Clip
+Demand = Pace | Want | Cut
 
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(Message)

@@ -16,7 +16,7 @@ import pytest
 from core.clock import SystemClock
 from core.settings import CameraSettings
 from smartsite.demo import scene
-from smartsite.demo.rtsp import RtspServer
+from smartsite.demo.rtsp import RtspServer, Stream
 from tests.support.wait import eventually
 from vision import wire
 from vision.capture_client import CaptureClient
@@ -32,6 +32,7 @@ class Heard:
         self.states: list[tuple[str, str]] = []
         self.pictures: list[wire.Picture] = []
         self.sizes: list[int] = []
+        self.full: list[tuple[wire.Full, int]] = []
         self.figures = wire.Figures()
         self.delay_s = 0.0
         self.client = CaptureClient("test", order_of(url, options, wire.Pace(fps)), clock=SystemClock())
@@ -46,6 +47,8 @@ class Heard:
                 self.pictures.append(message)
                 self.sizes.append(len(payload))
                 await asyncio.sleep(self.delay_s)
+            case wire.Full():
+                self.full.append((message, len(payload)))
 
     async def until(self, state: str, reason: str = "", timeout: float = 15) -> None:
         await eventually(lambda: self.states and self.states[-1] == (state, reason), timeout=timeout)
@@ -117,6 +120,22 @@ async def test_key_frames_alone_are_decoded_where_they_come_often_enough(rtsp: R
         assert not heard.figures.keys_only or await eventually(lambda: not heard.figures.keys_only)
 
 
+async def test_where_key_frames_come_seldom_decoding_stops_behind_the_last_picture_wanted(rtsp: RtspServer) -> None:
+    pictures = [np.full((180, 320, 3), 60 + 2 * number, np.uint8) for number in range(40)]
+    rtsp.streams["seldom"] = Stream(scene.encode(pictures, fps=10, key_interval_s=2))
+    async with reading(address(rtsp, "seldom"), fps=1) as heard:
+        await eventually(lambda: heard.figures.key_interval_s, timeout=20)
+        assert heard.figures.key_interval_s == pytest.approx(2, abs=0.1)
+        await heard.more_pictures(2)
+        before, first = heard.figures, heard.pictures[-1].stream_time
+        await heard.more_pictures(8, timeout=20)
+        after = heard.figures
+        assert heard.pictures[-1].stream_time - first == pytest.approx(8, abs=0.5)
+        # Of 20 pictures of a group the eleventh is the last that is wanted; the counts come a second late.
+        share = (after.decoded - before.decoded) / (after.frames_in - before.frames_in)
+        assert 0.4 < share < 0.75
+
+
 async def test_unchanged_pictures_are_told_without_their_bytes(rtsp: RtspServer) -> None:
     async with reading(address(rtsp, "visit"), FAST.model_copy(update={"gate_share": 0.0003}), fps=5) as heard:
         await heard.more_pictures(8)
@@ -125,6 +144,30 @@ async def test_unchanged_pictures_are_told_without_their_bytes(rtsp: RtspServer)
         assert set(heard.sizes[1:8]) == {0}
         heard.client.ask(wire.Pace(5, everything=True))
         await eventually(lambda: heard.sizes[-1] > 0 and not heard.pictures[-1].moved)
+
+
+async def test_a_look_is_small_and_full_size_is_there_where_it_is_wanted(rtsp: RtspServer) -> None:
+    async with reading(address(rtsp, "visit"), fps=5) as heard:
+        await heard.more_pictures(2)
+        look, whole = 640 * 360 * 3 // 2, 1280 * 720 * 3 // 2
+        first = heard.pictures[0]
+        assert (first.width, first.height, first.look_width, first.look_height) == (1280, 720, 640, 360)
+        assert set(heard.sizes) == {look}
+
+        time = heard.pictures[-1].time
+        heard.client.want(wire.Want(time))
+        await eventually(lambda: heard.full)
+        assert heard.full[0] == (wire.Full(asked=time, time=time, width=1280, height=720), whole)
+        heard.client.want(wire.Want(1))
+        await eventually(lambda: len(heard.full) == 2)
+        assert heard.full[1] == (wire.Full(asked=1), 0), "of another time than was asked for there is none"
+        heard.client.want(wire.Want(0))
+        await eventually(lambda: len(heard.full) == 3)
+        assert heard.full[2][1] == whole
+
+        heard.client.ask(wire.Pace(5, full=True))
+        await eventually(lambda: heard.pictures[-1].full)
+        assert heard.sizes[-1] == look + whole
 
 
 @pytest.mark.parametrize(
@@ -218,6 +261,7 @@ async def test_the_process_ends_with_its_owner(rtsp: RtspServer) -> None:
 async def test_a_slow_owner_misses_pictures_and_gets_fresh_ones(rtsp: RtspServer) -> None:
     # Large pictures, so that not many fit into the pipe.
     async with reading(address(rtsp, "visit"), fps=10) as heard:
+        heard.client.ask(wire.Pace(10, full=True))
         await heard.more_pictures(2)
         heard.delay_s = 0.5
         await heard.more_pictures(8, timeout=30)

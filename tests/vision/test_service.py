@@ -174,6 +174,9 @@ class Fragile:
     name = "fragile"
     classes = ("helmet", "head")
 
+    def input_shape(self, height: int, width: int) -> tuple[int, int]:
+        return 384, 640
+
     def detect(self, image: np.ndarray) -> Detections:
         if image.shape[0] < 200:
             raise RuntimeError("this picture breaks the detector")
