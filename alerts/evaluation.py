@@ -19,6 +19,7 @@ import psycopg
 from alerts import life, logbook, metrics
 from alerts.engine import Engine, Standing, Transition
 from alerts.engine.snapshot import BadSnapshot
+from alerts.exemption import code_of
 from alerts.linkage import Linker
 from alerts.listening import Heard, Listening
 from alerts.model import AlertRow, load_open
@@ -153,7 +154,7 @@ class Evaluation:
         known = self._registry
         self._registry = registry
         # People and units come and go without the engine.
-        if (registry.sites, registry.devices, registry.cameras) != (known.sites, known.devices, known.cameras):
+        if any(getattr(registry, part) != getattr(known, part) for part in ("sites", "devices", "cameras", "permits")):
             self._stale = True
 
     async def _rebuild(self, connection: psycopg.AsyncConnection[Any]) -> None:
@@ -313,4 +314,5 @@ def _standing(alert: AlertRow) -> Standing:
         first=alert.first_value,
         last=alert.last_value,
         worst=alert.max_value,
+        exempt=code_of(alert.exempt),
     )

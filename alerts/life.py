@@ -17,6 +17,7 @@ from psycopg.types.json import Jsonb
 from alerts import notices, outbox
 from alerts.announce import announce
 from alerts.engine import Progress, Transition
+from alerts.exemption import exemption
 from alerts.model import AlertRow, Verdict, load
 from alerts.rules.model import AnyRule, CountRule, OfflineRule, StateRule, StuckRule, ThresholdRule, WindowRule
 from core.clock import Clock, from_micros
@@ -46,6 +47,7 @@ async def raise_(
     """Open an alert of version `version` of its rule; None where this violation has its alert already."""
     limit, metric, unit = _measure(told.rule)
     sighting = told.sighting
+    exempt = exemption(told.exempt, told.site, registry)
     cursor = await connection.execute(
         _SQL["alert_put"],
         {
@@ -69,15 +71,18 @@ async def raise_(
             "episode_id": sighting.episode if sighting else None,
             "frame_sha256": sighting.frame_sha256 if sighting else None,
             "crop_sha256": sighting.crop_sha256 if sighting else None,
+            "exempt": None if exempt is None else Jsonb(exempt),
         },
     )
     row = await cursor.fetchone()
     if row is None:
         return None
     alert = await load(connection, row[0])
-    await _note(connection, alert, "raised", ENGINE, {"value": told.first, "limit": limit}, clock)
-    await outbox.enqueue(connection, alert, "raise", registry, settings, clock)
-    await notices.plan(connection, alert, "raised", registry, settings, clock)
+    detail = {"value": told.first, "limit": limit, **({} if exempt is None else {"exempt": exempt})}
+    await _note(connection, alert, "raised", ENGINE, detail, clock)
+    if exempt is None:
+        await outbox.enqueue(connection, alert, "raise", registry, settings, clock)
+        await notices.plan(connection, alert, "raised", registry, settings, clock)
     await announce(connection, ENGINE_WRITER, [(alert.id, alert.site_id)], "raised", at=clock.now())
     return alert
 
@@ -119,7 +124,7 @@ async def end(
         ended_at=None if told.ended_at is None else from_micros(told.ended_at),
         last=told.last,
         worst=told.worst,
-        detail={"value": told.last},
+        detail={"value": told.last, **({"reason": told.reason} if told.reason else {})},
         writer=ENGINE_WRITER,
         registry=registry,
         settings=settings,
@@ -280,8 +285,9 @@ async def _clear(
     )
     alert = await load(connection, alert_id)
     await _note(connection, alert, "cleared", ENGINE if actor == "auto" else actor, detail, clock)
-    await outbox.enqueue(connection, alert, "end", registry, settings, clock)
-    await notices.plan(connection, alert, "cleared", registry, settings, clock)
+    if alert.exempt is None:
+        await outbox.enqueue(connection, alert, "end", registry, settings, clock)
+        await notices.plan(connection, alert, "cleared", registry, settings, clock)
     await announce(connection, writer, [(alert.id, alert.site_id)], "cleared", at=clock.now())
     return alert
 

@@ -30,7 +30,8 @@ class AlertRow(msgspec.Struct, frozen=True, kw_only=True):
     Times are UTC aware. `started_at` and `ended_at` are event time (of the readings or frames), all other times are
     wall clock. Values and limit are in `unit`. `quality` holds what the verdict rests on, such as `samples`,
     `expected` and `share` of a window. `targets` are the regulator targets the rule names, `cool_down_s` the seconds
-    in which a person told about this (rule, subject) is not told again.
+    in which a person told about this (rule, subject) is not told again. `exempt`: what its site was exempt by, a permit
+    or a stage; regulators and people are told nothing of such an alert.
     """
 
     id: int
@@ -67,6 +68,7 @@ class AlertRow(msgspec.Struct, frozen=True, kw_only=True):
     frame_sha256: str | None
     crop_sha256: str | None
     amendment: int
+    exempt: dict[str, Any] | None
 
     @property
     def is_open(self) -> bool:

@@ -14,10 +14,10 @@ SELECT * FROM alert_with_rule WHERE cleared_at IS NULL ORDER BY id
 -- Nothing where the violation is told already, or where an alert of this rule and subject is still open.
 INSERT INTO alert (rule, rule_version, rule_kind, subject, site_id, device_id, camera_id, metric, unit, severity,
                    started_at, raised_at, first_value, last_value, max_value, limit_value, quality,
-                   episode_id, frame_sha256, crop_sha256)
+                   episode_id, frame_sha256, crop_sha256, exempt)
 VALUES (%(rule)s, %(rule_version)s, %(rule_kind)s, %(subject)s, %(site_id)s, %(device_id)s, %(camera_id)s, %(metric)s,
         %(unit)s, %(severity)s, %(started_at)s, %(now)s, %(first_value)s, %(last_value)s, %(max_value)s,
-        %(limit_value)s, %(quality)s, %(episode_id)s, %(frame_sha256)s, %(crop_sha256)s)
+        %(limit_value)s, %(quality)s, %(episode_id)s, %(frame_sha256)s, %(crop_sha256)s, %(exempt)s)
 ON CONFLICT DO NOTHING
 RETURNING id
 

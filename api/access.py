@@ -23,14 +23,14 @@ from core.sql import queries
 SQL = queries("api")
 COOKIE = "smartsite_session"
 
-Right = Literal["acknowledge", "review", "command", "system"]
+Right = Literal["acknowledge", "review", "command", "system", "permit"]
 RIGHTS: dict[str, frozenset[Right]] = {
-    "leader": frozenset({"acknowledge", "review", "command", "system"}),
-    "operator": frozenset({"acknowledge", "review", "command", "system"}),
+    "leader": frozenset({"acknowledge", "review", "command", "system", "permit"}),
+    "operator": frozenset({"acknowledge", "review", "command", "system", "permit"}),
     "inspector": frozenset({"acknowledge", "review"}),
     "supervisor": frozenset({"acknowledge", "review"}),
     "officer": frozenset({"acknowledge", "command"}),
-    "integrator": frozenset({"command", "system"}),
+    "integrator": frozenset({"command", "system", "permit"}),
     "auditor": frozenset({"system"}),
 }
 

@@ -75,6 +75,9 @@ class Alert(BaseModel):
     last_value: float | None
     max_value: float | None
     limit_value: float | None
+    exempt: dict[str, Any] | None = Field(
+        description="What the site was exempt by: a permit with its kind, reference and source, or its stage."
+    )
     quality: dict[str, Any] = Field(description="What the verdict rests on: samples, expected, share.")
     frame_sha256: str | None = Field(description="Evidence: the whole picture.")
     crop_sha256: str | None = Field(description="Evidence: the cut-out.")
@@ -164,9 +167,13 @@ async def find_alerts(
     site_id: int | None = None,
     severities: Sequence[Severity] | None = None,
     only_open: bool = False,
+    exempt: bool | None = False,
     before: tuple[datetime, int] | None = None,
 ) -> list[Row]:
-    """Rows of alerts of the scope, newest first; filters that are None do not filter."""
+    """Rows of alerts of the scope, newest first; filters that are None do not filter.
+
+    `exempt` False: without those of a time in which their site was exempt, which are told to nobody.
+    """
     before_at, before_id = before or (None, None)
     return await rows(
         connection,
@@ -177,6 +184,7 @@ async def find_alerts(
             "site_id": site_id,
             "severities": list(severities) if severities else None,
             "open": only_open,
+            "exempt": exempt,
             "before_at": before_at,
             "before_id": before_id,
             "limit": limit,

@@ -58,6 +58,7 @@ async def page(
     state: Annotated[Literal["open", "all"], Query(description="open: not cleared yet.")] = "all",
     site_id: Annotated[int | None, Query(ge=1, lt=2**31)] = None,
     severity: Annotated[list[Severity] | None, Query(description="One or more; none: all.")] = None,
+    exempt: Annotated[bool, Query(description="True: those of times in which their site was exempt.")] = False,
     limit: Annotated[int, Query(ge=1, le=500)] = 50,
     cursor: Annotated[str | None, Query(max_length=100, description="`next` of the page before.")] = None,
 ) -> AlertPage:
@@ -69,6 +70,7 @@ async def page(
         site_id=site_id,
         severities=severity,
         only_open=state == "open",
+        exempt=exempt,
         before=position(cursor) if cursor else None,
     )
     following = cursor_of(found[-1]) if len(found) == limit else None
@@ -121,7 +123,7 @@ async def review(alert_id: AlertId, decision: Review, viewer: Writer, context: H
 
 
 async def _load(database: AsyncConnection, viewer: Viewer, alert_id: int) -> Row:
-    found = await find_alerts(database, viewer.scope, ids=[alert_id], limit=1)
+    found = await find_alerts(database, viewer.scope, ids=[alert_id], exempt=None, limit=1)
     if not found:
         raise NotFound(f"there is no alert {alert_id}")
     return found[0]

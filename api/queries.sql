@@ -60,7 +60,7 @@ ORDER BY su.site_id, su.role, u.code
 -- A reviewer's "false alarm" takes the colour off a site before the rule lets go.
 SELECT site_id, severity, count(*) AS n
 FROM alert
-WHERE cleared_at IS NULL AND verdict IS DISTINCT FROM 'false_alarm'
+WHERE cleared_at IS NULL AND verdict IS DISTINCT FROM 'false_alarm' AND exempt IS NULL
   AND (%(sites)s::int[] IS NULL OR site_id = ANY (%(sites)s)) AND (%(site_id)s::int IS NULL OR site_id = %(site_id)s)
 GROUP BY site_id, severity
 
@@ -101,8 +101,8 @@ SELECT name, room, host, pid, started_at, beat_at FROM worker ORDER BY room, nam
 SELECT coalesce(sum(messages), 0)::bigint AS messages, coalesce(sum(stored), 0)::bigint AS stored,
        coalesce(sum(filled), 0)::bigint AS filled, coalesce(sum(duplicates), 0)::bigint AS duplicates,
        coalesce(sum(quarantined), 0)::bigint AS quarantined,
-       (SELECT count(*) FROM alert) AS alerts_total,
-       (SELECT count(*) FROM alert WHERE cleared_at IS NULL) AS alerts_open,
+       (SELECT count(*) FROM alert WHERE exempt IS NULL) AS alerts_total,
+       (SELECT count(*) FROM alert WHERE cleared_at IS NULL AND exempt IS NULL) AS alerts_open,
        (SELECT count(*) FROM delivery WHERE state IN ('accepted', 'validated')) AS deliveries_accepted,
        (SELECT count(*) FROM delivery WHERE state = 'pending') AS deliveries_pending,
        (SELECT count(*) FROM delivery WHERE state = 'held') AS deliveries_held,
@@ -119,6 +119,25 @@ SELECT q.id, q.arrived_at, q.source, q.device_id, q.client, q.topic, q.reason, q
 FROM quarantine q LEFT JOIN device d ON d.id = q.device_id
 WHERE (%(sites)s::int[] IS NULL OR d.site_id = ANY (%(sites)s)) AND (%(before)s::bigint IS NULL OR q.id < %(before)s)
 ORDER BY q.id DESC LIMIT %(limit)s
+
+-- permits --
+SELECT id, site_id, kind, reference, starts_at, ends_at, source, NOT enabled AS withdrawn FROM permit
+WHERE site_id = %(site_id)s AND (%(sites)s::int[] IS NULL OR site_id = ANY (%(sites)s))
+ORDER BY starts_at DESC, id DESC LIMIT %(limit)s
+
+-- permit --
+SELECT id, site_id, kind, reference, starts_at, ends_at, source, NOT enabled AS withdrawn FROM permit
+WHERE id = %(id)s AND (%(sites)s::int[] IS NULL OR site_id = ANY (%(sites)s)) FOR UPDATE
+
+-- permit_insert --
+-- Unscoped: the route has looked whether the site may be seen.
+INSERT INTO permit (site_id, kind, reference, starts_at, ends_at, source)
+VALUES (%(site_id)s, %(kind)s, %(reference)s, %(starts_at)s, %(ends_at)s, %(source)s)
+RETURNING id, site_id, kind, reference, starts_at, ends_at, source, NOT enabled AS withdrawn
+
+-- permit_withdraw --
+-- Unscoped: the route has read the permit within the scope.
+UPDATE permit SET enabled = false WHERE id = %(id)s
 
 -- log_streams --
 -- Unscoped: streams carry all sites.
@@ -144,6 +163,7 @@ WHERE (%(sites)s::int[] IS NULL OR a.site_id = ANY (%(sites)s))
   AND (%(site_id)s::int IS NULL OR a.site_id = %(site_id)s)
   AND (%(severities)s::text[] IS NULL OR a.severity = ANY (%(severities)s))
   AND (NOT %(open)s OR a.cleared_at IS NULL)
+  AND (%(exempt)s::boolean IS NULL OR (a.exempt IS NOT NULL) = %(exempt)s)
   AND (%(before_at)s::timestamptz IS NULL OR (a.raised_at, a.id) < (%(before_at)s, %(before_id)s::bigint))
 ORDER BY a.raised_at DESC, a.id DESC LIMIT %(limit)s
 

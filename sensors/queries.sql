@@ -29,6 +29,9 @@ SELECT c.id, c.site_id, c.code, c.name, c.name_en, c.url, c.zone, c.options, c.l
        c.enabled AND s.enabled AS enabled
 FROM camera c JOIN site s ON s.id = c.site_id ORDER BY s.code, c.code
 
+-- registry_permits --
+SELECT id, site_id, kind, reference, starts_at, ends_at, source FROM permit WHERE enabled ORDER BY starts_at, id
+
 -- tables_lock_timeout --
 SELECT set_config('lock_timeout', %(timeout)s, true)
 
@@ -97,6 +100,9 @@ SELECT s.code || '/' || d.code AS key, d.* FROM device d JOIN site s ON s.id = d
 
 -- provision_cameras --
 SELECT s.code || '/' || c.code AS key, c.* FROM camera c JOIN site s ON s.id = c.site_id
+
+-- provision_permits --
+SELECT s.code || '/' || p.reference AS key, p.* FROM permit p JOIN site s ON s.id = p.site_id
 
 -- provision_site_units --
 SELECT unit_id, role FROM site_unit WHERE site_id = %s

@@ -1,4 +1,4 @@
-"""Sites, units, people, devices and cameras in memory, and the watch that keeps the copy fresh."""
+"""Sites, units, people, devices, cameras and permits in memory, and the watch that keeps the copy fresh."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import TypeVar
 
 import psycopg
@@ -143,6 +144,19 @@ class Camera:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Permit:
+    """What exempts a site from rules in [starts_at, ends_at): a night-work permit, a sandstorm day."""
+
+    id: int
+    site_id: int
+    kind: str
+    reference: str
+    starts_at: datetime
+    ends_at: datetime
+    source: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Registry:
     """One consistent picture of the registry; maps are by id, `by_topic` by (site code, device code), `by_mn` by MN."""
 
@@ -155,6 +169,7 @@ class Registry:
     cameras: dict[int, Camera]
     by_topic: dict[tuple[str, str], Device]
     by_mn: dict[str, Device] = field(default_factory=dict)
+    permits: tuple[Permit, ...] = ()
 
 
 async def load_registry(connection: psycopg.AsyncConnection) -> Registry:
@@ -173,6 +188,7 @@ async def load_registry(connection: psycopg.AsyncConnection) -> Registry:
             cameras={camera.id: camera for camera in await _rows(connection, Camera, "registry_cameras")},
             by_topic={(device.site, device.code): device for device in devices},
             by_mn={device.mn: device for device in devices if device.mn is not None},
+            permits=tuple(await _rows(connection, Permit, "registry_permits")),
         )
 
 

@@ -51,7 +51,7 @@ class Engine:
                 by_kind.setdefault(device.kind, []).append(device)
         self._fleets = {kind: Fleet(kind, devices) for kind, devices in by_kind.items()}
         self._evaluators = {
-            kind: tuple(_evaluators(rules, fleet, profiles.get(kind))) for kind, fleet in self._fleets.items()
+            kind: tuple(_evaluators(rules, fleet, registry, profiles.get(kind))) for kind, fleet in self._fleets.items()
         }
         self._states: dict[str, list[RuleState]] = {rule.id: [] for rule in rules}
         for evaluator in self._all():
@@ -239,18 +239,20 @@ class Engine:
             yield from evaluators
 
 
-def _evaluators(rules: Iterable[AnyRule], fleet: Fleet, profile: Profile | None) -> Iterator[Evaluator]:
+def _evaluators(
+    rules: Iterable[AnyRule], fleet: Fleet, registry: Registry, profile: Profile | None
+) -> Iterator[Evaluator]:
     """What evaluates the rules that look at a fleet. A new kind of rule is added here."""
     mine = [rule for rule in rules if rule.scope.device_kind in (None, fleet.kind)]
     if thresholds := [rule for rule in mine if isinstance(rule, ThresholdRule)]:
-        yield ThresholdEvaluator(thresholds, fleet)
+        yield ThresholdEvaluator(thresholds, fleet, registry)
     # Symbols have a meaning as long as the profile of the kind is there; without it nothing can be said.
     if profile and (states := [rule for rule in mine if isinstance(rule, StateRule)]):
-        yield StateEvaluator(states, fleet, profile)
+        yield StateEvaluator(states, fleet, registry, profile)
     for group in alike(rule for rule in mine if isinstance(rule, WindowRule | CountRule)):
-        yield WindowEvaluator(group, fleet)
+        yield WindowEvaluator(group, fleet, registry)
     for rule in mine:
         if isinstance(rule, StuckRule):
             yield StuckEvaluator(rule, fleet)
         elif isinstance(rule, OfflineRule):
-            yield OfflineEvaluator(rule, fleet)
+            yield OfflineEvaluator(rule, fleet, registry)

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from alerts.engine.fleet import Fleet, Mask, Slots
+from alerts.engine.calendar import ACTIVE, INACTIVE, Agenda
+from alerts.engine.fleet import NEVER, Fleet, Mask, Slots, Times
 from alerts.engine.transitions import Phase, Progress, Standing, Transition
 from alerts.engine.violations import Levels, Violations, span
 from alerts.model import device_subject
 from alerts.rules.model import CountRule, StateRule, ThresholdRule, WindowRule
+from sensors.registry import Registry
 
 LimitRule = ThresholdRule | StateRule | WindowRule | CountRule
 
@@ -35,9 +38,14 @@ def levels(rule: LimitRule) -> Levels:
 class LimitEvaluator:
     """Limit rules over a fleet. `member`: [rules, slots]; `channel`: the place of each rule's metric in the rows."""
 
-    def __init__(self, rules: Sequence[LimitRule], fleet: Fleet) -> None:
+    def __init__(self, rules: Sequence[LimitRule], fleet: Fleet, registry: Registry) -> None:
         self.rules = tuple(rules)
         self.fleet = fleet
+        self.agenda = Agenda(rules, fleet, registry)
+        # Of the segment in which a violation, open or pending, began: its end and code, by cell.
+        cells = len(rules) * len(fleet) if self.agenda else 0
+        self._until: Times = np.full(cells, NEVER, dtype=np.int64)
+        self._code: Times = np.full(cells, ACTIVE, dtype=np.int64)
         self.channel = np.array([fleet.channel(rule.metric) for rule in rules], dtype=np.intp)
         self.member: Mask = np.array([fleet.members(rule.scope) for rule in rules], dtype=np.bool_)
         self.violations = Violations([levels(rule) for rule in rules], len(fleet))
@@ -47,6 +55,30 @@ class LimitEvaluator:
     def tick(self, now: int, listening_since: int) -> list[Transition]:  # noqa: ARG002
         """Nothing: a limit is judged by event time alone."""
         return []
+
+    def within_hours(self, cells: Slots, first: Times, last: Times) -> tuple[list[Transition], Mask]:
+        """End what began in another segment than that of [first, last]; say at which cells the rule counts then.
+
+        A stretch that a segment's end cuts counts nowhere. Cells must not repeat.
+        """
+        place, slot = cells // len(self.fleet), cells % len(self.fleet)
+        code, start, end = self.agenda.find(place, slot, last)
+        state = self.violations
+        since, until = state.since[cells], self._until[cells]
+        busy = since != NEVER
+        over = busy & ((last >= until) | (code != self._code[cells]))
+        told = []
+        if over.any():
+            gone, at = cells[over], np.where(last >= until, until, np.where(start > since, start, last))[over]
+            opened = state.open[gone]
+            state.quiet[gone] = at
+            told = [replace(item, reason="schedule") for item in self.tell(cells[:0], gone[opened])]
+            state.interrupt(gone[~opened])
+            busy &= ~over
+        counts = (code != INACTIVE) & (first >= start)
+        fresh = counts & ~busy
+        self._until[cells[fresh]], self._code[cells[fresh]] = end[fresh], code[fresh]
+        return told, counts
 
     def progress(self) -> list[Progress]:
         """Open violations whose values moved since the last call."""
@@ -62,7 +94,11 @@ class LimitEvaluator:
 
     def arrays(self, place: int) -> dict[str, npt.NDArray[Any]]:
         """The part of one rule in the snapshot."""
-        return self.violations.arrays(place)
+        own = self.violations.arrays(place)
+        if self.agenda:
+            mine = slice(place * len(self.fleet), (place + 1) * len(self.fleet))
+            own |= {"until": self._until[mine], "code": self._code[mine]}
+        return own
 
     def shared(self) -> dict[str, npt.NDArray[Any]]:
         """What the rules have in common in the snapshot."""
@@ -71,6 +107,15 @@ class LimitEvaluator:
     def restored(self) -> None:
         """The arrays have been written from a snapshot."""
         self.violations.restored()
+
+    def stand(self, place: int, slot: int, standing: Standing) -> None:
+        """Note the segment in which an alert began that the database holds as open."""
+        if self.agenda:
+            began = np.array([standing.started_at], dtype=np.int64)
+            code, _, end = self.agenda.find(np.array([place]), np.array([slot]), began)
+            cell = place * len(self.fleet) + slot
+            self._until[cell] = end[0]
+            self._code[cell] = standing.exempt if code[0] != INACTIVE else code[0]
 
     def tell(
         self, raised: Slots, cleared: Slots, quality: Mapping[int, dict[str, Any]] | None = None
@@ -98,6 +143,7 @@ class LimitEvaluator:
             last=_number(state.last[cell]),
             worst=_number(state.worst[cell]),
             quality=quality.get(cell, {}),
+            exempt=int(self._code[cell]) if self.agenda else ACTIVE,
         )
 
 
@@ -130,6 +176,7 @@ class LimitState:
     def stand(self, slot: int, standing: Standing) -> None:
         """Take over an alert that the database holds as open."""
         nan = float("nan")
+        self._evaluator.stand(self._place, slot, standing)
         self._evaluator.violations.stand(
             self._cell(slot),
             since=standing.started_at,

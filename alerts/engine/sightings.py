@@ -8,7 +8,9 @@ over when every episode has ended and none has followed for `clear_after`.
 from __future__ import annotations
 
 import msgspec
+import numpy as np
 
+from alerts.engine.calendar import ACTIVE, INACTIVE, calendar_of, scheduled
 from alerts.engine.transitions import Phase, Sighting, Standing, Transition
 from alerts.engine.violations import span
 from alerts.model import camera_subject
@@ -18,13 +20,17 @@ from sensors.registry import Camera, Registry
 
 
 class Scene(msgspec.Struct, kw_only=True):
-    """The open violation of one camera. `live`: episodes that go on; `seen`: when any of them was seen last."""
+    """The open violation of one camera.
+
+    `live`: episodes that go on; `seen`: when any of them was seen last; `code`: of the segment in which it began.
+    """
 
     since: int
     seen: int
     first: float
     worst: float
     live: set[int]
+    code: int = ACTIVE
 
 
 class SightingEvaluator:
@@ -33,13 +39,15 @@ class SightingEvaluator:
     def __init__(self, rule: VisionRule, registry: Registry) -> None:
         self.rule = rule
         self._clear_after = span(rule.clear_after)
-        sites = rule.scope.sites
+        codes = rule.scope.sites
         self.cameras: dict[int, Camera] = {
             camera.id: camera
             for camera in registry.cameras.values()
-            if camera.enabled and (not sites or registry.sites[camera.site_id].code in sites)
+            if camera.enabled and (not codes or registry.sites[camera.site_id].code in codes)
         }
         self.scenes: dict[int, Scene] = {}
+        sites = {camera.site_id for camera in self.cameras.values()} if scheduled(rule) else set()
+        self._calendars = {site: calendar_of(rule, site, registry)[1] for site in sites}
 
     def feed(self, entry: EpisodeEntry) -> list[Transition]:
         """Take in the start or the end of an episode."""
@@ -75,8 +83,15 @@ class SightingEvaluator:
         self.scenes[camera] = Scene(
             since=standing.started_at, seen=standing.started_at, first=standing.first or score, worst=score, live=set()
         )
+        self.scenes[camera].code = standing.exempt
 
     def _started(self, entry: EpisodeEntry, scene: Scene | None) -> list[Transition]:
+        told: list[Transition] = []
+        code = self._code(entry)
+        if code == INACTIVE:
+            return []
+        if scene is not None and scene.code != code:
+            told, scene = [self._over(entry.camera, scene, reason="schedule")], None
         phase: Phase = "join"
         if scene is None:
             phase = "raise"
@@ -86,16 +101,22 @@ class SightingEvaluator:
                 first=entry.peak_score,
                 worst=entry.peak_score,
                 live=set(),
+                code=code,
             )
         scene.live.add(entry.episode)
         scene.seen = max(scene.seen, entry.last_seen_at)
         scene.worst = max(scene.worst, entry.peak_score)
         sighting = Sighting(episode=entry.episode, frame_sha256=entry.frame_sha256, crop_sha256=entry.crop_sha256)
-        return [self._transition(phase, entry.camera, scene, last=entry.peak_score, sighting=sighting)]
+        return [*told, self._transition(phase, entry.camera, scene, last=entry.peak_score, sighting=sighting)]
 
-    def _over(self, camera: int, scene: Scene) -> Transition:
+    def _code(self, entry: EpisodeEntry) -> int:
+        """Code of the segment in which an episode began."""
+        calendar = self._calendars.get(self.cameras[entry.camera].site_id)
+        return ACTIVE if calendar is None else int(calendar.find(np.array([entry.started_at])).code[0])
+
+    def _over(self, camera: int, scene: Scene, *, reason: str = "") -> Transition:
         del self.scenes[camera]
-        return self._transition("clear", camera, scene, ended_at=scene.seen)
+        return self._transition("clear", camera, scene, ended_at=scene.seen, reason=reason)
 
     def _transition(
         self,
@@ -106,6 +127,7 @@ class SightingEvaluator:
         last: float | None = None,
         ended_at: int | None = None,
         sighting: Sighting | None = None,
+        reason: str = "",
     ) -> Transition:
         return Transition(
             phase=phase,
@@ -119,4 +141,6 @@ class SightingEvaluator:
             last=last,
             worst=scene.worst,
             sighting=sighting,
+            exempt=scene.code,
+            reason=reason,
         )

@@ -15,6 +15,7 @@ from alerts.engine.thresholds import NewestEvaluator
 from alerts.engine.transitions import Phase, Progress, Transition
 from alerts.rules.model import StateRule
 from sensors.profiles import Profile
+from sensors.registry import Registry
 
 
 class StateEvaluator(NewestEvaluator):
@@ -23,8 +24,8 @@ class StateEvaluator(NewestEvaluator):
     A symbol has no size, so that transitions carry no values: a raise tells in its quality which symbol violates.
     """
 
-    def __init__(self, rules: Sequence[StateRule], fleet: Fleet, profile: Profile) -> None:
-        super().__init__(rules, fleet, [f"state:{rule.id}" for rule in rules], range(len(rules)))
+    def __init__(self, rules: Sequence[StateRule], fleet: Fleet, registry: Registry, profile: Profile) -> None:
+        super().__init__(rules, fleet, registry, [f"state:{rule.id}" for rule in rules], range(len(rules)))
         self._symbols: list[list[str]] = []
         for rule in rules:
             channel = profile.channel(rule.metric)

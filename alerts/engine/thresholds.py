@@ -11,6 +11,7 @@ from alerts.engine.fleet import NEVER, Fleet, Mask, Rows, Slots, Times, Values, 
 from alerts.engine.limits import LimitEvaluator, LimitRule, levels
 from alerts.engine.transitions import Transition
 from alerts.rules.model import ThresholdRule
+from sensors.registry import Registry
 
 # So many expected readings may be missing in a row before a pending violation starts anew.
 _HOLE = 3
@@ -23,9 +24,16 @@ class NewestEvaluator(LimitEvaluator):
     newest usable value.
     """
 
-    def __init__(self, rules: Sequence[LimitRule], fleet: Fleet, names: Sequence[str], place: Sequence[int]) -> None:
+    def __init__(
+        self,
+        rules: Sequence[LimitRule],
+        fleet: Fleet,
+        registry: Registry,
+        names: Sequence[str],
+        place: Sequence[int],
+    ) -> None:
         """`names` of the inputs, and the `place` of each rule's input among them."""
-        super().__init__(rules, fleet)
+        super().__init__(rules, fleet, registry)
         self._names = names
         self._place: npt.NDArray[np.intp] = np.array(place, dtype=np.intp)
         self.newest: Times = np.full((len(names), len(fleet)), NEVER, dtype=np.int64)
@@ -79,8 +87,12 @@ class NewestEvaluator(LimitEvaluator):
         # Differences to NEVER are huge, and nothing is pending then.
         hole = times[row] - before[looked_at, row] > (_HOLE + 1) * self.fleet.interval[slots[row]]
         self.violations.interrupt(cells[hole & (self.violations.duration[place] > 0)])
+        told: list[Transition] = []
+        if self.agenda:
+            told, counts = self.within_hours(cells, times[row], times[row])
+            cells, row, looked_at = cells[counts], row[counts], looked_at[counts]
         raised, cleared = self.violations.step(cells, times[row], times[row], values[looked_at, row])
-        return self.tell(raised, cleared) if len(raised) or len(cleared) else []
+        return told + self.tell(raised, cleared) if len(raised) or len(cleared) else told
 
     def shared(self) -> dict[str, Times]:
         """What rules on one input have in common in the snapshot."""
@@ -90,9 +102,9 @@ class NewestEvaluator(LimitEvaluator):
 class ThresholdEvaluator(NewestEvaluator):
     """Threshold rules; their inputs are channels."""
 
-    def __init__(self, rules: Sequence[ThresholdRule], fleet: Fleet) -> None:
+    def __init__(self, rules: Sequence[ThresholdRule], fleet: Fleet, registry: Registry) -> None:
         names = list(dict.fromkeys(rule.metric for rule in rules))
-        super().__init__(rules, fleet, names, [names.index(rule.metric) for rule in rules])
+        super().__init__(rules, fleet, registry, names, [names.index(rule.metric) for rule in rules])
         self._channels = [fleet.channel(name) for name in names]
 
     def inputs(self, rows: Rows) -> tuple[Values, Mask]:

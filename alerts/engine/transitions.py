@@ -23,7 +23,9 @@ class Sighting:
 class Transition:
     """A violation began (`raise`), took in another episode (`join`, vision only) or is over (`clear`).
 
-    `worst` is the value farthest beyond the limit; `quality` says what the verdict rests on.
+    `worst` is the value farthest beyond the limit; `quality` says what the verdict rests on. `exempt` says by what the
+    site is exempt while it lasts (a segment's code: 0 by nothing, otherwise a permit's number or BY_STAGE). `reason` of
+    a clear is `schedule` where the hours in which the rule counts, or an exemption, ended the violation.
     """
 
     phase: Phase
@@ -38,6 +40,8 @@ class Transition:
     last: float | None = None
     worst: float | None = None
     quality: dict[str, Any] = field(default_factory=dict)
+    exempt: int = 0
+    reason: str = ""
     sighting: Sighting | None = None
 
 
@@ -61,3 +65,4 @@ class Standing:
     first: float | None = None
     last: float | None = None
     worst: float | None = None
+    exempt: int = 0

@@ -19,6 +19,7 @@ from alerts.engine.limits import LimitEvaluator
 from alerts.engine.transitions import Transition
 from alerts.engine.violations import span
 from alerts.rules.model import CountRule, WindowRule
+from sensors.registry import Registry
 
 PaneRule = WindowRule | CountRule
 
@@ -67,8 +68,8 @@ class WindowEvaluator(LimitEvaluator):
     that is not judged.
     """
 
-    def __init__(self, rules: Sequence[PaneRule], fleet: Fleet) -> None:
-        super().__init__(rules, fleet)
+    def __init__(self, rules: Sequence[PaneRule], fleet: Fleet, registry: Registry) -> None:
+        super().__init__(rules, fleet, registry)
         self._shape = shape = _shape(rules[0])
         interval = np.maximum(1, fleet.interval).astype(np.int64)
         self._pane: Times = np.full(len(fleet), shape.pane, dtype=np.int64) if shape.pane else interval
@@ -157,8 +158,9 @@ class WindowEvaluator(LimitEvaluator):
         counts = self.count[:, rows, places]
         # Of a change both windows need their share.
         enough = counts.min(axis=2) * panes if self._shape.aggregate == "change" else counts.sum(axis=2)
-        rule, place = np.nonzero(enough >= self._needed[:, slots])
-        told: list[Transition] = []
+        judged = enough >= self._needed[:, slots]
+        told = self._within(slots, pane, judged) if self.agenda else []
+        rule, place = np.nonzero(judged)
         if len(rule):
             cells, samples, ends = rule * len(self.fleet) + slots[place], counts[rule, place].sum(axis=1), pane[place]
             length, at = self._pane[slots[place]], (rule[:, None], slots[place][:, None], places[place])
@@ -168,12 +170,21 @@ class WindowEvaluator(LimitEvaluator):
             raised, cleared = self.violations.step(cells, first * length, (ends + 1) * length, values, shown)
             if len(raised) or len(cleared):
                 told_of = np.isin(cells, np.concatenate((raised, cleared)))
-                told = self.tell(raised, cleared, self._quality(cells[told_of], samples[told_of], values[told_of]))
+                told += self.tell(raised, cleared, self._quality(cells[told_of], samples[told_of], values[told_of]))
         gone = places[:, -1]
         self.total[:, slots, gone] = self._empty
         self.count[:, slots, gone] = 0
         if self._shape.aggregate == "count":
             self.peak[:, slots, gone] = -np.inf
+        return told
+
+    def _within(self, slots: Slots, pane: Times, judged: Mask) -> list[Transition]:
+        """End what is over by its hours, and judge only windows that lie wholly within them."""
+        rules, length = self.agenda.rules, self._pane[slots]
+        first, last = (pane - self._shape.panes + 1) * length, (pane + 1) * length - 1
+        cells = (rules[:, None] * len(self.fleet) + slots).reshape(-1)
+        told, counts = self.within_hours(cells, np.tile(first, len(rules)), np.tile(last, len(rules)))
+        judged[rules] &= counts.reshape(len(rules), len(slots))
         return told
 
     def _values(self, parts: Values, counts: npt.NDArray[np.integer]) -> Values:

@@ -1,6 +1,6 @@
 -- linkage_alerts --
 SELECT id, rule, device_id FROM alert
-WHERE cleared_at IS NULL AND device_id IS NOT NULL AND verdict IS DISTINCT FROM 'false_alarm'
+WHERE cleared_at IS NULL AND device_id IS NOT NULL AND verdict IS DISTINCT FROM 'false_alarm' AND exempt IS NULL
 ORDER BY id
 
 -- linkage_held --

@@ -12,11 +12,12 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, model_validator
 
 from alerts.model import Severity
+from alerts.rules.schedule import Exemption, Hours, stretches
 
 _DURATION = re.compile(r"(?P<amount>\d+(\.\d+)?)\s*(?P<unit>ms|s|min|h|d)")
 _UNITS = {
@@ -64,16 +65,27 @@ class _Common(_Part):
     enabled: bool = Field(default=True, description="A rule that is not enabled is checked and does nothing.")
     scope: Scope = Field(default=Scope(), description="What the rule looks at.")
     targets: tuple[str, ...] = Field(default=(), description="Regulator targets that get the violation.")
+    schedule: tuple[Hours, ...] = Field(default=(), description="Hours in which the rule counts; none: always.")
+    exempt_during: Exemption = Field(default=Exemption(), description="Stages and permits that exempt a site.")
     cool_down: Delay = Field(default=timedelta(minutes=10), description="Least time between two notices to a person.")
     source: str = Field(default="", description="The standard or order the rule comes from, with clause and date.")
     confidence: Literal["", "high", "medium", "low"] = Field(default="", description="How sure the source's figure is.")
+
+    # Left out of the definition where they say nothing, so that a rule without them stays the version that it is.
+    _OPTIONAL: ClassVar[frozenset[str]] = frozenset({"schedule", "exempt_during"})
+
+    @model_validator(mode="after")
+    def _no_overlap(self) -> _Common:
+        stretches(self.schedule)
+        return self
 
     def definition(self) -> dict[str, Any]:
         """What the rule decides, as JSON; durations in seconds under `<field>_s`. A change of it is a new version.
 
         Whether the rule is switched on and where its figure comes from do not change what it decides.
         """
-        fields = self.model_dump(exclude={"enabled", "source", "confidence"})
+        unsaid = {name for name in self._OPTIONAL if getattr(self, name) == type(self).model_fields[name].default}
+        fields = self.model_dump(by_alias=True, exclude={"enabled", "source", "confidence", *unsaid})
         return {
             f"{name}_s" if isinstance(value, timedelta) else name: (
                 value.total_seconds() if isinstance(value, timedelta) else value
@@ -196,6 +208,9 @@ class WindowRule(_Limit):
     def _panes(self) -> WindowRule:
         if self.every is not None and (self.every > self.window or self.window % self.every):
             raise ValueError("every must divide window without a rest")
+        longest = max(end - start for start, end in stretches(self.schedule))
+        if self.window > timedelta(minutes=longest):
+            raise ValueError("no window lies wholly within the schedule's hours, so none would ever be judged")
         if self.aggregate == "max" and not self.upward:
             raise ValueError("aggregate max goes with raise_above")
         if self.aggregate == "change" and self.every is not None:
@@ -254,6 +269,12 @@ class StuckRule(_Common):
     metric: str = Field(description="Channel of the device kind.")
     after: Span = Field(description="Event time without a change that makes a value stuck.")
     minimum_readings: int = Field(default=10, ge=2, description="Readings that the run must have.")
+
+    @model_validator(mode="after")
+    def _always(self) -> StuckRule:
+        if self.schedule or not self.exempt_during.empty:
+            raise ValueError("an instrument is stuck at any hour: leave schedule and exempt_during out")
+        return self
 
 
 class VisionRule(_Common):

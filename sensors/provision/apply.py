@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import psycopg
 
@@ -16,7 +17,7 @@ from sensors.profiles import Profile, load_profiles
 from sensors.provision.credentials import device_hashes, person_hashes
 from sensors.provision.files import Rows, Sourced, read_files
 from sensors.provision.report import Outcome, Report, RowResult
-from sensors.provision.rows import CameraRow, DeviceRow, Row
+from sensors.provision.rows import CameraRow, DeviceRow, PermitRow, Row
 from sensors.provision.store import Store
 
 SQL = queries("sensors")
@@ -43,6 +44,7 @@ async def apply(
         await _people(store, rows, report)
         await _devices(store, rows, report, load_profiles() if profiles is None else profiles)
         await _cameras(store, rows, report)
+        await _permits(store, rows, report)
     return report
 
 
@@ -134,11 +136,27 @@ async def _cameras(store: Store, rows: Rows, report: Report) -> None:
             _done(report, "cameras", sourced, await store.put("camera", sourced.key, values))
 
 
+async def _permits(store: Store, rows: Rows, report: Report) -> None:
+    for sourced in rows.permits:
+        row = sourced.row
+        if not _has_site(store, sourced, report):
+            continue
+        values = _named(row, without={"site"}) | {"site_id": store.need("site", row.site)}
+        place = store.values("site", row.site)
+        zone = ZoneInfo("Asia/Shanghai" if place is None else place.get("time_zone", "Asia/Shanghai"))
+        for name in ("starts_at", "ends_at"):
+            moment = getattr(row, name)
+            values[name] = moment.replace(tzinfo=zone) if moment.tzinfo is None else moment
+        _done(report, "permits", sourced, await store.put("permit", sourced.key, values))
+
+
 def _done(report: Report, section: str, sourced: Sourced[Row], outcome: Outcome) -> None:
     report.applied(RowResult(file=sourced.file, row=sourced.place, section=section, key=sourced.key, outcome=outcome))
 
 
-def _has_site(store: Store, sourced: Sourced[DeviceRow] | Sourced[CameraRow], report: Report) -> bool:
+def _has_site(
+    store: Store, sourced: Sourced[DeviceRow] | Sourced[CameraRow] | Sourced[PermitRow], report: Report
+) -> bool:
     if store.id("site", sourced.row.site) is not None:
         return True
     report.errors.append(sourced.error("site", _absent("site", sourced.row.site)))

@@ -11,7 +11,7 @@ from typing import Any, Generic, TypeVar
 from pydantic import ValidationError
 
 from sensors.provision.report import Report, RowError
-from sensors.provision.rows import CameraRow, DeviceRow, PersonRow, Row, SiteRow, UnitRow
+from sensors.provision.rows import CameraRow, DeviceRow, PermitRow, PersonRow, Row, SiteRow, UnitRow
 from sensors.provision.sheets import NoText, columns_of, records, text_of
 
 R_co = TypeVar("R_co", bound=Row, covariant=True)
@@ -23,6 +23,7 @@ SECTIONS: dict[str, type[Row]] = {
     "people": PersonRow,
     "devices": DeviceRow,
     "cameras": CameraRow,
+    "permits": PermitRow,
 }
 
 
@@ -53,6 +54,7 @@ class Rows:
     people: list[Sourced[PersonRow]]
     devices: list[Sourced[DeviceRow]]
     cameras: list[Sourced[CameraRow]]
+    permits: list[Sourced[PermitRow]]
 
 
 def read_files(paths: Sequence[Path], report: Report) -> Rows:
@@ -75,6 +77,8 @@ def read_files(paths: Sequence[Path], report: Report) -> Rows:
 
 def identity(row: Row) -> str:
     """What makes a row one thing within its section."""
+    if isinstance(row, PermitRow):
+        return f"{row.site}/{row.reference}"
     return f"{row.site}/{row.code}" if isinstance(row, DeviceRow | CameraRow) else str(getattr(row, "code", ""))
 
 

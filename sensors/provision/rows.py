@@ -6,6 +6,7 @@ A field that a row does not name keeps the value that the registry has, or gets 
 from __future__ import annotations
 
 import json
+from datetime import datetime
 from typing import Annotated, Any, Literal
 from zoneinfo import available_timezones
 
@@ -181,3 +182,25 @@ class CameraRow(Place):
     zone: Text = ""
     options: dict[str, Any] = {}
     enabled: bool = True
+
+
+class PermitRow(Row):
+    """`[[permits]]`: what exempts a site for a time. Times without an offset are the site's own."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False, populate_by_name=True)
+
+    site: Code
+    reference: Name
+    kind: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
+    starts_at: datetime = Field(alias="from")
+    ends_at: datetime = Field(alias="to")
+    source: Text = ""
+    enabled: bool = True
+
+    @model_validator(mode="after")
+    def _in_order(self) -> PermitRow:
+        if (self.starts_at.tzinfo is None) != (self.ends_at.tzinfo is None):
+            raise ValueError("give both from and to an offset, or neither")
+        if self.starts_at >= self.ends_at:
+            raise ValueError("from must lie before to")
+        return self

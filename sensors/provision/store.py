@@ -23,6 +23,7 @@ _TABLES: Mapping[str, str] = {
     "person": "provision_people",
     "device": "provision_devices",
     "camera": "provision_cameras",
+    "permit": "provision_permits",
 }
 
 

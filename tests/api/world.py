@@ -107,6 +107,12 @@ class World:
             **values,
         )
 
+    async def permit(self, code: str, site: str, kind: str = "night_work", **values: Any) -> int:
+        """A permit that covers an hour before and behind now."""
+        hour = timedelta(hours=1)
+        values = {"starts_at": self.now - hour, "ends_at": self.now + hour, "source": "bureau"} | values
+        return await self._insert("permit", code, reference=code, site_id=self.ids[site], kind=kind, **values)
+
     async def delivery(self, alert: int, state: str = "uncertain", **values: Any) -> int:
         """A delivery of an alert to the target "bureau", with one call made."""
         row = {"state": state, "reason": "no reply", "target": "bureau", "phase": "raise", **values}

@@ -60,6 +60,14 @@ code = "gate"
 name = "大门"
 url = "rtsp://user:password@camera/1"
 options = { fps = 2 }
+
+[[permits]]
+site = "alpha"
+reference = "2026-31"
+kind = "night_work"
+from = 2026-08-01T22:00:00
+to = 2026-08-02T06:00:00
+source = "bureau"
 """
 
 
@@ -360,3 +368,42 @@ async def test_the_examples_of_the_docs_are_right(connection: psycopg.AsyncConne
     assert len(report.secrets) == 3
     kind = parse_profile((examples / "settlement.toml").read_text(encoding="utf-8"), "settlement.toml")
     assert kind.table == "reading_settlement"
+
+
+async def test_times_of_permits_without_an_offset_are_the_sites(connection, tmp_path: Path) -> None:
+    text = BASE + PERMIT.format(site="alpha", start="2026-08-03T22:00:00+02:00", end="2026-08-04T06:00:00+02:00")
+    report = await apply(connection, write(tmp_path, text))
+    assert report.errors == []
+    first, second = (await load_registry(connection)).permits
+    assert first.starts_at.isoformat() in {"2026-08-01T14:00:00+00:00", "2026-08-01T22:00:00+08:00"}
+    assert (second.ends_at - second.starts_at).total_seconds() == 8 * 3600
+    assert (await apply(connection, write(tmp_path, text))).changed is False
+    withdrawn = text.replace('source = "bureau"', 'source = "bureau"\nenabled = false')
+    await apply(connection, write(tmp_path, withdrawn))
+    assert [permit.reference for permit in (await load_registry(connection)).permits] == ["2026-32"]
+
+
+PERMIT = """
+[[permits]]
+site = "{site}"
+reference = "2026-32"
+kind = "night_work"
+from = {start}
+to = {end}
+"""
+
+
+@pytest.mark.parametrize(
+    ("site", "start", "end", "message"),
+    [
+        ("alpha", "2026-08-03T22:00:00", "2026-08-03T22:00:00", "from must lie before to"),
+        ("alpha", "2026-08-03T22:00:00", "2026-08-04T06:00:00Z", "an offset, or neither"),
+        ("beta", "2026-08-03T22:00:00", "2026-08-04T06:00:00", "there is no site 'beta'"),
+    ],
+)
+async def test_permits_that_cannot_be(
+    connection, tmp_path: Path, site: str, start: str, end: str, message: str
+) -> None:
+    text = BASE + PERMIT.format(site=site, start=start, end=end)
+    (error,) = (await apply(connection, write(tmp_path, text))).errors
+    assert message in str(error)

@@ -16,7 +16,7 @@ export interface Labelled {
 }
 
 /** What a role may do beyond reading. */
-export type Right = 'acknowledge' | 'review' | 'command' | 'system'
+export type Right = 'acknowledge' | 'review' | 'command' | 'system' | 'permit'
 
 export interface Person extends Named {
   id: number
