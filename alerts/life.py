@@ -16,7 +16,7 @@ from psycopg.types.json import Jsonb
 
 from alerts import notices, outbox
 from alerts.announce import announce
-from alerts.engine import Progress, Transition
+from alerts.engine import Progress, Sighting, Transition
 from alerts.exemption import exemption
 from alerts.model import AlertRow, Verdict, load
 from alerts.rules.model import AnyRule, CountRule, OfflineRule, StateRule, StuckRule, ThresholdRule, WindowRule
@@ -48,6 +48,7 @@ async def raise_(
     limit, metric, unit = _measure(told.rule)
     sighting = told.sighting
     exempt = exemption(told.exempt, told.site, registry)
+    await _hold_evidence(connection, sighting)
     cursor = await connection.execute(
         _SQL["alert_put"],
         {
@@ -92,6 +93,7 @@ async def join(connection: psycopg.AsyncConnection[Any], told: Transition, *, cl
     alert_id = await find_open(connection, told)
     if alert_id is None or told.sighting is None:
         return
+    await _hold_evidence(connection, told.sighting)
     await connection.execute(
         _SQL["alert_join"], {"alert_id": alert_id, "max_value": told.worst, "last_value": told.last}
     )
@@ -297,6 +299,12 @@ async def find_open(connection: psycopg.AsyncConnection[Any], told: Transition) 
     cursor = await connection.execute(_SQL["alert_find_open"], {"rule": told.rule.id, "subject": told.subject})
     row = await cursor.fetchone()
     return None if row is None else int(row[0])
+
+
+async def _hold_evidence(connection: psycopg.AsyncConnection[Any], sighting: Sighting | None) -> None:
+    if sighting is not None:
+        digests = [sighting.frame_sha256, sighting.crop_sha256]
+        await connection.execute(_SQL["evidence_hold"], {"digests": digests})
 
 
 async def _note(

@@ -92,6 +92,10 @@ ON CONFLICT (rule) DO UPDATE SET version = excluded.version
 -- rules_in_force --
 SELECT v.definition FROM rule_in_force f JOIN rule_version v USING (rule, version) ORDER BY f.rule
 
+-- evidence_hold --
+-- Until the commit that names them nobody removes these files.
+SELECT sha256 FROM evidence WHERE sha256 = ANY (%(digests)s) ORDER BY sha256 FOR SHARE
+
 -- evidence_media_types --
 SELECT sha256, media_type FROM evidence WHERE sha256 = ANY (%(digests)s)
 

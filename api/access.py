@@ -23,16 +23,19 @@ from core.sql import queries
 SQL = queries("api")
 COOKIE = "smartsite_session"
 
-Right = Literal["acknowledge", "review", "command", "system", "permit"]
+Right = Literal["acknowledge", "review", "command", "system", "permit", "original"]
 RIGHTS: dict[str, frozenset[Right]] = {
-    "leader": frozenset({"acknowledge", "review", "command", "system", "permit"}),
-    "operator": frozenset({"acknowledge", "review", "command", "system", "permit"}),
-    "inspector": frozenset({"acknowledge", "review"}),
-    "supervisor": frozenset({"acknowledge", "review"}),
+    # Whoever judges what a camera saw must see it as it was; everybody else sees faces blurred.
+    "leader": frozenset({"acknowledge", "review", "command", "system", "permit", "original"}),
+    "operator": frozenset({"acknowledge", "review", "command", "system", "permit", "original"}),
+    "inspector": frozenset({"acknowledge", "review", "original"}),
+    "supervisor": frozenset({"acknowledge", "review", "original"}),
     "officer": frozenset({"acknowledge", "command"}),
     "integrator": frozenset({"command", "system", "permit"}),
     "auditor": frozenset({"system"}),
 }
+
+_WORDS: dict[Right, str] = {"original": "see originals"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +77,7 @@ class Viewer:
     def must(self, right: Right) -> None:
         """Raise Forbidden where the role lacks the right."""
         if right not in self.rights:
-            raise Forbidden(f"the role {self.role} may not do this: it needs the right to {right}")
+            raise Forbidden(f"the role {self.role} may not do this: it needs the right to {_WORDS.get(right, right)}")
 
 
 def digest(token: str) -> str:

@@ -79,8 +79,10 @@ class Alert(BaseModel):
         description="What the site was exempt by: a permit with its kind, reference and source, or its stage."
     )
     quality: dict[str, Any] = Field(description="What the verdict rests on: samples, expected, share.")
-    frame_sha256: str | None = Field(description="Evidence: the whole picture.")
-    crop_sha256: str | None = Field(description="Evidence: the cut-out.")
+    frame_sha256: str | None = Field(description="Evidence: the whole picture, the original.")
+    crop_sha256: str | None = Field(description="Evidence: the cut-out, the original.")
+    frame_shown_sha256: str | None = Field(description="The whole picture with heads blurred, for everybody.")
+    crop_shown_sha256: str | None = Field(description="The cut-out with heads blurred, for everybody.")
     deliveries_summary: DeliveriesSummary
 
 
@@ -126,9 +128,46 @@ class Notification(BaseModel):
     sent_at: Millis | None
 
 
+class Vote(BaseModel):
+    """One look at the person, in the vote that decided."""
+
+    time: int = Field(description="Microseconds since 1970-01-01 UTC.", examples=[1763690400000000])
+    score: float = Field(description="How sure the detector was, 0..1.")
+    bare: bool = Field(description="Whether the head seemed bare.")
+
+
+class EvidenceFile(BaseModel):
+    """A file of an episode. `frame`, `crop` and `clip` are originals; the `shown` ones are blurred, for everybody."""
+
+    role: Literal["frame", "crop", "frame_shown", "crop_shown", "clip"]
+    sha256: str
+    media_type: str = Field(examples=["video/mp4"])
+    bytes: int
+    removed_for: Literal["age", "space", "not_stored"] | None = Field(
+        description="Null: it is there; else too old, room was needed, or the disk was full when it came."
+    )
+    first_at: int | None = Field(description="Of a clip: time of its first picture, ms.")
+    last_at: int | None = Field(description="Of a clip: time of its last picture, ms.")
+
+
+class Sighting(BaseModel):
+    """A vision episode with what proves it."""
+
+    id: int
+    started_at: Millis
+    last_seen_at: Millis
+    ended_at: Millis | None
+    zone: str
+    peak_score: float
+    votes: list[Vote] = Field(description="Score history of the deciding vote.")
+    model: str = Field(description="Name of the model and the beginning of its SHA-256.")
+    files: list[EvidenceFile]
+
+
 class AlertDetail(Alert):
     """An alert with everything that happened to it."""
 
+    sightings: list[Sighting] = Field(description="Of a camera's alert: the episode that raised it, then those joined.")
     events: list[AlertEvent]
     deliveries: list[Delivery]
     notifications: list[Notification]

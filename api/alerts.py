@@ -18,6 +18,7 @@ from api.alert_models import (
     AlertPage,
     Delivery,
     Notification,
+    Sighting,
     Verdict,
     alert_fields,
     cursor_of,
@@ -84,6 +85,7 @@ async def read(alert_id: AlertId, viewer: Seen, database: Database) -> AlertDeta
     asked = {"id": alert_id, "sites": viewer.scope}
     return AlertDetail(
         **alert_fields(found),
+        sightings=[Sighting(**one) for one in await rows(database, SQL["alert_sightings"], asked)],
         events=[AlertEvent(**one) for one in await rows(database, SQL["alert_events"], asked)],
         deliveries=[Delivery(**one) for one in await rows(database, SQL["alert_deliveries"], asked)],
         notifications=[Notification(**one) for one in await rows(database, SQL["alert_notifications"], asked)],

@@ -87,10 +87,31 @@ WHERE c.enabled AND t.enabled
 ORDER BY t.code, c.code
 
 -- evidence --
-SELECT e.media_type, a.site_id
-FROM evidence e JOIN alert a ON a.frame_sha256 = e.sha256 OR a.crop_sha256 = e.sha256
-WHERE e.sha256 = %(sha256)s AND (%(sites)s::int[] IS NULL OR a.site_id = ANY (%(sites)s))
-LIMIT 1
+-- Where one use of a file is an original, the file is one.
+SELECT e.media_type, e.removed_at, e.removed_for, u.site_id, u.original
+FROM evidence e CROSS JOIN LATERAL (
+    SELECT a.site_id, true AS original FROM alert a WHERE a.frame_sha256 = e.sha256 OR a.crop_sha256 = e.sha256
+    UNION ALL
+    SELECT p.site_id, f.role NOT IN ('frame_shown', 'crop_shown')
+    FROM episode_evidence f JOIN episode p ON p.id = f.episode_id WHERE f.sha256 = e.sha256
+) u
+WHERE e.sha256 = %(sha256)s AND (%(sites)s::int[] IS NULL OR u.site_id = ANY (%(sites)s))
+ORDER BY u.original DESC, u.site_id LIMIT 1
+
+-- alert_sightings --
+-- The episode that raised the alert, then those that joined it.
+SELECT p.id, p.started_at, p.last_seen_at, p.ended_at, p.zone, p.peak_score, p.votes, p.model,
+       (SELECT jsonb_agg(jsonb_build_object(
+                   'role', f.role, 'sha256', f.sha256, 'media_type', e.media_type, 'bytes', e.bytes,
+                   'removed_for', e.removed_for,
+                   'first_at', (extract(epoch FROM f.first_at) * 1000)::bigint,
+                   'last_at', (extract(epoch FROM f.last_at) * 1000)::bigint)
+                   ORDER BY array_position(ARRAY['frame_shown', 'crop_shown', 'frame', 'crop', 'clip'], f.role))
+        FROM episode_evidence f JOIN evidence e USING (sha256) WHERE f.episode_id = p.id) AS files
+FROM alert a JOIN episode p ON p.id = a.episode_id OR p.id IN (
+    SELECT (v.detail ->> 'episode')::bigint FROM alert_event v WHERE v.alert_id = a.id AND v.kind = 'joined')
+WHERE a.id = %(id)s AND (%(sites)s::int[] IS NULL OR a.site_id = ANY (%(sites)s))
+ORDER BY p.id LIMIT 50
 
 -- workers --
 -- Unscoped: processes belong to no site.
@@ -147,7 +168,11 @@ SELECT count(*) AS n FROM log_stream
 -- Page, single alert and live push alike. deliveries: not accepted yet, accepted by the regulator, in need of a person.
 SELECT a.*, s.name AS site_name, s.name_en AS site_name_en,
        coalesce(d.code, c.code) AS subject_code, coalesce(d.name, c.name) AS subject_name,
-       coalesce(d.name_en, c.name_en) AS subject_name_en, v.pending, v.accepted, v.failed
+       coalesce(d.name_en, c.name_en) AS subject_name_en, v.pending, v.accepted, v.failed,
+       (SELECT f.sha256 FROM episode_evidence f JOIN evidence e USING (sha256)
+        WHERE f.episode_id = a.episode_id AND f.role = 'frame_shown' AND e.removed_at IS NULL) AS frame_shown_sha256,
+       (SELECT f.sha256 FROM episode_evidence f JOIN evidence e USING (sha256)
+        WHERE f.episode_id = a.episode_id AND f.role = 'crop_shown' AND e.removed_at IS NULL) AS crop_shown_sha256
 FROM alert_with_rule a
 JOIN site s ON s.id = a.site_id
 LEFT JOIN device d ON d.id = a.device_id

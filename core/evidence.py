@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import re
+import shutil
 import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -30,8 +32,10 @@ class Evidence:
 class EvidenceStore:
     """A folder in which each file lies under its SHA-256: `ab/cd/abcd...`. Same content, same file."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, *, reserve_bytes: int = 0) -> None:
+        """`reserve_bytes` of the disk are left free: a database may live on it, too."""
         self.root = root
+        self._reserve_bytes = reserve_bytes
 
     def path(self, sha256: str) -> Path:
         """Where the file lies or would lie."""
@@ -40,12 +44,17 @@ class EvidenceStore:
         return self.root / sha256[:2] / sha256[2:4] / sha256
 
     def put(self, data: bytes, media_type: str) -> Evidence:
-        """Store durably (fsync of file and folder before it shows under its name) and idempotently."""
-        evidence = Evidence(hashlib.sha256(data).hexdigest(), media_type, len(data))
+        """Store durably (fsync of file and folder before it shows under its name) and idempotently.
+
+        OSError where that is not possible; ENOSPC also where it would eat into the reserve.
+        """
+        evidence = describe(data, media_type)
         path = self.path(evidence.sha256)
         if path.exists():
             return evidence
         path.parent.mkdir(parents=True, exist_ok=True)
+        if self._reserve_bytes and shutil.disk_usage(path.parent).free - len(data) < self._reserve_bytes:
+            raise OSError(errno.ENOSPC, f"less than {self._reserve_bytes} bytes would be left free", str(self.root))
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=".incoming-")
         try:
             with os.fdopen(handle, "wb") as file:
@@ -71,11 +80,19 @@ class EvidenceStore:
         return path
 
 
+def describe(data: bytes, media_type: str) -> Evidence:
+    """What `put` says of a file, without storing it."""
+    return Evidence(hashlib.sha256(data).hexdigest(), media_type, len(data))
+
+
 async def record(connection: psycopg.AsyncConnection, evidence: Evidence) -> None:
-    """Insert the row of a stored file in the caller's transaction; a second time does nothing."""
+    """Write the row of a file in the caller's transaction; from then to its end nobody removes the file.
+
+    Old files are removed meanwhile: `put` once more behind this, in the same transaction, makes sure of it.
+    """
     await connection.execute(_SQL["evidence_record"], asdict(evidence))
 
 
-def record_sync(connection: psycopg.Connection, evidence: Evidence) -> None:
-    """`record` for code outside an event loop."""
-    connection.execute(_SQL["evidence_record"], asdict(evidence))
+async def record_lost(connection: psycopg.AsyncConnection, evidence: Evidence) -> None:
+    """Write the row of a file that could not be stored; where it is stored all the same, nothing changes."""
+    await connection.execute(_SQL["evidence_record_lost"], asdict(evidence))

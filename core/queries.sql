@@ -87,7 +87,13 @@ LEFT JOIN log_cursor c ON c.reader = r.reader AND c.writer = s.writer AND c.shar
 GROUP BY r.reader
 
 -- evidence_record --
-INSERT INTO evidence (sha256, media_type, bytes) VALUES (%(sha256)s, %(media_type)s, %(bytes)s) ON CONFLICT DO NOTHING
+-- Its age counts from its last use; the row stays locked until the caller's commit, so that nothing removes the file.
+INSERT INTO evidence (sha256, media_type, bytes) VALUES (%(sha256)s, %(media_type)s, %(bytes)s)
+ON CONFLICT (sha256) DO UPDATE SET created_at = excluded.created_at, removed_at = NULL, removed_for = NULL
+
+-- evidence_record_lost --
+INSERT INTO evidence (sha256, media_type, bytes, removed_at, removed_for)
+VALUES (%(sha256)s, %(media_type)s, %(bytes)s, clock_timestamp(), 'not_stored') ON CONFLICT DO NOTHING
 
 -- worker_beat --
 INSERT INTO worker (name, room, host, pid, started_at, beat_at, detail)

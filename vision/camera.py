@@ -15,12 +15,13 @@ from core.clock import Clock, micros
 from core.settings import CameraSettings
 from sensors.registry import Camera
 from vision import wire
+from vision.blur import blurred
 from vision.capture_client import CaptureClient
-from vision.decide import Decider, Left, Transition
+from vision.decide import Decider, Episode, Left, Transition
 from vision.detections import Detections
 from vision.detectors import Detector
-from vision.episodes import Change, EpisodeWriter, Pictures
-from vision.frame import LIVE_QUALITY, Frame, bgr, crop, enlarged, jpeg
+from vision.episodes import Change, EpisodeWriter, Footage, Pictures
+from vision.frame import LIVE_QUALITY, Frame, Image, bgr, crop, enlarged, jpeg
 from vision.full_pictures import FullPictures
 from vision.live import LiveFeed, live_message
 from vision.options import order_of
@@ -69,6 +70,8 @@ class CameraWorker:
         self._frame: Frame | None = None
         self._detections = Detections.empty()
         self._tracks = np.zeros(0, np.int32)
+        self._cuts: dict[int, Episode] = {}
+        self._cut_number = 0
 
     def resume(self, left: Left) -> None:
         """Take over what an earlier run left of this camera."""
@@ -120,8 +123,33 @@ class CameraWorker:
                 self._status.count(message)
             case wire.Status():
                 self._take_status(message)
+            case wire.Clip():
+                self._take_clip(message, payload)
+
+    def _ask_for_clip(self, episode: Episode, now: int) -> None:
+        """Want the seconds around an episode's start, which the capture process holds."""
+        options = self._options
+        if not (options.clip_mb and options.clip_before_s + options.clip_after_s):
+            return
+        self._cut_number += 1
+        self._cuts[self._cut_number] = episode
+        since = episode.started_at - round(options.clip_before_s * 1e6)
+        until = max(now, episode.started_at + round(options.clip_after_s * 1e6))
+        self._client.cut(wire.Cut(id=self._cut_number, since=since, until=until))
+
+    def _take_clip(self, clip: wire.Clip, mp4: bytes) -> None:
+        episode = self._cuts.pop(clip.id, None)
+        if episode is None:
+            return
+        if not mp4:
+            logger.warning("episode without a clip", extra={"camera": self._status.name, "reason": clip.reason})
+            return
+        camera = self._camera
+        self._episodes.submit(Footage(camera.id, camera.site_id, episode, mp4, clip.first, clip.last))
 
     def _take_status(self, status: wire.Status) -> None:
+        if status.reason in ("capture_died", "capture_hung"):
+            self._cuts.clear()  # what it held is gone with it
         if status.state == "online":
             self._status.codec, self._status.width, self._status.height = status.codec, status.width, status.height
         if self._status.change(status.state, now=self._clock.now(), reason=status.reason, message=status.message):
@@ -174,13 +202,14 @@ class CameraWorker:
         Nothing is awaited, though a JPEG takes 10 ms: a task that is cancelled between the decision and its submission
         would lose the episode.
         """
+        found = self._detections
 
         def submit(planes: Planes | None) -> None:
             image = bgr(planes or frame.best())
             if image.shape[:2] != (frame.height, frame.width):
                 image = enlarged(image, frame.height, frame.width)  # boxes are told in the stream's pixels
-            pictures = Pictures(jpeg(image), jpeg(crop(image, change.episode.box)), self._detector.name)
-            self._hand_on(change, pictures)
+            self._hand_on(change, self._pictures(image, change.episode, found))
+            self._ask_for_clip(change.episode, frame.time)
 
         if frame.full is not None:
             submit(frame.full)
@@ -192,6 +221,21 @@ class CameraWorker:
             self._full.give_up()  # an end must not overtake its start
         for change in changes:
             self._hand_on(change)
+
+    def _pictures(self, image: Image, episode: Episode, found: Detections) -> Pictures:
+        classes = self._detector.classes
+        shown = blurred(image, np.concatenate([found.xyxy, np.array([episode.box], np.float32)]))
+        return Pictures(
+            frame=jpeg(image),
+            crop=jpeg(crop(image, episode.box)),
+            frame_shown=jpeg(shown),
+            crop_shown=jpeg(crop(shown, episode.box)),
+            model=self._detector.name,
+            heads=[
+                {"label": classes[kind], "score": round(float(score), 4), "box": [round(float(x), 1) for x in box]}
+                for kind, score, box in zip(found.class_id, found.score, found.xyxy, strict=True)
+            ],
+        )
 
     def _hand_on(self, change: Transition, pictures: Pictures | None = None) -> None:
         logger.info(

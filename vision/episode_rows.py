@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -11,7 +11,7 @@ import psycopg
 from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
 
-from core import evidence, log
+from core import log
 from core.clock import Clock, from_micros, micros
 from core.evidence import Evidence
 from core.sql import queries
@@ -37,13 +37,12 @@ async def start(
     subject: Subject,
     episode: Episode,
     *,
-    frame: Evidence,
-    crop: Evidence,
+    files: Mapping[str, Evidence],
+    heads: list[dict[str, Any]],
     model: str,
 ) -> None:
-    """Insert evidence, episode and log entry; nothing where an earlier try was committed."""
-    for file in (frame, crop):
-        await evidence.record(connection, file)
+    """Insert episode, its files by their role (`frame`, `crop`, ...) and log entry; nothing where an earlier try was
+    committed. The files have their rows already."""
     votes = [{"time": vote.time, "score": round(vote.score, 4), "bare": vote.bare} for vote in episode.votes]
     parameters = _parameters(subject, episode) | {
         "site_id": subject.site_id,
@@ -51,12 +50,15 @@ async def start(
         "votes": Jsonb(votes),
         "zone": episode.zone,
         "box": list(episode.box),
-        "frame_sha256": frame.sha256,
-        "crop_sha256": crop.sha256,
+        "frame_sha256": files["frame"].sha256,
+        "crop_sha256": files["crop"].sha256,
         "model": model,
+        "heads": Jsonb(heads),
     }
     row = await (await connection.execute(SQL["episode_start"], parameters)).fetchone()
     if row is not None:
+        digests = [file.sha256 for file in files.values()]
+        await connection.execute(SQL["episode_files"], {"episode_id": row[0], "roles": list(files), "digests": digests})
         await _tell(connection, subject, episode, phase="started", row=row)
 
 
@@ -66,6 +68,18 @@ async def end(connection: psycopg.AsyncConnection, subject: Subject, episode: Ep
     row = await (await connection.execute(SQL["episode_end"], parameters)).fetchone()
     if row is not None:
         await _tell(connection, subject, episode, phase="ended", row=row)
+
+
+async def clip(
+    connection: psycopg.AsyncConnection, subject: Subject, episode: Episode, *, file: Evidence, first: int, last: int
+) -> bool:
+    """Add the clip to its episode, with the times of its first and last picture; False where there is no such one."""
+    parameters = _parameters(subject, episode) | {
+        "sha256": file.sha256,
+        "first_at": from_micros(first),
+        "last_at": from_micros(last),
+    }
+    return await (await connection.execute(SQL["episode_clip"], parameters)).fetchone() is not None
 
 
 async def sighted(connection: psycopg.AsyncConnection, episodes: Iterable[tuple[int, Episode]]) -> None:

@@ -22,4 +22,7 @@ EPISODES_WAITING = Gauge(
     "smartsite_vision_episodes_waiting", "Changes of episodes not in the database yet", multiprocess_mode="livesum"
 )
 EPISODES_LOST = Counter("smartsite_vision_episodes_lost_total", "Changes of episodes that could not be kept")
+EVIDENCE_LOST = Counter(
+    "smartsite_vision_evidence_lost_total", "Files of episodes that the disk did not take, by role", ["role"]
+)
 VIEWERS = Gauge("smartsite_vision_viewers", "Connections that watch a camera live", multiprocess_mode="livesum")

@@ -1,11 +1,22 @@
 -- episode_start --
 -- An episode is named by camera, track and start, so that a start whose commit was not heard of is not doubled.
 INSERT INTO episode (camera_id, site_id, kind, track, started_at, last_seen_at, peak_score, votes, zone, box,
-                     frame_sha256, crop_sha256, model)
+                     frame_sha256, crop_sha256, model, heads)
 VALUES (%(camera_id)s, %(site_id)s, %(kind)s, %(track)s, %(started_at)s, %(last_seen_at)s, %(peak_score)s, %(votes)s,
-        %(zone)s, %(box)s, %(frame_sha256)s, %(crop_sha256)s, %(model)s)
+        %(zone)s, %(box)s, %(frame_sha256)s, %(crop_sha256)s, %(model)s, %(heads)s)
 ON CONFLICT (camera_id, track, started_at) DO NOTHING
 RETURNING id, frame_sha256, crop_sha256, box, model
+
+-- episode_files --
+INSERT INTO episode_evidence (episode_id, role, sha256)
+SELECT %(episode_id)s, role, sha256 FROM unnest(%(roles)s::text[], %(digests)s::text[]) AS f (role, sha256)
+
+-- episode_clip --
+INSERT INTO episode_evidence (episode_id, role, sha256, first_at, last_at)
+SELECT id, 'clip', %(sha256)s, %(first_at)s, %(last_at)s FROM episode
+WHERE camera_id = %(camera_id)s AND track = %(track)s AND started_at = %(started_at)s
+ON CONFLICT (episode_id, role) DO NOTHING
+RETURNING episode_id
 
 -- episode_end --
 UPDATE episode SET ended_at = %(ended_at)s, last_seen_at = %(last_seen_at)s, peak_score = %(peak_score)s

@@ -48,7 +48,8 @@ class VisionService:
         # One thread: the detector has its own, and cameras take turns anyway.
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="analysis")
         self._board = StateBoard(clock)
-        self._episodes = EpisodeWriter(database, EvidenceStore(settings.evidence_dir), writer=self._name, clock=clock)
+        store = EvidenceStore(settings.evidence_dir, reserve_bytes=settings.evidence.reserve_bytes)
+        self._episodes = EpisodeWriter(database, store, writer=self._name, clock=clock)
         self._fleet = Fleet(
             self._make_worker, defaults=vision.camera, board=self._board, episodes=self._episodes, clock=clock
         )

@@ -7,6 +7,6 @@ entries in the same order give the same transitions however they are cut into ba
 from __future__ import annotations
 
 from alerts.engine.engine import Engine
-from alerts.engine.transitions import Progress, Standing, Transition
+from alerts.engine.transitions import Progress, Sighting, Standing, Transition
 
-__all__ = ["Engine", "Progress", "Standing", "Transition"]
+__all__ = ["Engine", "Progress", "Sighting", "Standing", "Transition"]

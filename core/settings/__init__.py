@@ -7,6 +7,7 @@ working directory where that exists. Every field is described; docs/settings.md 
 from core.settings.alerts import AlertsSettings, NotifySettings
 from core.settings.api import ApiSettings, LogSettings
 from core.settings.database import DatabaseSettings
+from core.settings.evidence import EvidenceSettings
 from core.settings.ingest import IngestSettings
 from core.settings.section import Section, Severity
 from core.settings.targets import Registration, TargetSettings
@@ -19,6 +20,7 @@ __all__ = [
     "ApiSettings",
     "CameraSettings",
     "DatabaseSettings",
+    "EvidenceSettings",
     "IngestSettings",
     "LogSettings",
     "NotifySettings",

@@ -113,6 +113,43 @@ class World:
         values = {"starts_at": self.now - hour, "ends_at": self.now + hour, "source": "bureau"} | values
         return await self._insert("permit", code, reference=code, site_id=self.ids[site], kind=kind, **values)
 
+    async def episode(self, code: str, *, camera: str, files: dict[str, str], ago_s: float = 10, **values: Any) -> int:
+        """An episode of a camera with its files, SHA-256 by role; their rows must be there. Its id: `episode CODE`."""
+        row = await (
+            await self.connection.execute("SELECT site_id FROM camera WHERE id = %s", [self.ids[camera]])
+        ).fetchone()
+        assert row is not None
+        at = self.now - timedelta(seconds=ago_s)
+        votes = [
+            {"time": int(at.timestamp() * 1e6) + 200_000 * n, "score": 0.6 + 0.05 * n, "bare": n != 2} for n in range(6)
+        ]
+        values = {
+            "kind": "no_helmet",
+            "track": len(self.ids),
+            "started_at": at,
+            "last_seen_at": at,
+            "peak_score": 0.85,
+            "votes": Jsonb(votes),
+            "zone": "gate",
+            "box": [10, 20, 60, 80],
+            "model": "hardhat-yolo26n@0123456789ab",
+        } | values
+        episode = await self._insert(
+            "episode",
+            f"episode {code}",
+            camera_id=self.ids[camera],
+            site_id=row[0],
+            frame_sha256=files["frame"],
+            crop_sha256=files["crop"],
+            **values,
+        )
+        for role, sha256 in files.items():
+            first, last = (at, at + timedelta(seconds=10)) if role == "clip" else (None, None)
+            await self.connection.execute(
+                "INSERT INTO episode_evidence VALUES (%s, %s, %s, %s, %s)", [episode, role, sha256, first, last]
+            )
+        return episode
+
     async def delivery(self, alert: int, state: str = "uncertain", **values: Any) -> int:
         """A delivery of an alert to the target "bureau", with one call made."""
         row = {"state": state, "reason": "no reply", "target": "bureau", "phase": "raise", **values}

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
+import hashlib
+import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import LiteralString
@@ -19,9 +22,10 @@ from core.log import Reader
 from core.settings import Settings
 from sensors import entries
 from tests.conftest import Server
+from tests.support.clock import FakeClock
 from tests.support.wait import eventually
 from vision.decide import Episode, Transition, Vote
-from vision.episodes import Change, EpisodeWriter, Pictures
+from vision.episodes import Change, EpisodeWriter, Footage, Pictures
 
 START = 1_790_000_000_000_000
 
@@ -71,7 +75,14 @@ def episode(track: int) -> Episode:
 
 
 def started(camera: int, visit: Episode) -> Change:
-    pictures = Pictures(frame=b"frame %d" % visit.track, crop=b"crop %d" % visit.track, model="m@1")
+    pictures = Pictures(
+        frame=b"frame %d" % visit.track,
+        crop=b"crop %d" % visit.track,
+        frame_shown=b"frame %d, blurred" % visit.track,
+        crop_shown=b"crop %d, blurred" % visit.track,
+        model="m@1",
+        heads=[{"label": "head", "score": 0.8, "box": [1, 2, 3, 4]}],
+    )
     return Change(camera, 1, Transition("started", visit), pictures)
 
 
@@ -147,6 +158,101 @@ async def test_an_episode_that_can_never_be_written_does_not_stop_the_next(
     await eventually(lambda: count(database, "track = 2"))
     assert await count(database) == 1
     assert "an episode cannot be written" in caplog.text
+
+
+async def files(database: psycopg.AsyncConnection) -> dict[str, tuple[str, bool]]:
+    """Digest and whether the file is there, by role."""
+    cursor = await database.execute(
+        "SELECT role, sha256, removed_at IS NULL FROM episode_evidence JOIN evidence USING (sha256)"
+    )
+    return {role: (digest, kept) for role, digest, kept in await cursor.fetchall()}
+
+
+async def test_a_clip_joins_its_episode(
+    writer: EpisodeWriter, settings: Settings, database: psycopg.AsyncConnection, camera: int
+) -> None:
+    visit = episode(1)
+    writer.submit(started(camera, visit))
+    footage = Footage(camera, 1, visit, b"a clip", START - 5_000_000, START + 5_000_000)
+    writer.submit(footage)
+    writer.submit(footage)
+    writer.submit(ended(camera, visit))
+    await eventually(lambda: count(database, "ended_at IS NOT NULL"))
+    found = await files(database)
+    assert set(found) == {"frame", "crop", "frame_shown", "crop_shown", "clip"}
+    digest = hashlib.sha256(b"a clip").hexdigest()
+    assert found["clip"] == (digest, True)
+    assert EvidenceStore(settings.evidence_dir).open(digest).read_bytes() == b"a clip"
+    row = await (await database.execute("SELECT heads FROM episode")).fetchone()
+    assert row is not None
+    assert row[0] == [{"label": "head", "score": 0.8, "box": [1, 2, 3, 4]}]
+
+
+async def test_clips_that_wait_are_bounded(
+    writer: EpisodeWriter, settings: Settings, postgres: Server, database: psycopg.AsyncConnection, camera: int
+) -> None:
+    async with outage(settings, postgres.url):
+        for track in range(1, 8):
+            visit = episode(track)
+            writer.submit(started(camera, visit))
+            writer.submit(Footage(camera, 1, visit, bytes([track]) * 20_000_000, START, START))
+    async with await connect(settings.database, application="test") as database:
+
+        async def all_written() -> bool:
+            return await count(database) == 7
+
+        await eventually(all_written)
+        row = await (await database.execute("SELECT count(*) FROM episode_evidence WHERE role = 'clip'")).fetchone()
+        assert row == (3,)
+
+
+async def test_a_full_disk_costs_the_pictures_and_not_the_episode(
+    settings: Settings, database: psycopg.AsyncConnection, camera: int
+) -> None:
+    free = shutil.disk_usage(settings.data_dir.parent).free
+    full = EvidenceStore(settings.evidence_dir, reserve_bytes=2 * free)
+    clock = FakeClock()
+    writer = EpisodeWriter(settings.database, full, writer="vision-full", clock=clock)
+    task = asyncio.create_task(writer.run())
+    for track in range(1, 4):
+        visit = episode(track)
+        writer.submit(started(camera, visit))
+        writer.submit(ended(camera, visit))
+
+    async def all_ended() -> bool:
+        await clock.advance(1)
+        return await count(database, "ended_at IS NOT NULL") == 3
+
+    await eventually(all_ended)
+    # Only the first one waited.
+    assert clock.monotonic() < 60
+    found = await files(database)
+    assert not any(kept for _, kept in found.values())
+    assert found["frame"][0] in {hashlib.sha256(b"frame %d" % track).hexdigest() for track in (1, 2, 3)}
+    assert [phase for _, phase in await told(database)] == ["started", "ended"] * 3
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    await writer.close(within_s=1)
+
+
+async def test_what_was_removed_meanwhile_is_stored_again(
+    writer: EpisodeWriter, settings: Settings, database: psycopg.AsyncConnection, camera: int
+) -> None:
+    writer.submit(started(camera, episode(1)))
+    await eventually(lambda: count(database))
+    found = await files(database)
+    store = EvidenceStore(settings.evidence_dir)
+    for digest, _ in found.values():
+        store.open(digest).unlink()
+    await database.execute("UPDATE evidence SET removed_at = now(), removed_for = 'age'")
+    again = episode(2)
+    change = started(camera, again)
+    assert change.pictures is not None
+    writer.submit(dataclasses.replace(change, pictures=started(camera, episode(1)).pictures))
+    await eventually(lambda: count(database, "track = 2"))
+    for digest, kept in (await files(database)).values():
+        assert kept
+        assert store.open(digest)
 
 
 async def test_episodes_wait_for_the_evidence_folder(

@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import av
 import cv2
 import numpy as np
 import psycopg
@@ -21,6 +22,7 @@ from websockets.asyncio.client import connect as websocket
 
 from core.clock import micros
 from core.database import connect
+from core.evidence import EvidenceStore
 from core.log import Kind, Reader
 from core.settings import CameraSettings, Settings
 from sensors import entries
@@ -79,7 +81,12 @@ async def test_a_visit_becomes_one_episode_with_evidence_and_log_entries(
     camera = await add_camera(database, f"rtsp://127.0.0.1:{rtsp.port}/visit")
     async with running(vision_settings):
         [ended, *_] = await eventually(
-            lambda: rows(database, "SELECT * FROM episode WHERE ended_at IS NOT NULL"), timeout=40
+            lambda: rows(
+                database,
+                "SELECT * FROM episode WHERE ended_at IS NOT NULL AND id IN "
+                "(SELECT episode_id FROM episode_evidence WHERE role = 'clip') ORDER BY id",
+            ),
+            timeout=60,
         )
     assert (ended["camera_id"], ended["kind"], ended["zone"]) == (camera, "no_helmet", "gate")
     assert ended["started_at"] <= ended["last_seen_at"] == ended["ended_at"]
@@ -95,6 +102,7 @@ async def test_a_visit_becomes_one_episode_with_evidence_and_log_entries(
         assert hashlib.sha256(data).hexdigest() == digest
         pictures[name] = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
     assert pictures["frame_sha256"].shape == (720, 1280, 3)
+    await blurred_and_filmed(vision_settings, database, ended, pictures["frame_sha256"])
     assert pictures["crop_sha256"].shape[0] > 2 * (ended["box"][3] - ended["box"][1])
 
     async with await connect(vision_settings.database, application="test") as plain:
@@ -111,6 +119,36 @@ async def test_a_visit_becomes_one_episode_with_evidence_and_log_entries(
     assert state["frames_in"] > state["frames_analysed"] > 3
     assert state["frames_gated"] > 0
     assert (state["detail"]["width"], state["detail"]["codec"]) == (1280, "h264")
+
+
+async def blurred_and_filmed(
+    settings: Settings, database: psycopg.AsyncConnection[Any], episode: dict[str, Any], frame: np.ndarray
+) -> None:
+    """What is shown has no face left and is else the frame; the clip reaches around the start."""
+    found = await rows(database, "SELECT * FROM episode_evidence JOIN evidence USING (sha256)")
+    files = {row["role"]: row for row in found if row["episode_id"] == episode["id"]}
+    assert set(files) == {"frame", "crop", "frame_shown", "crop_shown", "clip"}
+    store = EvidenceStore(settings.evidence_dir)
+    data = store.open(files["frame_shown"]["sha256"]).read_bytes()
+    shown = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    x1, y1, x2, y2 = (round(value) for value in episode["box"])
+    inside = np.abs(shown[y1:y2, x1:x2].astype(int) - frame[y1:y2, x1:x2]).mean()
+    elsewhere = np.ones(frame.shape[:2], bool)
+    elsewhere[max(0, y1 - 40) : y2 + 40, max(0, x1 - 40) : x2 + 40] = False
+    assert inside > 4
+    assert np.abs(shown.astype(int) - frame)[elsewhere].mean() < 1
+    [head, *_] = episode["heads"]
+    assert head["label"] == "head"
+    assert head["box"] == pytest.approx(episode["box"], abs=0.1)
+
+    clip = files["clip"]
+    assert clip["media_type"] == "video/mp4"
+    assert clip["first_at"] < episode["started_at"] < clip["last_at"]
+    assert (episode["started_at"] - clip["first_at"]).total_seconds() > 1
+    with av.open(str(store.open(clip["sha256"]))) as container:
+        frames = list(container.decode(container.streams.video[0]))
+    assert frames[0].key_frame
+    assert len(frames) / 10 == pytest.approx((clip["last_at"] - clip["first_at"]).total_seconds(), abs=0.6)
 
 
 async def test_a_killed_run_leaves_no_episode_open_and_doubles_none(

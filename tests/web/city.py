@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import math
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
+import av
 import cv2
 import numpy as np
 from psycopg.types.json import Jsonb
@@ -53,6 +55,19 @@ def picture(text: str, *, size: tuple[int, int] = (640, 360), tone: int = 90) ->
     done, data = cv2.imencode(".jpg", image)
     assert done
     return bytes(data)
+
+
+def clip() -> bytes:
+    """Two seconds of video as a browser plays it."""
+    buffer = io.BytesIO()
+    with av.open(buffer, "w", format="mp4") as container:
+        stream = container.add_stream("libx264", rate=5)
+        stream.width, stream.height, stream.pix_fmt = 320, 180, "yuv420p"
+        for number in range(10):
+            image = np.full((180, 320, 3), 40 + 20 * number, np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="bgr24")))
+        container.mux(stream.encode(None))
+    return buffer.getvalue()
 
 
 async def furnish_city(world: World, store: EvidenceStore) -> World:
@@ -125,10 +140,16 @@ async def _history(
 
 
 async def _alerts(world: World, store: EvidenceStore) -> None:
-    frame = store.put(picture("frame"), "image/jpeg")
-    crop = store.put(picture("crop", size=(200, 200), tone=120), "image/jpeg")
-    for one in (frame, crop):
+    files = {
+        "frame": store.put(picture("frame"), "image/jpeg"),
+        "crop": store.put(picture("crop", size=(200, 200), tone=120), "image/jpeg"),
+        "frame_shown": store.put(picture("frame, blurred"), "image/jpeg"),
+        "crop_shown": store.put(picture("blurred", size=(200, 200), tone=120), "image/jpeg"),
+        "clip": store.put(clip(), "video/mp4"),
+    }
+    for one in files.values():
         await record(world.connection, one)
+    await world.episode("hat", camera="gate-metro", ago_s=95, files={role: one.sha256 for role, one in files.items()})
     dust = {"metric": "pm10", "unit": "µg/m³", "limit_value": 150.0, "first_value": 163.5, "last_value": 201.0}
     await world.alert("dust", device="dust-riverside", ago_s=480, rule="pm10-high", max_value=218.4, **dust)
     await world.alert(
@@ -137,8 +158,9 @@ async def _alerts(world: World, store: EvidenceStore) -> None:
         ago_s=95,
         rule="no-hard-hat",
         severity="critical",
-        frame_sha256=frame.sha256,
-        crop_sha256=crop.sha256,
+        episode_id=world.ids["episode hat"],
+        frame_sha256=files["frame"].sha256,
+        crop_sha256=files["crop"].sha256,
     )
     await world.alert(
         "silent", device="dust-school", ago_s=840, rule="device-silent", rule_kind="offline", severity="warning",

@@ -90,6 +90,15 @@ async def test_a_reading_arrives_on_the_site_page_and_stands_out_over_its_limit(
     await expect(tile).to_have_class(re.compile(r"\bover\b"))
 
 
+async def looks(connection: psycopg.AsyncConnection) -> set[str]:
+    """Roles of the originals that somebody looked at."""
+    cursor = await connection.execute(
+        "SELECT f.role FROM audit a JOIN episode_evidence f ON a.object = 'evidence:' || f.sha256 "
+        "WHERE a.action = 'evidence.original'"
+    )
+    return {role for (role,) in await cursor.fetchall()}
+
+
 async def test_an_alert_is_acknowledged_and_reviewed(
     visit: Visit, city: World, connection: psycopg.AsyncConnection
 ) -> None:
@@ -98,6 +107,16 @@ async def test_an_alert_is_acknowledged_and_reviewed(
     detail = page.locator("[data-test=alert-detail]")
     await expect(detail.locator("[data-test=acknowledged]")).to_have_text("未确认")
     await expect(detail.locator("[data-test=evidence]")).to_have_count(2)
+    await expect(detail.locator("[data-role=frame_shown]")).to_be_visible()
+    await expect(detail.locator("[data-test=scores] li")).to_have_count(6)
+    assert await looks(connection) == set()
+    await detail.locator("[data-test=original]").click()
+    await expect(detail.locator("[data-role=frame]")).to_be_visible()
+    await detail.locator("[data-test=play]").click()
+    clip = detail.locator("[data-test=clip]")
+    await expect(clip).to_be_visible()
+    await eventually(lambda: clip.evaluate("video => video.readyState >= 2 && video.videoWidth === 320"))
+    assert await looks(connection) == {"frame", "crop", "clip"}
     await expect(detail.locator("[data-test=delivery]")).to_contain_text("等待人工复核")
     await page.get_by_placeholder("备注（可不填）").fill("已通知班组")
     await page.click("[data-test=acknowledge]")

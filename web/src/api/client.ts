@@ -73,7 +73,7 @@ async function failure(response: Response): Promise<ApiError> {
   return new ApiError(code, message, response.status, hint, fields)
 }
 
-async function call<T>(method: string, path: string, query: Query, body: unknown, signal?: AbortSignal): Promise<T> {
+async function ask(method: string, path: string, query: Query, body: unknown, signal?: AbortSignal): Promise<Response> {
   const headers: Record<string, string> = { Accept: 'application/json' }
   if (body !== undefined) headers['Content-Type'] = 'application/json'
   if (method !== 'GET') headers['X-CSRF-Token'] = csrf
@@ -96,8 +96,16 @@ async function call<T>(method: string, path: string, query: Query, body: unknown
     if (response.status === 401 && path !== '/session') onUnauthorised()
     throw await failure(response)
   }
+  return response
+}
+
+async function call<T>(method: string, path: string, query: Query, body: unknown, signal?: AbortSignal): Promise<T> {
+  const response = await ask(method, path, query, body, signal)
   return response.status === 204 ? (undefined as T) : ((await response.json()) as T)
 }
+
+/** The bytes behind an address, with their media type. */
+export const download = async (path: string): Promise<Blob> => (await ask('GET', path, {}, undefined)).blob()
 
 export const get = <T>(path: string, query: Query = {}, signal?: AbortSignal): Promise<T> =>
   call<T>('GET', path, query, undefined, signal)

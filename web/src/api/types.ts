@@ -16,7 +16,7 @@ export interface Labelled {
 }
 
 /** What a role may do beyond reading. */
-export type Right = 'acknowledge' | 'review' | 'command' | 'system' | 'permit'
+export type Right = 'acknowledge' | 'review' | 'command' | 'system' | 'permit' | 'original'
 
 export interface Person extends Named {
   id: number
@@ -272,6 +272,8 @@ export interface Alert {
   quality: Record<string, unknown>
   frame_sha256: string | null
   crop_sha256: string | null
+  frame_shown_sha256: string | null
+  crop_shown_sha256: string | null
   deliveries_summary: { accepted: number; pending: number; failed: number }
 }
 
@@ -309,7 +311,38 @@ export interface Notification {
   sent_at: number | null
 }
 
+/** One look at a person; `time` is in microseconds. */
+export interface Vote {
+  time: number
+  score: number
+  bare: boolean
+}
+
+export interface EvidenceFile {
+  role: 'frame' | 'crop' | 'frame_shown' | 'crop_shown' | 'clip'
+  sha256: string
+  media_type: string
+  bytes: number
+  removed_for: 'age' | 'space' | 'not_stored' | null
+  first_at: number | null
+  last_at: number | null
+}
+
+/** A vision episode with what proves it. */
+export interface Sighting {
+  id: number
+  started_at: number
+  last_seen_at: number
+  ended_at: number | null
+  zone: string
+  peak_score: number
+  votes: Vote[]
+  model: string
+  files: EvidenceFile[]
+}
+
 export interface AlertDetail extends Alert {
+  sightings: Sighting[]
   events: AlertEvent[]
   deliveries: Delivery[]
   notifications: Notification[]
