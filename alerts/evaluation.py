@@ -287,6 +287,8 @@ class Evaluation:
                 return await life.find_open(connection, told) is not None
         elif told.phase == "clear":
             alert = await life.end(connection, told, **common)
+        elif told.phase == "severity":
+            await life.follow(connection, told, **common)
         else:
             await life.join(connection, told, clock=self._clock)
         if alert is not None:
@@ -315,4 +317,5 @@ def _standing(alert: AlertRow) -> Standing:
         last=alert.last_value,
         worst=alert.max_value,
         exempt=code_of(alert.exempt),
+        limit=alert.limit_value,
     )

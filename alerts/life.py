@@ -18,7 +18,7 @@ from alerts import notices, outbox
 from alerts.announce import announce
 from alerts.engine import Progress, Sighting, Transition
 from alerts.exemption import exemption
-from alerts.model import AlertRow, Verdict, load
+from alerts.model import SEVERITIES, AlertRow, Severity, Verdict, load
 from alerts.rules.model import AnyRule, CountRule, OfflineRule, StateRule, StuckRule, ThresholdRule, WindowRule
 from core.clock import Clock, from_micros
 from core.errors import Conflict
@@ -46,6 +46,7 @@ async def raise_(
 ) -> AlertRow | None:
     """Open an alert of version `version` of its rule; None where this violation has its alert already."""
     limit, metric, unit = _measure(told.rule)
+    limit = limit if told.limit is None else told.limit
     sighting = told.sighting
     exempt = exemption(told.exempt, told.site, registry)
     await _hold_evidence(connection, sighting)
@@ -61,7 +62,7 @@ async def raise_(
             "camera_id": told.camera,
             "metric": metric,
             "unit": unit,
-            "severity": told.rule.severity,
+            "severity": told.severity or told.rule.severity,
             "started_at": from_micros(told.started_at),
             "now": clock.now(),
             "first_value": told.first,
@@ -105,6 +106,73 @@ async def join(connection: psycopg.AsyncConnection[Any], told: Transition, *, cl
     }
     await _note(connection, alert, "joined", ENGINE, detail, clock)
     await announce(connection, ENGINE_WRITER, [(alert.id, alert.site_id)], "updated", at=clock.now())
+
+
+async def follow(
+    connection: psycopg.AsyncConnection[Any],
+    told: Transition,
+    *,
+    registry: Registry,
+    settings: Settings,
+    clock: Clock,
+) -> None:
+    """The violation has reached another level of its rule: the open alert's severity follows it.
+
+    Targets that are told from this severity on get their raise now; what others were told stands. A severity that a
+    person has set stays until the rule says worse.
+    """
+    alert_id = await find_open(connection, told)
+    if alert_id is None or told.severity is None:
+        return
+    alert = await load(connection, alert_id)
+    kept = alert.severity_by is not None and _rank(told.severity) <= _rank(alert.severity)
+    await _set_severity(
+        connection,
+        alert,
+        alert.severity if kept else told.severity,
+        ENGINE,
+        {"value": told.last, "limit": told.limit, **({"level": told.severity} if kept else {})},
+        by=alert.severity_by if kept else None,
+        told=told,
+        writer=ENGINE_WRITER,
+        registry=registry,
+        settings=settings,
+        clock=clock,
+    )
+
+
+async def _set_severity(
+    connection: psycopg.AsyncConnection[Any],
+    alert: AlertRow,
+    severity: Severity,
+    actor: str,
+    detail: dict[str, Any],
+    *,
+    by: str | None,
+    writer: str,
+    registry: Registry,
+    settings: Settings,
+    clock: Clock,
+    told: Transition | None = None,
+) -> AlertRow:
+    await connection.execute(
+        _SQL["alert_severity"],
+        {
+            "alert_id": alert.id,
+            "severity": severity,
+            "peak": max(severity, alert.peak_severity, key=_rank),
+            "by": by,
+            "limit_value": told.limit if told else None,
+            "last_value": told.last if told else None,
+            "max_value": told.worst if told else None,
+        },
+    )
+    after = await load(connection, alert.id)
+    await _note(connection, after, "severity", actor, {"from": alert.severity, "to": severity, **detail}, clock)
+    if after.exempt is None and _rank(severity) > _rank(alert.severity):
+        await outbox.enqueue(connection, after, "raise", registry, settings, clock)
+    await announce(connection, writer, [(after.id, after.site_id)], "updated", at=clock.now())
+    return after
 
 
 async def end(
@@ -319,6 +387,10 @@ async def _note(
         _SQL["alert_event_put"],
         {"alert_id": alert.id, "now": clock.now(), "kind": kind, "actor": actor, "detail": Jsonb(detail)},
     )
+
+
+def _rank(severity: Severity) -> int:
+    return SEVERITIES.index(severity)
 
 
 def _measure(rule: AnyRule) -> tuple[float | None, str, str]:

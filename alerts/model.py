@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import msgspec
 import psycopg
@@ -21,6 +21,9 @@ RuleKind = Literal["threshold", "state", "window", "n_of_m", "offline", "stuck",
 Severity = Literal["info", "warning", "major", "critical"]
 Verdict = Literal["confirmed", "false_alarm"]
 
+SEVERITIES: tuple[Severity, ...] = get_args(Severity)
+"""From the slightest to the worst."""
+
 _SQL = queries("alerts")
 
 
@@ -31,7 +34,8 @@ class AlertRow(msgspec.Struct, frozen=True, kw_only=True):
     wall clock. Values and limit are in `unit`. `quality` holds what the verdict rests on, such as `samples`,
     `expected` and `share` of a window. `targets` are the regulator targets the rule names, `cool_down_s` the seconds
     in which a person told about this (rule, subject) is not told again. `exempt`: what its site was exempt by, a permit
-    or a stage; regulators and people are told nothing of such an alert.
+    or a stage; regulators and people are told nothing of such an alert. `severity_by`: the
+    person who set the severity, None where the rule did; `peak_severity` is the worst that it ever was.
     """
 
     id: int
@@ -69,6 +73,8 @@ class AlertRow(msgspec.Struct, frozen=True, kw_only=True):
     crop_sha256: str | None
     amendment: int
     exempt: dict[str, Any] | None
+    peak_severity: Severity
+    severity_by: str | None
 
     @property
     def is_open(self) -> bool:

@@ -14,8 +14,8 @@ import psycopg
 from psycopg.rows import dict_row
 
 from alerts.contacts import by_channel
-from alerts.model import AlertRow, Severity
-from alerts.outbox import SEVERITIES, ring
+from alerts.model import SEVERITIES, AlertRow, Severity
+from alerts.outbox import ring
 from alerts.wording import NoticePhase
 from core.clock import Clock
 from core.settings import NotifySettings, Settings

@@ -20,7 +20,7 @@ from psycopg.types.json import Jsonb
 
 from alerts import event
 from alerts.event import Phase
-from alerts.model import AlertRow, Severity, Verdict, load
+from alerts.model import SEVERITIES, AlertRow, Verdict, load
 from alerts.registration import missing
 from core.clock import Clock, micros
 from core.errors import Conflict, NotFound
@@ -31,7 +31,6 @@ from sensors.registry import Registry, Site
 CHANNEL = "smartsite_outbox"
 """Notified when deliveries or notifications became due."""
 
-SEVERITIES: tuple[Severity, ...] = ("info", "warning", "major", "critical")
 _SQL = queries("alerts")
 
 
@@ -169,12 +168,12 @@ async def ring(connection: psycopg.AsyncConnection[Any]) -> None:
 
 
 def wants(target: TargetSettings, alert: AlertRow, site: Site, phase: Phase) -> bool:
-    """Whether the target is told of this phase of the alert."""
+    """Whether the target is told of this phase of the alert: by the worst severity that it ever had."""
     return (
         target.push_on in (phase, "both")
         and (target.name in alert.targets or any(fnmatchcase(alert.rule, pattern) for pattern in target.rules))
         and (not target.sites or site.code in target.sites)
-        and SEVERITIES.index(alert.severity) >= SEVERITIES.index(target.min_severity)
+        and SEVERITIES.index(alert.peak_severity) >= SEVERITIES.index(target.min_severity)
     )
 
 

@@ -29,6 +29,13 @@ UPDATE alert SET cleared_at = %(now)s, cleared_by = %(actor)s, ended_at = coales
                  last_value = coalesce(%(last_value)s, last_value), max_value = coalesce(%(max_value)s, max_value)
 WHERE id = %(alert_id)s AND cleared_at IS NULL
 
+-- alert_severity --
+-- What a person has set stays until the rule says worse.
+UPDATE alert SET severity = %(severity)s, peak_severity = %(peak)s, severity_by = %(by)s,
+                 limit_value = coalesce(%(limit_value)s, limit_value),
+                 last_value = coalesce(%(last_value)s, last_value), max_value = coalesce(%(max_value)s, max_value)
+WHERE id = %(alert_id)s
+
 -- alert_join --
 UPDATE alert SET max_value = coalesce(%(max_value)s, max_value), last_value = coalesce(%(last_value)s, last_value)
 WHERE id = %(alert_id)s

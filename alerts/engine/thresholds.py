@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from alerts.engine.fleet import NEVER, Fleet, Mask, Rows, Slots, Times, Values, rounds
-from alerts.engine.limits import LimitEvaluator, LimitRule, levels
+from alerts.engine.limits import LimitEvaluator, LimitRule, levels, rows_of
 from alerts.engine.transitions import Transition
 from alerts.rules.model import ThresholdRule
 from sensors.registry import Registry
@@ -32,7 +32,7 @@ class NewestEvaluator(LimitEvaluator):
         names: Sequence[str],
         place: Sequence[int],
     ) -> None:
-        """`names` of the inputs, and the `place` of each rule's input among them."""
+        """`names` of the inputs, and the `place` of the input of each level of the rules among them."""
         super().__init__(rules, fleet, registry)
         self._names = names
         self._place: npt.NDArray[np.intp] = np.array(place, dtype=np.intp)
@@ -40,7 +40,7 @@ class NewestEvaluator(LimitEvaluator):
         # A value between the two levels of its input is beyond the raise level of no rule.
         self._above: Values = np.full((len(names), 1), np.inf)
         self._below: Values = np.full((len(names), 1), -np.inf)
-        for at, limit in zip(place, map(levels, rules), strict=True):
+        for at, limit in zip(place, map(levels, rows_of(rules)), strict=True):
             if limit.upward:
                 self._above[at] = min(self._above[at, 0], limit.raise_at)
             else:
@@ -104,7 +104,8 @@ class ThresholdEvaluator(NewestEvaluator):
 
     def __init__(self, rules: Sequence[ThresholdRule], fleet: Fleet, registry: Registry) -> None:
         names = list(dict.fromkeys(rule.metric for rule in rules))
-        super().__init__(rules, fleet, registry, names, [names.index(rule.metric) for rule in rules])
+        place = [names.index(rule.metric) for rule, _ in rows_of(rules)]
+        super().__init__(rules, fleet, registry, names, place)
         self._channels = [fleet.channel(name) for name in names]
 
     def inputs(self, rows: Rows) -> tuple[Values, Mask]:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from alerts.model import Severity
 from alerts.rules.model import AnyRule
 
-Phase = Literal["raise", "join", "clear"]
+Phase = Literal["raise", "severity", "join", "clear"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,11 +22,13 @@ class Sighting:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Transition:
-    """A violation began (`raise`), took in another episode (`join`, vision only) or is over (`clear`).
+    """A violation began (`raise`), became more or less severe (`severity`), took in another episode (`join`) or is over
+    (`clear`).
 
     `worst` is the value farthest beyond the limit; `quality` says what the verdict rests on. `exempt` says by what the
     site is exempt while it lasts (a segment's code: 0 by nothing, otherwise a permit's number or BY_STAGE). `reason` of
     a clear is `schedule` where the hours in which the rule counts, or an exemption, ended the violation.
+    `severity` and `limit` are those of the level reached, of rules with several.
     """
 
     phase: Phase
@@ -42,6 +45,8 @@ class Transition:
     quality: dict[str, Any] = field(default_factory=dict)
     exempt: int = 0
     reason: str = ""
+    severity: Severity | None = None
+    limit: float | None = None
     sighting: Sighting | None = None
 
 
@@ -66,3 +71,4 @@ class Standing:
     last: float | None = None
     worst: float | None = None
     exempt: int = 0
+    limit: float | None = None

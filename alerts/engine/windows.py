@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from itertools import groupby
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -71,6 +71,7 @@ class WindowEvaluator(LimitEvaluator):
     def __init__(self, rules: Sequence[PaneRule], fleet: Fleet, registry: Registry) -> None:
         super().__init__(rules, fleet, registry)
         self._shape = shape = _shape(rules[0])
+        rules = cast("tuple[PaneRule, ...]", self.rules)  # one for each level
         interval = np.maximum(1, fleet.interval).astype(np.int64)
         self._pane: Times = np.full(len(fleet), shape.pane, dtype=np.int64) if shape.pane else interval
         self._counted_in = self._pane.copy()

@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, model_validator
 
@@ -72,7 +72,7 @@ class _Common(_Part):
     confidence: Literal["", "high", "medium", "low"] = Field(default="", description="How sure the source's figure is.")
 
     # Left out of the definition where they say nothing, so that a rule without them stays the version that it is.
-    _OPTIONAL: ClassVar[frozenset[str]] = frozenset({"schedule", "exempt_during"})
+    _OPTIONAL: ClassVar[frozenset[str]] = frozenset({"schedule", "exempt_during", "levels"})
 
     @model_validator(mode="after")
     def _no_overlap(self) -> _Common:
@@ -84,14 +84,12 @@ class _Common(_Part):
 
         Whether the rule is switched on and where its figure comes from do not change what it decides.
         """
-        unsaid = {name for name in self._OPTIONAL if getattr(self, name) == type(self).model_fields[name].default}
+        known = type(self).model_fields
+        unsaid = {name for name in self._OPTIONAL & known.keys() if getattr(self, name) == known[name].default}
         fields = self.model_dump(by_alias=True, exclude={"enabled", "source", "confidence", *unsaid})
-        return {
-            f"{name}_s" if isinstance(value, timedelta) else name: (
-                value.total_seconds() if isinstance(value, timedelta) else value
-            )
-            for name, value in fields.items()
-        }
+        plain = _seconds(fields)
+        assert isinstance(plain, dict)
+        return plain
 
     def digest(self) -> str:
         """SHA-256 of the canonical JSON of the definition."""
@@ -128,6 +126,26 @@ class _Level(_Common):
         return level
 
 
+class Step(_Part):
+    """A level of a rule beyond its own; what it leaves out is as in the rule."""
+
+    severity: Severity = Field(description="More severe than the level before.")
+    raise_above: float | None = Field(default=None, description="Level of a rule that raises above.")
+    raise_below: float | None = Field(default=None, description="Level of a rule that raises below.")
+    clear_below: float | None = Field(default=None, description="Back to the level before at or below this.")
+    clear_above: float | None = Field(default=None, description="Back to the level before at or above this.")
+    duration: Delay | None = Field(default=None, description="Event time beyond the level before it counts.")
+
+
+class Rung(NamedTuple):
+    """A level of a ladder as the engine judges it, in the unit of the rule's values."""
+
+    severity: Severity
+    raise_at: float
+    clear_at: float
+    duration: timedelta
+
+
 class _Limit(_Level):
     clear_below: float | None = Field(
         default=None, description="Over at or below this level; the raise level if unset."
@@ -136,6 +154,44 @@ class _Limit(_Level):
         default=None, description="Over at or above this level; the raise level if unset."
     )
     clear_after: Delay = Field(default=_ZERO, description="Time at or within the clear level before the alert is over.")
+    levels: tuple[Step, ...] = Field(default=(), description="Further levels of the same alert, each more severe.")
+
+    @model_validator(mode="after")
+    def _ladder(self) -> _Limit:
+        severities = get_args(Severity)
+        for number, step in enumerate(self.levels):
+            place = f"levels[{number}]"
+            wrong = ("raise_below", "clear_above") if self.upward else ("raise_above", "clear_below")
+            if given := [name for name in wrong if getattr(step, name) is not None]:
+                key = "raise_above" if self.upward else "raise_below"
+                raise ValueError(f"{place}.{given[0]} does not go with {key}")
+            before, rung = self.rungs[number : number + 2]
+            sign = 1 if self.upward else -1
+            if severities.index(rung.severity) <= severities.index(before.severity):
+                raise ValueError(f"{place}: {rung.severity} is not more severe than {before.severity}")
+            if sign * rung.raise_at < sign * before.raise_at:
+                raise ValueError(f"{place}: {rung.raise_at:g} lies within the level before, {before.raise_at:g}")
+            if sign * rung.clear_at > sign * rung.raise_at:
+                raise ValueError(f"{place}: the clear level {rung.clear_at:g} lies beyond its raise level")
+            if sign * rung.clear_at < sign * before.clear_at:
+                raise ValueError(f"{place}: {rung.clear_at:g} clears later than the level before, {before.clear_at:g}")
+            if rung.raise_at == before.raise_at and rung.duration <= before.duration:
+                raise ValueError(f"{place}: neither a level farther out nor a longer duration than the level before")
+        return self
+
+    @property
+    def rungs(self) -> tuple[Rung, ...]:
+        """All levels of the rule, its own first."""
+        own = Rung(self.severity, self.raise_level, self.clear_level, getattr(self, "duration", _ZERO))
+        found = [own]
+        for step in self.levels:
+            level = step.raise_above if self.upward else step.raise_below
+            clear = step.clear_below if self.upward else step.clear_above
+            raise_at = found[-1].raise_at if level is None else level
+            # Without a clear level of its own a level at the same height clears with the one before it.
+            clear_at = clear if clear is not None else found[-1].clear_at if level is None else raise_at
+            found.append(Rung(step.severity, raise_at, clear_at, _ZERO if step.duration is None else step.duration))
+        return tuple(found)
 
     @model_validator(mode="after")
     def _levels(self) -> _Limit:
@@ -295,12 +351,7 @@ RULE: TypeAdapter[AnyRule] = TypeAdapter(Rule)
 
 def from_definition(definition: dict[str, Any]) -> AnyRule:
     """The rule, switched on, that has this `definition()`."""
-    return RULE.validate_python(
-        {
-            name.removesuffix("_s"): timedelta(seconds=value) if name.endswith("_s") and value is not None else value
-            for name, value in definition.items()
-        }
-    )
+    return RULE.validate_python(_spans(definition))
 
 
 @dataclass(frozen=True, slots=True)
@@ -319,6 +370,30 @@ class RuleSet:
     def enabled(self) -> tuple[AnyRule, ...]:
         """The rules that are switched on."""
         return tuple(rule for rule in self.rules if rule.enabled)
+
+
+def _seconds(value: Any) -> Any:
+    """Durations in seconds, under names that say so."""
+    if isinstance(value, dict):
+        return {
+            f"{name}_s" if isinstance(item, timedelta) else name: (
+                item.total_seconds() if isinstance(item, timedelta) else _seconds(item)
+            )
+            for name, item in value.items()
+        }
+    return [_seconds(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def _spans(value: Any) -> Any:
+    """The inverse of `_seconds`."""
+    if isinstance(value, dict):
+        return {
+            name.removesuffix("_s"): timedelta(seconds=item)
+            if name.endswith("_s") and item is not None
+            else _spans(item)
+            for name, item in value.items()
+        }
+    return [_spans(item) for item in value] if isinstance(value, list) else value
 
 
 def _digest(value: dict[str, Any]) -> str:

@@ -298,7 +298,7 @@ def test_windows_count_that_lie_wholly_within_the_hours(tmp_path: Path) -> None:
 def test_a_device_is_missed_in_its_hours_only(tmp_path: Path) -> None:
     text = OFFLINE + 'schedule = [{ from = "07:00", to = "19:00" }]\n'
     engine = Engine(rules(tmp_path, text), _registry(), PROFILES)
-    after = 60_000_000
+    after = 3 * 600_000_000  # three readings of a device that reports every ten minutes
 
     def tick(days: int, text: str, *, plus: int = 0) -> list[tuple[str, float, float | None, int, str]]:
         moment = ORIGIN + round(_second(days, text) * 1e6) + plus
