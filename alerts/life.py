@@ -19,7 +19,18 @@ from alerts.announce import announce
 from alerts.engine import Progress, Sighting, Transition
 from alerts.exemption import exemption
 from alerts.model import SEVERITIES, AlertRow, Severity, Verdict, load
-from alerts.rules.model import AnyRule, CountRule, OfflineRule, StateRule, StuckRule, ThresholdRule, WindowRule
+from alerts.rules.base import spell
+from alerts.rules.composite import CompositeRule
+from alerts.rules.model import (
+    AnyRule,
+    CountRule,
+    DayCountRule,
+    OfflineRule,
+    StateRule,
+    StuckRule,
+    ThresholdRule,
+    WindowRule,
+)
 from core.clock import Clock, from_micros
 from core.errors import Conflict
 from core.settings import Settings
@@ -395,8 +406,13 @@ def _rank(severity: Severity) -> int:
 
 def _measure(rule: AnyRule) -> tuple[float | None, str, str]:
     """Limit, metric and unit of a rule's alerts."""
-    if isinstance(rule, ThresholdRule | WindowRule | CountRule):
+    if isinstance(rule, WindowRule) and rule.per is not None:
+        return rule.raise_level, rule.metric, f"{rule.unit}/{spell(rule.per)}"
+    if isinstance(rule, ThresholdRule | WindowRule | CountRule | DayCountRule):
         return rule.raise_level, rule.metric, rule.unit
+    if isinstance(rule, CompositeRule):
+        first = rule.conditions[0]
+        return None if first.raise_on else first.levels[1], first.metric, first.unit
     if isinstance(rule, OfflineRule):
         return rule.after.total_seconds(), "silence", "s"
     if isinstance(rule, StateRule | StuckRule):

@@ -17,7 +17,7 @@ from psycopg.rows import dict_row
 from core.errors import NotFound
 from core.sql import queries
 
-RuleKind = Literal["threshold", "state", "window", "n_of_m", "offline", "stuck", "vision"]
+RuleKind = Literal["threshold", "state", "window", "day_count", "n_of_m", "composite", "offline", "stuck", "vision"]
 Severity = Literal["info", "warning", "major", "critical"]
 Verdict = Literal["confirmed", "false_alarm"]
 

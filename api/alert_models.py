@@ -52,7 +52,8 @@ class Alert(BaseModel):
     rule: str = Field(examples=["pm10-high"])
     rule_name: RuleName
     rule_kind: str = Field(
-        description="threshold, state, window, n_of_m, offline, stuck or vision.", examples=["threshold"]
+        description="threshold, state, window, day_count, n_of_m, composite, offline, stuck or vision.",
+        examples=["threshold"],
     )
     severity: Severity
     site_id: int = Field(examples=[1])

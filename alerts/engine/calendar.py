@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from alerts.engine.fleet import NEVER, Fleet, Slots, Times
-from alerts.rules.model import AnyRule
+from alerts.rules.model import AnyRule, DayCountRule
 from alerts.rules.schedule import DAY_MINUTES, DAYS, Hours
 from core.clock import micros
 from sensors.registry import Registry
@@ -185,8 +185,8 @@ class Agenda:
 
 
 def scheduled(rule: AnyRule) -> bool:
-    """Whether there are times at which the rule does not count."""
-    return bool(rule.schedule) or not rule.exempt_during.empty
+    """Whether time is cut for the rule: there are hours in which it does not count, or days that it counts apart."""
+    return isinstance(rule, DayCountRule) or bool(rule.schedule) or not rule.exempt_during.empty
 
 
 def calendar_of(rule: AnyRule, site: int, registry: Registry) -> tuple[object, Calendar]:
@@ -198,5 +198,7 @@ def calendar_of(rule: AnyRule, site: int, registry: Registry) -> tuple[object, C
         if permit.site_id == site and permit.kind in rule.exempt_during.permits
     )
     by_stage = place.stage in rule.exempt_during.stages
-    key = (rule.schedule, place.time_zone, covers, by_stage)
-    return key, Calendar(rule.schedule, ZoneInfo(place.time_zone), covers=covers, by_stage=by_stage)
+    daily = isinstance(rule, DayCountRule)
+    key = (rule.schedule, place.time_zone, covers, by_stage, daily)
+    zone = ZoneInfo(place.time_zone)
+    return key, Calendar(rule.schedule, zone, covers=covers, by_stage=by_stage, daily=daily)

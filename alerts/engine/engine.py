@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
 from alerts.engine import snapshot
+from alerts.engine.composite import composites
+from alerts.engine.daycount import DayCountEvaluator
 from alerts.engine.evaluator import Evaluator, RuleState
 from alerts.engine.fleet import Fleet
 from alerts.engine.offline import OfflineEvaluator
+from alerts.engine.reference import ReferenceEvaluator
 from alerts.engine.sightings import SightingEvaluator
 from alerts.engine.states import StateEvaluator
 from alerts.engine.stuck import StuckEvaluator
@@ -18,9 +21,11 @@ from alerts.engine.thresholds import ThresholdEvaluator
 from alerts.engine.transitions import Progress, Standing, Transition
 from alerts.engine.violations import restore
 from alerts.engine.windows import WindowEvaluator, alike
+from alerts.rules.composite import CompositeRule
 from alerts.rules.model import (
     AnyRule,
     CountRule,
+    DayCountRule,
     OfflineRule,
     StateRule,
     StuckRule,
@@ -50,9 +55,17 @@ class Engine:
             if device.enabled:
                 by_kind.setdefault(device.kind, []).append(device)
         self._fleets = {kind: Fleet(kind, devices) for kind, devices in by_kind.items()}
-        self._evaluators = {
+        self._evaluators: dict[str, tuple[Evaluator, ...]] = {
             kind: tuple(_evaluators(rules, fleet, registry, profiles.get(kind))) for kind, fleet in self._fleets.items()
         }
+        self._composites = composites(
+            [rule for rule in rules if isinstance(rule, CompositeRule)], self._fleets, registry, profiles
+        )
+        for composite in self._composites:
+            self._evaluators[composite.fleet.kind] += (composite,)
+            for part in composite.parts:
+                if part.fleet.kind in self._evaluators:
+                    self._evaluators[part.fleet.kind] += (part,)
         self._states: dict[str, list[RuleState]] = {rule.id: [] for rule in rules}
         for evaluator in self._all():
             for state in evaluator.states:
@@ -75,6 +88,19 @@ class Engine:
             np.maximum.at(fleet.heard, rows.slots, rows.arrived)
             for evaluator in self._evaluators[kind]:
                 told += evaluator.feed(rows)
+        if self._composites:
+            told += self._feed_composites(batches)
+        return told
+
+    def _feed_composites(self, batches: Sequence[ReadingBatch]) -> list[Transition]:
+        """Composite rules look at several kinds: theirs is the order of the log."""
+        told: list[Transition] = []
+        for batch in batches:
+            concerned = [one for one in self._composites if batch.kind in one.kinds]
+            if concerned and batch.kind in self._fleets:
+                rows = self._fleets[batch.kind].rows([batch])
+                for composite in concerned:
+                    told += composite.take(batch.kind, rows)
         return told
 
     def feed_episode(self, entry: EpisodeEntry) -> list[Transition]:
@@ -210,7 +236,7 @@ class Engine:
                     continue
                 taken = {name: column.array() for name, column in columns.items()}
                 # A device that left the rule's scope leaves its state behind, so that its alert shows as an orphan.
-                inside = np.array([own.is_member(int(slot)) for slot in new], dtype=np.bool_)
+                inside = np.array([own.keeps(int(slot)) for slot in new], dtype=np.bool_)
                 restore(own.arrays(), taken, old[inside], new[inside])
             evaluator.restored()
 
@@ -249,8 +275,17 @@ def _evaluators(
     # Symbols have a meaning as long as the profile of the kind is there; without it nothing can be said.
     if profile and (states := [rule for rule in mine if isinstance(rule, StateRule)]):
         yield StateEvaluator(states, fleet, registry, profile)
-    for group in alike(rule for rule in mine if isinstance(rule, WindowRule | CountRule)):
+    windows = [rule for rule in mine if isinstance(rule, WindowRule)]
+    compared = [rule for rule in windows if rule.reference is not None]
+    plain = [rule for rule in windows if rule.reference is None]
+    for group in alike(plain):
         yield WindowEvaluator(group, fleet, registry)
+    for counts in alike([rule for rule in mine if isinstance(rule, CountRule)]):
+        yield WindowEvaluator(counts, fleet, registry)
+    for references in alike(compared):
+        yield ReferenceEvaluator(references, fleet, registry)
+    for days in alike([rule for rule in mine if isinstance(rule, DayCountRule)]):
+        yield DayCountEvaluator(days, fleet, registry)
     for rule in mine:
         if isinstance(rule, StuckRule):
             yield StuckEvaluator(rule, fleet)

@@ -30,6 +30,10 @@ class RuleState(Protocol):
         """Whether the rule looks at the device."""
         ...
 
+    def keeps(self, slot: int) -> bool:
+        """Whether the device has state here: the rule looks at it, or compares others with it."""
+        ...
+
     def open_slots(self) -> Slots:
         """All devices in violation."""
         ...

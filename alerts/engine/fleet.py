@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from alerts.rules.model import Scope
+from alerts.rules.base import Scope
 from sensors.batch import ABSENT, NORMAL, ReadingBatch
 from sensors.registry import Device
 

@@ -14,10 +14,12 @@ from alerts.engine.fleet import NEVER, Fleet, Mask, Slots, Times
 from alerts.engine.transitions import Phase, Progress, Standing, Transition
 from alerts.engine.violations import Levels, Violations, span
 from alerts.model import device_subject
-from alerts.rules.model import CountRule, Rung, StateRule, ThresholdRule, WindowRule
+from alerts.rules.base import ZERO
+from alerts.rules.composite import CompositeRule
+from alerts.rules.model import CountRule, DayCountRule, Rung, StateRule, ThresholdRule, WindowRule
 from sensors.registry import Registry
 
-LimitRule = ThresholdRule | StateRule | WindowRule | CountRule
+LimitRule = ThresholdRule | StateRule | WindowRule | DayCountRule | CountRule | CompositeRule
 
 
 class Row(NamedTuple):
@@ -43,9 +45,14 @@ VIOLATES, NEITHER, RELIEVES = 1.0, 0.5, 0.0
 def levels(row: Row) -> Levels:
     """When a level is reached and left."""
     rule = row.rule
-    clear_after = span(rule.clear_after)
+    clear_after = 0 if isinstance(rule, DayCountRule) else span(rule.clear_after)
     if isinstance(rule, CountRule):
         return Levels(True, rule.at_least - 0.5, rule.relief, 0, clear_after, rule.upward)
+    if isinstance(rule, CompositeRule):
+        return Levels(True, 0.5, 0.5, span(rule.duration), clear_after, rule.conditions[0].levels[0] > 0)
+    if isinstance(rule, DayCountRule):
+        # Only the end of the day ends it.
+        return Levels(True, rule.allowed + 0.5, -1, 0, 0, rule.upward)
     if isinstance(rule, StateRule):
         return Levels(True, NEITHER, RELIEVES, span(rule.duration), clear_after, True)
     rung = rule.rungs[row.rung]
@@ -80,6 +87,11 @@ class LimitEvaluator:
             LimitState(self, place, len(_rungs(row.rule))) for place, row in enumerate(rows) if row.rung == 0
         )
         self.late = 0
+
+    @property
+    def kept(self) -> Mask:
+        """[rows, slots]: the devices that have state here."""
+        return self.member
 
     def tick(self, now: int, listening_since: int) -> list[Transition]:  # noqa: ARG002
         """Nothing: a limit is judged by event time alone."""
@@ -231,6 +243,10 @@ class LimitState:
         """Whether the rule looks at the device."""
         return bool(self._evaluator.member[self._place, slot])
 
+    def keeps(self, slot: int) -> bool:
+        """Whether the device has state here."""
+        return bool(self._evaluator.kept[self._place, slot])
+
     def open_slots(self) -> Slots:
         """All devices in violation."""
         size = len(self.fleet)
@@ -275,9 +291,7 @@ class LimitState:
 
 def _rungs(rule: LimitRule) -> tuple[Rung, ...]:
     """The levels of a rule; none where it has but one, which has no unit."""
-    return (
-        rule.rungs if isinstance(rule, ThresholdRule | WindowRule) else (Rung(rule.severity, 0, 0, rule.clear_after),)
-    )
+    return rule.rungs if isinstance(rule, ThresholdRule | WindowRule) else (Rung(rule.severity, 0, 0, ZERO),)
 
 
 def _number(value: np.float64) -> float | None:

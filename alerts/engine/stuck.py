@@ -77,6 +77,9 @@ class StuckEvaluator:
     def is_member(self, slot: int) -> bool:
         return bool(self.member[slot])
 
+    def keeps(self, slot: int) -> bool:
+        return self.is_member(slot)
+
     def open_slots(self) -> Slots:
         return np.flatnonzero(self.open)
 

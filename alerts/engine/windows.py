@@ -7,9 +7,9 @@ belongs to a judged pane comes too late and is counted, not used.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple, TypeVar, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -18,13 +18,46 @@ from alerts.engine.fleet import NEVER, Fleet, Mask, Rows, Slots, Times, Values, 
 from alerts.engine.limits import LimitEvaluator
 from alerts.engine.transitions import Transition
 from alerts.engine.violations import span
-from alerts.rules.model import CountRule, WindowRule
+from alerts.rules.model import CountRule, DayCountRule, WindowRule
 from sensors.registry import Registry
 
-PaneRule = WindowRule | CountRule
+PaneRule = WindowRule | DayCountRule | CountRule
+R = TypeVar("R", bound=PaneRule)
+
+
+class Verdicts(NamedTuple):
+    """Windows that are judged: cells must not repeat. All arrays of one length.
+
+    `values` are held against the levels, `shown` is what is told of them; `facts` go into the quality.
+    """
+
+    rule: Slots
+    slot: Slots
+    places: Slots
+    began: Times
+    ended: Times
+    values: Values
+    shown: Values
+    samples: npt.NDArray[np.integer]
+    facts: dict[str, Values]
+
+    def only(self, keep: Mask) -> Verdicts:
+        """Some of them."""
+        return Verdicts(
+            rule=self.rule[keep],
+            slot=self.slot[keep],
+            places=self.places[keep],
+            began=self.began[keep],
+            ended=self.ended[keep],
+            values=self.values[keep],
+            shown=self.shown[keep],
+            samples=self.samples[keep],
+            facts={name: item[keep] for name, item in self.facts.items()},
+        )
+
 
 # Sums of the same values in another order differ in their last bits; verdicts must not.
-_DECIMALS = 6
+DECIMALS = 6
 
 
 class Shape(NamedTuple):
@@ -39,7 +72,7 @@ class Shape(NamedTuple):
     aggregate: str
 
 
-def alike(rules: Iterable[PaneRule]) -> list[list[PaneRule]]:
+def alike(rules: Iterable[R]) -> list[list[R]]:
     """Rules sorted into groups of one shape."""
     return [list(group) for _, group in groupby(sorted(rules, key=_shape), key=_shape)]
 
@@ -49,6 +82,11 @@ def _needed(rule: PaneRule, expected: Values) -> Values:
     if isinstance(rule, CountRule):
         return np.full(len(expected), float(rule.at_least))
     return rule.minimum_valid_share * expected
+
+
+def _per_window(rule: PaneRule) -> float:
+    """What the change over a window is multiplied by."""
+    return 1.0 if not isinstance(rule, WindowRule) or rule.per is None else rule.per / rule.window
 
 
 def _shape(rule: PaneRule) -> Shape:
@@ -68,6 +106,8 @@ class WindowEvaluator(LimitEvaluator):
     that is not judged.
     """
 
+    _sort = ""  # of evaluators, so that those of one shape have names of their own in the snapshot
+
     def __init__(self, rules: Sequence[PaneRule], fleet: Fleet, registry: Registry) -> None:
         super().__init__(rules, fleet, registry)
         self._shape = shape = _shape(rules[0])
@@ -82,6 +122,9 @@ class WindowEvaluator(LimitEvaluator):
         self._sign: Values = np.array([[1.0 if rule.upward else -1.0] for rule in rules])
         self._level: Values = self._sign * [[rule.raise_level] for rule in rules]
         self._concerned: Mask = np.asarray(self.member.any(axis=0))
+        self._taken = self.member  # [rows, slots], whose readings are added up
+        # A change over a window, by the time that the rule says.
+        self._scale: Values = np.array([_per_window(rule) for rule in rules])
         self._empty = -np.inf if shape.aggregate == "max" else 0.0
         cube = (len(rules), len(fleet), self._ring)
         self._first = np.arange(len(rules))[:, None] * (len(fleet) * self._ring)
@@ -90,33 +133,50 @@ class WindowEvaluator(LimitEvaluator):
         self.count: npt.NDArray[np.int32] = np.zeros(cube, dtype=np.int32)
         self.due: Times = np.full(len(fleet), NEVER, dtype=np.int64)
 
+    @property
+    def kept(self) -> Mask:
+        """[rows, slots]: the devices that have state here."""
+        return self._taken
+
     def feed(self, rows: Rows) -> list[Transition]:
         """Take in stored readings. Every reading of a device moves its windows on, whatever channels it has."""
         slots, times = rows.slots, rows.time
         until = (times - self._shape.lateness) // self._pane[slots]
         # Rows of devices none of whose windows ends in them need no order.
         ending = (until > self.due[slots]) & self._concerned[slots]
+        values, usable = self._inputs(rows)
         if not ending.any():
-            self._add(slots, times, rows.values[self.channel], rows.usable[self.channel])
+            self._add(slots, times, values, usable)
             return []
         moving: Mask = np.zeros(len(self.fleet), dtype=np.bool_)
-        moving[slots[ending]] = True
-        values, usable = rows.values[self.channel], rows.usable[self.channel]
+        moving[self._moved(slots[ending], until[ending])[0]] = True
         ordered = np.flatnonzero(moving[slots])
         told: list[Transition] = []
-        for turn in rounds(slots[ordered]):
+        for turn in self._rounds(slots[ordered]):
             part = ordered[turn]
-            told += self._judge(slots[part], until[part])
+            told += self._judge(*self._moved(slots[part], until[part]))
             self._add(slots[part], times[part], values[:, part], usable[:, part])
         if len(ordered) < len(slots):
             rest = np.flatnonzero(~moving[slots])
             self._add(slots[rest], times[rest], values[:, rest], usable[:, rest])
         return told
 
+    def _inputs(self, rows: Rows) -> tuple[Values, Mask]:
+        """[rows, readings]: the value of each reading for each row, and whether it may feed a rule."""
+        return rows.values[self.channel], rows.usable[self.channel]
+
+    def _rounds(self, slots: Slots) -> Iterator[Slots | slice]:
+        """Cut readings into rounds in which no window moves twice."""
+        return rounds(slots)
+
+    def _moved(self, slots: Slots, until: Times) -> tuple[Slots, Times]:
+        """The devices whose windows a reading of these devices moves on."""
+        return slots, until
+
     def _add(self, slots: Slots, times: Times, values: Values, usable: Mask) -> None:
         """Add values to their panes."""
         pane = times // self._pane[slots]
-        usable = usable & self.member[:, slots]
+        usable = usable & self._taken[:, slots]
         late = pane < self.due[slots]
         if late.any():
             self.late += int((usable & late).sum())
@@ -163,21 +223,42 @@ class WindowEvaluator(LimitEvaluator):
         told = self._within(slots, pane, judged) if self.agenda else []
         rule, place = np.nonzero(judged)
         if len(rule):
-            cells, samples, ends = rule * len(self.fleet) + slots[place], counts[rule, place].sum(axis=1), pane[place]
-            length, at = self._pane[slots[place]], (rule[:, None], slots[place][:, None], places[place])
+            ends, length = pane[place], self._pane[slots[place]]
+            at = (rule[:, None], slots[place][:, None], places[place])
             values = self._values(self.total[at], counts[rule, place])
+            if self._shape.aggregate == "change":
+                values = np.round(values * self._scale[rule], DECIMALS)
             first = ends if self._shape.aggregate == "change" else ends - panes + 1
-            shown = self._sign[rule, 0] * self.peak[at].max(axis=1) if self._shape.aggregate == "count" else None
-            raised, cleared = self.violations.step(cells, first * length, (ends + 1) * length, values, shown)
-            if len(raised) or len(cleared):
-                told_of = np.isin(cells, np.concatenate((raised, cleared)))
-                told += self.tell(raised, cleared, self._quality(cells[told_of], samples[told_of], values[told_of]))
+            counted = self._shape.aggregate == "count"
+            shown = self._sign[rule, 0] * self.peak[at].max(axis=1) if counted else values
+            told += self._decide(
+                Verdicts(
+                    rule=rule,
+                    slot=slots[place],
+                    places=places[place],
+                    began=first * length,
+                    ended=(ends + 1) * length,
+                    values=values,
+                    shown=shown,
+                    samples=counts[rule, place].sum(axis=1),
+                    facts={"violating": values} if counted else {},
+                )
+            )
         gone = places[:, -1]
         self.total[:, slots, gone] = self._empty
         self.count[:, slots, gone] = 0
         if self._shape.aggregate == "count":
             self.peak[:, slots, gone] = -np.inf
         return told
+
+    def _decide(self, found: Verdicts) -> list[Transition]:
+        """Hold windows against the levels of their rules."""
+        cells = found.rule * len(self.fleet) + found.slot
+        raised, cleared = self.violations.step(cells, found.began, found.ended, found.values, found.shown)
+        if not len(raised) and not len(cleared):
+            return []
+        told_of = np.isin(cells, np.concatenate((raised, cleared)))
+        return self.tell(raised, cleared, self._quality(cells[told_of], found.only(told_of)))
 
     def _within(self, slots: Slots, pane: Times, judged: Mask) -> list[Transition]:
         """End what is over by its hours, and judge only windows that lie wholly within them."""
@@ -201,19 +282,19 @@ class WindowEvaluator(LimitEvaluator):
             values = parts.sum(axis=1) / counts.sum(axis=1)
             if self._shape.aggregate == "energy_mean":
                 values = 10 * np.log10(values)
-        return np.asarray(np.round(values, _DECIMALS))
+        return np.asarray(np.round(values, DECIMALS))
 
-    def _quality(self, cells: Slots, samples: npt.NDArray[np.integer], values: Values) -> dict[int, dict[str, Any]]:
-        """Readings used, readings expected, their share, and where they are counted how many violate; by cell."""
-        expected = self._expected[cells % len(self.fleet)]
-        found: dict[int, dict[str, Any]] = {
+    def _quality(self, cells: Slots, found: Verdicts) -> dict[int, dict[str, Any]]:
+        """Readings used, readings expected, their share, and the verdicts' facts; by cell."""
+        expected = self._expected[found.slot]
+        told: dict[int, dict[str, Any]] = {
             cell: {"samples": count, "expected": round(wanted, 1), "share": round(min(1.0, count / wanted), 3)}
-            for cell, count, wanted in zip(cells.tolist(), samples.tolist(), expected.tolist(), strict=True)
+            for cell, count, wanted in zip(cells.tolist(), found.samples.tolist(), expected.tolist(), strict=True)
         }
-        if self._shape.aggregate == "count":
-            for cell, violating in zip(cells.tolist(), values.tolist(), strict=True):
-                found[cell]["violating"] = int(violating)
-        return found
+        for name, items in found.facts.items():
+            for cell, item in zip(cells.tolist(), items.tolist(), strict=True):
+                told[cell][name] = int(item) if item == int(item) else item
+        return told
 
     def arrays(self, place: int) -> dict[str, npt.NDArray[Any]]:
         """The part of one rule in the snapshot."""
@@ -222,7 +303,7 @@ class WindowEvaluator(LimitEvaluator):
 
     def shared(self) -> dict[str, Times]:
         """What all rules of the shape have in common in the snapshot."""
-        name = ":".join(map(str, self._shape))
+        name = self._sort + ":".join(map(str, self._shape))
         return {f"due:{name}": self.due, f"pane:{name}": self._counted_in}
 
     def restored(self) -> None:

@@ -22,7 +22,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from alerts.rules.model import Delay, Scope, Span
+from alerts.rules.base import Delay, Scope, Span
 from core.errors import ConfigurationError
 from sensors.profiles import Profile
 from sensors.registry import Device

@@ -6,14 +6,16 @@ force in the database.
 
 from __future__ import annotations
 
+from alerts.rules.base import Scope
 from alerts.rules.check import check, load
+from alerts.rules.composite import CompositeRule
 from alerts.rules.files import Problem, builtin_packs
 from alerts.rules.model import (
     CountRule,
+    DayCountRule,
     OfflineRule,
     Rule,
     RuleSet,
-    Scope,
     StateRule,
     ThresholdRule,
     VisionRule,
@@ -21,7 +23,9 @@ from alerts.rules.model import (
 )
 
 __all__ = [
+    "CompositeRule",
     "CountRule",
+    "DayCountRule",
     "OfflineRule",
     "Problem",
     "Rule",

@@ -3,12 +3,25 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from alerts.rules import files
+from alerts.rules.composite import CompositeRule
 from alerts.rules.files import Block, Problem
-from alerts.rules.model import AnyRule, CountRule, RuleSet, StateRule, StuckRule, ThresholdRule, VisionRule, WindowRule
+from alerts.rules.model import (
+    AnyRule,
+    CountRule,
+    DayCountRule,
+    Reference,
+    RuleSet,
+    StateRule,
+    StuckRule,
+    ThresholdRule,
+    VisionRule,
+    WindowRule,
+)
 from core.errors import ConfigurationError
 from sensors.profiles import Channel, Profile
 
@@ -76,7 +89,11 @@ def _faults(
         for target in rule.targets:
             if target not in targets:
                 yield block.problem(rule.id, f"target {target!r} is not configured", "targets")
-    if isinstance(rule, ThresholdRule | StateRule | WindowRule | CountRule | StuckRule):
+    if isinstance(rule, CompositeRule):
+        if kind is None:
+            yield block.problem(rule.id, "scope.device_kind is missing: a metric belongs to a kind", "scope")
+        yield from _condition_faults(rule, block, profiles)
+    if isinstance(rule, ThresholdRule | StateRule | WindowRule | DayCountRule | CountRule | StuckRule):
         if kind is None:
             yield block.problem(rule.id, "scope.device_kind is missing: a metric belongs to a kind", "scope")
         elif kind in profiles:
@@ -88,14 +105,66 @@ def _faults(
                 yield from _state_faults(rule, block, channel)
             elif not isinstance(rule, StuckRule):
                 yield from _channel_faults(rule, block, channel)
+                if isinstance(rule, WindowRule) and rule.reference is not None:
+                    yield from _reference_faults(rule, rule.reference, block, channel, profiles[kind])
 
 
-def _channel_faults(rule: ThresholdRule | WindowRule | CountRule, block: Block, channel: Channel) -> Iterator[Problem]:
+def _reference_faults(
+    rule: WindowRule, reference: Reference, block: Block, channel: Channel, profile: Profile
+) -> Iterator[Problem]:
+    other = profile.channel(reference.metric or rule.metric)
+    if other is None:
+        yield block.problem(rule.id, f"kind {profile.kind} has no metric {reference.metric!r}", "reference")
+        return
+    if other.unit != channel.unit:
+        reason = f"{other.name} is in {other.unit!r} and {channel.name} in {channel.unit!r}: they cannot be compared"
+        yield block.problem(rule.id, reason, "reference")
+    if channel.noise and (reference.compare == "ratio" or reference.factor != 1):
+        yield block.problem(rule.id, "levels of noise have a difference, no ratio and no factor", "reference")
+    if reference.tag in rule.scope.tags:
+        reason = f"a station tagged {reference.tag!r} is the reference itself and is not judged"
+        yield block.problem(rule.id, reason, "reference")
+
+
+def _condition_faults(rule: CompositeRule, block: Block, profiles: Mapping[str, Profile]) -> Iterator[Problem]:
+    for number, condition in enumerate(rule.conditions):
+        key = "all_of" if number < len(rule.all_of) else "any_of"
+        place = f"{key}[{number if key == 'all_of' else number - len(rule.all_of)}]"
+        kind = rule.scope.device_kind if condition.scope is None else condition.scope.device_kind
+        if kind is None or kind not in profiles:
+            if kind is not None:
+                yield block.problem(rule.id, f"{place}: device kind {kind!r} is not known", key)
+            continue
+        channel = profiles[kind].channel(condition.metric)
+        if channel is None:
+            yield block.problem(rule.id, f"{place}: kind {kind} has no metric {condition.metric!r}", key)
+        elif channel.type == "enum":
+            symbols = [symbol.name for symbol in channel.symbols]
+            if not condition.raise_on:
+                yield block.problem(rule.id, f"{place}: {channel.name} is an enumeration: use raise_on", key)
+            for name in condition.raise_on:
+                if name not in symbols:
+                    reason = f"{place}: {channel.name} has no symbol {name!r}; it has {', '.join(symbols)}"
+                    yield block.problem(rule.id, reason, key)
+        elif condition.raise_on:
+            yield block.problem(rule.id, f"{place}: {channel.name} is not an enumeration: it has levels", key)
+        elif condition.unit != channel.unit:
+            reason = f"{place}: unit {condition.unit!r} is not the channel's, which is {channel.unit!r}"
+            yield block.problem(rule.id, reason, key)
+
+
+def _channel_faults(
+    rule: ThresholdRule | WindowRule | DayCountRule | CountRule, block: Block, channel: Channel
+) -> Iterator[Problem]:
     if channel.type == "enum":
         reason = f"{channel.name} is an enumeration and has no level; a state rule judges its symbols"
         yield block.problem(rule.id, reason, "metric")
         return
-    if rule.unit != channel.unit:
+    if isinstance(rule, WindowRule) and rule.reference is not None and rule.reference.compare == "ratio":
+        if rule.unit != "1":
+            yield block.problem(rule.id, f'unit {rule.unit!r}: a ratio has the unit "1"', "unit")
+            return
+    elif rule.unit != channel.unit:
         yield block.problem(rule.id, f"unit {rule.unit!r} is not the channel's, which is {channel.unit!r}", "unit")
         return
     if isinstance(rule, WindowRule) and rule.aggregate == "change":
@@ -104,6 +173,8 @@ def _channel_faults(rule: ThresholdRule | WindowRule | CountRule, block: Block, 
             yield block.problem(rule.id, f"{channel.name} is {what}: its means have no difference", "aggregate")
         return
     level = rule.raise_level
+    if isinstance(rule, WindowRule) and rule.reference is not None:
+        level = math.nan  # what is left of a value has no ends
     key = "raise_above" if rule.upward else "raise_below"
     if rule.upward and channel.maximum is not None and level >= channel.maximum:
         yield block.problem(
@@ -113,7 +184,7 @@ def _channel_faults(rule: ThresholdRule | WindowRule | CountRule, block: Block, 
         yield block.problem(
             rule.id, f"{key} {level:g} is never passed: {channel.name} starts at {channel.minimum:g}", key
         )
-    if isinstance(rule, WindowRule):
+    if isinstance(rule, WindowRule | DayCountRule):
         if channel.noise and rule.aggregate == "mean":
             yield block.problem(rule.id, f"{channel.name} is noise: its mean is the energy_mean (Leq)", "aggregate")
         if not channel.noise and rule.aggregate == "energy_mean":

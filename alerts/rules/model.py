@@ -6,102 +6,20 @@ violation ends when it has been at or within the clear level for `clear_after`. 
 
 from __future__ import annotations
 
-import hashlib
-import json
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Annotated, Any, ClassVar, Literal, NamedTuple, get_args
+from typing import Annotated, Any, Literal, NamedTuple, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, model_validator
+from pydantic import Field, TypeAdapter, model_validator
 
 from alerts.model import Severity
-from alerts.rules.schedule import Exemption, Hours, stretches
-
-_DURATION = re.compile(r"(?P<amount>\d+(\.\d+)?)\s*(?P<unit>ms|s|min|h|d)")
-_UNITS = {
-    "ms": timedelta(milliseconds=1),
-    "s": timedelta(seconds=1),
-    "min": timedelta(minutes=1),
-    "h": timedelta(hours=1),
-    "d": timedelta(days=1),
-}
-_ZERO = timedelta(0)
+from alerts.rules.base import ZERO, Common, Delay, Part, Span
+from alerts.rules.composite import CompositeRule
+from alerts.rules.schedule import stretches
 
 
-def _duration(value: object) -> timedelta:
-    if isinstance(value, timedelta):
-        return value
-    # A bare number would leave the reader guessing between seconds and minutes.
-    match = _DURATION.fullmatch(value.strip()) if isinstance(value, str) else None
-    if match is None:
-        raise ValueError('a duration is written with its unit, as "30 s", "15 min", "1 h" or "1 d"')
-    return float(match["amount"]) * _UNITS[match["unit"]]
-
-
-Duration = Annotated[timedelta, BeforeValidator(_duration)]
-Span = Annotated[Duration, Field(gt=_ZERO)]
-Delay = Annotated[Duration, Field(ge=_ZERO)]
-
-
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-class Scope(_Part):
-    """Which devices or cameras a rule looks at; an empty list means no restriction."""
-
-    device_kind: str | None = Field(default=None, description="Kind of device; a rule on a metric must name one.")
-    sites: tuple[str, ...] = Field(default=(), description="Site codes.")
-    tags: tuple[str, ...] = Field(default=(), description="The device carries at least one of these tags.")
-
-
-class _Common(_Part):
-    id: str = Field(pattern=r"^[a-z0-9][a-z0-9_.-]{0,63}$", description="Stable name, unique over all files.")
-    name: str = Field(min_length=1, description="Name in Chinese.")
-    name_en: str = Field(min_length=1, description="Name in English.")
-    severity: Severity = Field(description="info, warning, major or critical.")
-    enabled: bool = Field(default=True, description="A rule that is not enabled is checked and does nothing.")
-    scope: Scope = Field(default=Scope(), description="What the rule looks at.")
-    targets: tuple[str, ...] = Field(default=(), description="Regulator targets that get the violation.")
-    schedule: tuple[Hours, ...] = Field(default=(), description="Hours in which the rule counts; none: always.")
-    exempt_during: Exemption = Field(default=Exemption(), description="Stages and permits that exempt a site.")
-    cool_down: Delay = Field(default=timedelta(minutes=10), description="Least time between two notices to a person.")
-    source: str = Field(default="", description="The standard or order the rule comes from, with clause and date.")
-    confidence: Literal["", "high", "medium", "low"] = Field(default="", description="How sure the source's figure is.")
-
-    # Left out of the definition where they say nothing, so that a rule without them stays the version that it is.
-    _OPTIONAL: ClassVar[frozenset[str]] = frozenset({"schedule", "exempt_during", "levels"})
-
-    @model_validator(mode="after")
-    def _no_overlap(self) -> _Common:
-        stretches(self.schedule)
-        return self
-
-    def definition(self) -> dict[str, Any]:
-        """What the rule decides, as JSON; durations in seconds under `<field>_s`. A change of it is a new version.
-
-        Whether the rule is switched on and where its figure comes from do not change what it decides.
-        """
-        known = type(self).model_fields
-        unsaid = {name for name in self._OPTIONAL & known.keys() if getattr(self, name) == known[name].default}
-        fields = self.model_dump(by_alias=True, exclude={"enabled", "source", "confidence", *unsaid})
-        plain = _seconds(fields)
-        assert isinstance(plain, dict)
-        return plain
-
-    def digest(self) -> str:
-        """SHA-256 of the canonical JSON of the definition."""
-        return _digest(self.definition())
-
-    def state_digest(self) -> str:
-        """SHA-256 of what the engine's state depends on: a new name or severity does not throw a window away."""
-        words = {"name", "name_en", "severity", "targets", "cool_down_s"}
-        return _digest({name: value for name, value in self.definition().items() if name not in words})
-
-
-class _Level(_Common):
+class _Level(Common):
     metric: str = Field(description="Channel of the device kind.")
     unit: str = Field(description="Unit of the levels; it must be the channel's.")
     raise_above: float | None = Field(default=None, description="Violating strictly above this level.")
@@ -126,7 +44,7 @@ class _Level(_Common):
         return level
 
 
-class Step(_Part):
+class Step(Part):
     """A level of a rule beyond its own; what it leaves out is as in the rule."""
 
     severity: Severity = Field(description="More severe than the level before.")
@@ -153,7 +71,7 @@ class _Limit(_Level):
     clear_above: float | None = Field(
         default=None, description="Over at or above this level; the raise level if unset."
     )
-    clear_after: Delay = Field(default=_ZERO, description="Time at or within the clear level before the alert is over.")
+    clear_after: Delay = Field(default=ZERO, description="Time at or within the clear level before the alert is over.")
     levels: tuple[Step, ...] = Field(default=(), description="Further levels of the same alert, each more severe.")
 
     @model_validator(mode="after")
@@ -182,7 +100,7 @@ class _Limit(_Level):
     @property
     def rungs(self) -> tuple[Rung, ...]:
         """All levels of the rule, its own first."""
-        own = Rung(self.severity, self.raise_level, self.clear_level, getattr(self, "duration", _ZERO))
+        own = Rung(self.severity, self.raise_level, self.clear_level, getattr(self, "duration", ZERO))
         found = [own]
         for step in self.levels:
             level = step.raise_above if self.upward else step.raise_below
@@ -190,7 +108,7 @@ class _Limit(_Level):
             raise_at = found[-1].raise_at if level is None else level
             # Without a clear level of its own a level at the same height clears with the one before it.
             clear_at = clear if clear is not None else found[-1].clear_at if level is None else raise_at
-            found.append(Rung(step.severity, raise_at, clear_at, _ZERO if step.duration is None else step.duration))
+            found.append(Rung(step.severity, raise_at, clear_at, ZERO if step.duration is None else step.duration))
         return tuple(found)
 
     @model_validator(mode="after")
@@ -219,13 +137,13 @@ class ThresholdRule(_Limit):
 
     kind: Literal["threshold"]
     duration: Delay = Field(
-        default=_ZERO,
+        default=ZERO,
         description="Event time that every reading must violate before the alert is raised; three missed readings in "
         "a row start it anew.",
     )
 
 
-class StateRule(_Common):
+class StateRule(Common):
     """An enumeration against a set of its symbols; fires at once, or after they have lasted for `duration`."""
 
     kind: Literal["state"]
@@ -234,14 +152,25 @@ class StateRule(_Common):
     clear_on: tuple[str, ...] = Field(
         default=(), description="Symbols that relieve; unset: all that do not violate. Any other changes nothing."
     )
-    duration: Delay = Field(default=_ZERO, description="As in a threshold rule.")
-    clear_after: Delay = Field(default=_ZERO, description="Time of relief before the alert is over.")
+    duration: Delay = Field(default=ZERO, description="As in a threshold rule.")
+    clear_after: Delay = Field(default=ZERO, description="Time of relief before the alert is over.")
 
     @model_validator(mode="after")
     def _apart(self) -> StateRule:
         if both := sorted(set(self.raise_on) & set(self.clear_on)):
             raise ValueError(f"{both[0]} is both in raise_on and in clear_on")
         return self
+
+
+class Reference(Part):
+    """Stations of the same site and kind that a value is compared with: their mean over the same window."""
+
+    tag: str = Field(min_length=1, description="What the reference stations are tagged with, such as upwind.")
+    compare: Literal["difference", "ratio"] = Field(
+        description="The value less the reference, or the value by the reference."
+    )
+    factor: float = Field(default=1.0, gt=0, description="What the reference is multiplied by before it is compared.")
+    metric: str | None = Field(default=None, description="Channel of the reference stations; unset: the rule's.")
 
 
 class WindowRule(_Limit):
@@ -255,6 +184,8 @@ class WindowRule(_Limit):
     aggregate: Literal["mean", "energy_mean", "max", "change"] = Field(
         description="Noise takes energy_mean (Leq), others mean; change is the mean less the mean of the window before."
     )
+    per: Span | None = Field(default=None, description="Makes a change a rate: by so much time; unset: by a window.")
+    reference: Reference | None = Field(default=None, description="Stations that the value is compared with.")
     minimum_valid_share: float = Field(
         default=0.75, gt=0, le=1, description="Share of the expected readings that a window needs for a verdict."
     )
@@ -262,6 +193,10 @@ class WindowRule(_Limit):
 
     @model_validator(mode="after")
     def _panes(self) -> WindowRule:
+        if self.per is not None and self.aggregate != "change":
+            raise ValueError("per goes with aggregate change")
+        if self.reference is not None and self.aggregate in ("max", "change"):
+            raise ValueError("a reference is compared by mean or energy_mean")
         if self.every is not None and (self.every > self.window or self.window % self.every):
             raise ValueError("every must divide window without a rest")
         longest = max(end - start for start, end in stretches(self.schedule))
@@ -279,6 +214,32 @@ class WindowRule(_Limit):
         return self.every or self.window
 
 
+class DayCountRule(_Level):
+    """Windows beyond a level on one day of the site: more than so many violate, until the day is over."""
+
+    kind: Literal["day_count"]
+    allowed: int = Field(ge=0, description="Windows beyond the level that a day may have.")
+    window: Span = Field(description="Length of a window.")
+    aggregate: Literal["mean", "energy_mean", "max"] = Field(description="As in a window rule.")
+    minimum_valid_share: float = Field(default=0.75, gt=0, le=1, description="As in a window rule.")
+    lateness: Delay = Field(default=timedelta(seconds=60), description="Event time to wait for readings out of order.")
+
+    @model_validator(mode="after")
+    def _days(self) -> DayCountRule:
+        if self.schedule:
+            raise ValueError("a day is counted as a whole: leave schedule out")
+        if self.window > timedelta(days=1):
+            raise ValueError("a window longer than a day lies within none")
+        if self.aggregate == "max" and not self.upward:
+            raise ValueError("aggregate max goes with raise_above")
+        return self
+
+    @property
+    def pane(self) -> timedelta:
+        """Windows lie one behind the other."""
+        return self.window
+
+
 class CountRule(_Level):
     """So many of a device's last readings violate; judged, as a window is, when its readings can no longer change.
 
@@ -291,7 +252,7 @@ class CountRule(_Level):
     clear_at_most: int | None = Field(
         default=None, ge=0, description="Over when at most so many of the last M violate; one less than N if unset."
     )
-    clear_after: Delay = Field(default=_ZERO, description="Time of relief before the alert is over.")
+    clear_after: Delay = Field(default=ZERO, description="Time of relief before the alert is over.")
     lateness: Delay = Field(default=timedelta(seconds=60), description="Event time to wait for readings out of order.")
 
     @model_validator(mode="after")
@@ -308,7 +269,7 @@ class CountRule(_Level):
         return self.at_least - 1 if self.clear_at_most is None else self.clear_at_most
 
 
-class OfflineRule(_Common):
+class OfflineRule(Common):
     """No accepted reading of a device for `after` and for `missed` of its own intervals; ends with the next one."""
 
     kind: Literal["offline"]
@@ -318,7 +279,7 @@ class OfflineRule(_Common):
     )
 
 
-class StuckRule(_Common):
+class StuckRule(Common):
     """A channel reports the very same value for `after`; ends with the first other value."""
 
     kind: Literal["stuck"]
@@ -333,7 +294,7 @@ class StuckRule(_Common):
         return self
 
 
-class VisionRule(_Common):
+class VisionRule(Common):
     """A camera sees violations of one kind; ends when none has been seen for `clear_after`."""
 
     kind: Literal["vision"]
@@ -341,7 +302,17 @@ class VisionRule(_Common):
     clear_after: Delay = Field(default=timedelta(minutes=1), description="Quiet period that ends the alert.")
 
 
-AnyRule = ThresholdRule | StateRule | WindowRule | CountRule | OfflineRule | StuckRule | VisionRule
+AnyRule = (
+    ThresholdRule
+    | StateRule
+    | WindowRule
+    | DayCountRule
+    | CountRule
+    | CompositeRule
+    | OfflineRule
+    | StuckRule
+    | VisionRule
+)
 Rule = Annotated[AnyRule, Field(discriminator="kind")]
 
 
@@ -372,18 +343,6 @@ class RuleSet:
         return tuple(rule for rule in self.rules if rule.enabled)
 
 
-def _seconds(value: Any) -> Any:
-    """Durations in seconds, under names that say so."""
-    if isinstance(value, dict):
-        return {
-            f"{name}_s" if isinstance(item, timedelta) else name: (
-                item.total_seconds() if isinstance(item, timedelta) else _seconds(item)
-            )
-            for name, item in value.items()
-        }
-    return [_seconds(item) for item in value] if isinstance(value, list | tuple) else value
-
-
 def _spans(value: Any) -> Any:
     """The inverse of `_seconds`."""
     if isinstance(value, dict):
@@ -394,8 +353,3 @@ def _spans(value: Any) -> Any:
             for name, item in value.items()
         }
     return [_spans(item) for item in value] if isinstance(value, list) else value
-
-
-def _digest(value: dict[str, Any]) -> str:
-    text = json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()
