@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import weakref
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 from datetime import timedelta
 from threading import BoundedSemaphore
 from typing import Annotated, Literal
@@ -101,7 +101,7 @@ class _File:
                 raise Unavailable(f"{_AT_ONCE} exports are on their way already", hint="try again when one has ended")
             stack.callback(_turns.release)
             connection = stack.enter_context(connect_sync(settings, application="export"))
-            pieces = stack.enter_context(contextlib.closing(_generator(export(connection, selection, format_=format_))))
+            pieces = stack.enter_context(contextlib.closing(export(connection, selection, format_=format_)))
             self._first = next(pieces)
             self._pieces = pieces
             # A client that goes away early leaves a file that nobody ends.
@@ -119,7 +119,3 @@ class _File:
         except BaseException:
             self._end()
             raise
-
-
-def _generator(pieces: Iterator[bytes]) -> Generator[bytes, None, None]:
-    yield from pieces

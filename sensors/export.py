@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
@@ -55,8 +55,12 @@ class Selection:
         )
 
 
-def export(connection: psycopg.Connection, selection: Selection, *, format_: Format = "csv") -> Iterator[bytes]:
+def export(
+    connection: psycopg.Connection, selection: Selection, *, format_: Format = "csv"
+) -> Generator[bytes, None, None]:
     """Pieces of a file: CSV with a header line, or Parquet (sensors/parquet.py).
+
+    Whoever does not read them to the end must close them before the connection, which waits for them otherwise.
 
     Raises:
         ConfigurationError: Parquet is asked for and pyarrow is not installed.
@@ -68,7 +72,7 @@ def export(connection: psycopg.Connection, selection: Selection, *, format_: For
     return _csv(connection, selection)
 
 
-def _csv(connection: psycopg.Connection, selection: Selection) -> Iterator[bytes]:
+def _csv(connection: psycopg.Connection, selection: Selection) -> Generator[bytes, None, None]:
     statement = sql.SQL("COPY ({}) TO STDOUT WITH (FORMAT csv, HEADER)").format(selection.statement())
     with connection.cursor() as cursor, cursor.copy(statement) as copy:
         for piece in copy:

@@ -8,7 +8,7 @@ Unit and labels of a channel are metadata of its field; kind, resolution and spa
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from types import ModuleType
 from typing import Any
 
@@ -23,7 +23,7 @@ ROWS = 50_000
 _FETCH = 5_000
 
 
-def pieces(connection: psycopg.Connection, selection: Selection) -> Iterator[bytes]:
+def pieces(connection: psycopg.Connection, selection: Selection) -> Generator[bytes, None, None]:
     """The file in pieces, at least one a row group.
 
     Raises:
@@ -44,7 +44,7 @@ def _pyarrow() -> ModuleType:
     return found
 
 
-def _pieces(parquet: ModuleType, connection: psycopg.Connection, selection: Selection) -> Iterator[bytes]:
+def _pieces(parquet: ModuleType, connection: psycopg.Connection, selection: Selection) -> Generator[bytes, None, None]:
     import pyarrow as pa
 
     sink = _Sink()

@@ -352,16 +352,24 @@ WHERE time >= {start} AND time < {end} AND ({site}::text IS NULL OR site = {site
 ORDER BY site, device, time
 
 -- storage_parts --
--- Weeks, or the table itself where it is not cut; rows as the server last counted them.
+-- Weeks, or the table itself where it is not cut; rows as the server last counted them, or until then as it saw them
+-- written.
 SELECT count(*) FILTER (WHERE relkind = 'r') AS parts, 0 AS columnar,
        sum(pg_total_relation_size(oid))::bigint AS bytes,
-       coalesce(sum(greatest(reltuples, 0)) FILTER (WHERE relkind = 'r'), 0)::bigint AS rows
+       coalesce(
+           sum(CASE WHEN reltuples > 0 THEN reltuples ELSE pg_stat_get_live_tuples(oid) END) FILTER (WHERE relkind = 'r'), 0
+       )::bigint AS rows
 FROM pg_class
 WHERE oid = to_regclass(%(table)s) OR oid IN (SELECT inhrelid FROM pg_inherits WHERE inhparent = to_regclass(%(table)s))
 
 -- storage_chunks --
 SELECT count(*) AS parts, count(*) FILTER (WHERE is_compressed) AS columnar,
-       coalesce(hypertable_size(to_regclass(%(table)s)), 0) AS bytes, approximate_row_count(to_regclass(%(table)s)) AS rows
+       coalesce(hypertable_size(to_regclass(%(table)s)), 0) AS bytes,
+       -- The first is what the server last counted, columns included; the other what it saw written.
+       greatest(
+           approximate_row_count(to_regclass(%(table)s)),
+           coalesce(sum(pg_stat_get_live_tuples(to_regclass(format('%%I.%%I', chunk_schema, chunk_name)))), 0)
+       )::bigint AS rows
 FROM timescaledb_information.chunks
 WHERE to_regclass(format('%%I.%%I', hypertable_schema, hypertable_name)) = to_regclass(%(table)s)
 

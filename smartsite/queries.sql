@@ -26,3 +26,10 @@ LEFT JOIN LATERAL (
     WHERE q.missing > 0 AND q.gap_at > %(after)s AND d.enabled AND s.enabled
 ) AS gap ON true
 ORDER BY gap.missing DESC, gap.device
+
+-- export_site --
+SELECT 1 FROM site WHERE code = %(site)s
+
+-- export_device --
+SELECT 1 FROM device d JOIN site s ON s.id = d.site_id
+WHERE d.code = %(device)s AND d.kind = %(kind)s AND (%(site)s::text IS NULL OR s.code = %(site)s)

@@ -15,11 +15,13 @@ HELP = "size, parts, retention and roll-ups of the history"
 DESCRIPTION = """\
 Shows each table of readings and roll-ups: size, rows (estimated), weeks or chunks, how many of them are columns
 (TimescaleDB), how long it is kept and from when on it is complete; how far roll-ups are behind, and what the log holds.
+Tables without rows are left out, except with --all.
 """
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--json", action="store_true", help="one JSON object")
+    parser.add_argument("--all", action="store_true", help="tables without rows as well")
+    parser.add_argument("--json", action="store_true", help="one JSON object, with all tables")
 
 
 def run(options: argparse.Namespace, settings: Settings) -> int:
@@ -28,7 +30,7 @@ def run(options: argparse.Namespace, settings: Settings) -> int:
 
     with database_at_hand(settings) as reachable:
         found = asyncio.run(_look(reachable))
-    say(json.dumps(found, default=_plain, indent=2) if options.json else _text(found))
+    say(json.dumps(found, default=_plain, indent=2) if options.json else _text(found, everything=options.all))
     return 0
 
 
@@ -66,14 +68,17 @@ def _plain(value: object) -> str:
     return str(value)
 
 
-def _text(found: dict[str, Any]) -> str:
+def _text(found: dict[str, Any], *, everything: bool) -> str:
+    shown = [table for table in found["tables"] if everything or table["rows"]]
     lines = [f"{'table':<28}{'MB':>10}{'rows':>14}{'parts':>7}{'columnar':>10}{'kept':>9}  complete from"]
-    for table in found["tables"]:
+    for table in shown:
         since = f"{table['since']:%Y-%m-%d}" if table["since"] else "the first"
         lines.append(
             f"{table['table']:<28}{table['bytes'] / 1e6:>10.1f}{table['rows']:>14}{table['parts']:>7}"
             f"{table['columnar']:>10}{table['keep_days']:>7} d  {since}"
         )
+    if empty := len(found["tables"]) - len(shown):
+        lines.append(f"{empty} tables with no rows counted yet (--all shows them)")
     rollups = found["rollups"]
     if rollups["through"] is None:
         lines.append("roll-ups: none yet, the keeper makes them")

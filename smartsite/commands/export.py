@@ -7,8 +7,14 @@ import contextlib
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from core.settings import Settings
+
+if TYPE_CHECKING:
+    import psycopg
+
+    from sensors.export import Selection
 
 HELP = "readings or means as CSV or Parquet"
 DESCRIPTION = """\
@@ -32,7 +38,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _moment(text: str) -> datetime:
-    moment = datetime.fromisoformat(text)
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is no time; write 2026-11-01, or 2026-11-01T08:00+08:00") from error
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
@@ -57,9 +66,27 @@ def run(options: argparse.Namespace, settings: Settings) -> int:
     with contextlib.ExitStack() as stack:
         reachable = stack.enter_context(database_at_hand(settings))
         connection = stack.enter_context(connect_sync(reachable.database, application="export"))
-        pieces = export(connection, selection, format_=options.format)
+        _must_exist(connection, selection)
+        pieces = stack.enter_context(contextlib.closing(export(connection, selection, format_=options.format)))
         target = stack.enter_context(options.output.open("wb")) if options.output else sys.stdout.buffer
         for piece in pieces:
             target.write(piece)
         target.flush()
     return 0
+
+
+def _must_exist(connection: psycopg.Connection, selection: Selection) -> None:
+    """A misspelt code must not look like a site or a device without readings."""
+    from core.errors import NotFound
+    from core.sql import queries
+
+    statements = queries("smartsite")
+    if selection.site and not connection.execute(statements["export_site"], {"site": selection.site}).fetchone():
+        raise NotFound(f"there is no site {selection.site!r}", hint="--site takes the code that it is registered under")
+    asked = {"site": selection.site, "device": selection.device, "kind": selection.profile.kind}
+    if selection.device and not connection.execute(statements["export_device"], asked).fetchone():
+        raise NotFound(
+            f"there is no device {selection.device!r} of kind {selection.profile.kind}"
+            + (f" on site {selection.site}" if selection.site else ""),
+            hint="--device takes the code alone; --site names its site",
+        )

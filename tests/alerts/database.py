@@ -100,8 +100,8 @@ class World:
         await watch.open()
         stop = asyncio.Event()
         rules = RuleWatch([self.rules], PROFILES, [])
-        evaluation = Evaluation(self.settings, watch=watch, rules=rules, clock=self.clock, linker=linker)
-        return asyncio.create_task(evaluation.run(stop)), asyncio.create_task(watch.run(stop)), stop
+        self.evaluation = Evaluation(self.settings, watch=watch, rules=rules, clock=self.clock, linker=linker)
+        return asyncio.create_task(self.evaluation.run(stop)), asyncio.create_task(watch.run(stop)), stop
 
     async def kill(self, task: asyncio.Task[None]) -> None:
         task.cancel()

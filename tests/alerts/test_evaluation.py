@@ -317,7 +317,8 @@ async def test_one_engine_runs_and_another_takes_over(site: World) -> None:
 async def test_an_orderly_end_stores_everything(site: World) -> None:
     engine, watching, stop = await site.start()
     await site.publish(batch([(1, 0, {"pm10": 10.0})], arrived=0))
-    await asyncio.sleep(0.3)  # read, nothing to tell; the fake clock brings no snapshot
+    # Read, nothing to tell; the fake clock brings no snapshot.
+    await eventually(lambda: site.evaluation._reader.position)
     assert await site.rows("SELECT 1 FROM engine_snapshot") == []
     stop.set()
     await engine

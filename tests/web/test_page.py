@@ -66,6 +66,27 @@ async def test_everything_is_there_in_english_too_and_the_choice_is_kept(visit: 
     assert set(chinese) <= {"杭州市滨江一号地块", "主体结构"}
 
 
+async def test_a_site_with_hundreds_of_devices_costs_what_is_seen_of_it(
+    visit: Visit, city: World, connection: psycopg.AsyncConnection
+) -> None:
+    page = visit.page
+    await city.site("crowded", name="群塔", name_en="Crowded")
+    for number in range(150):
+        await city.device(f"crowd-{number}", "crowded", name=f"{number:03} 号", name_en=f"{number:03}")
+    asked: set[str] = set()
+    page.on("request", lambda request: asked.update(re.findall(r"/devices/(\d+)/series", request.url)))
+    await visit.log_in(at=f"/sites/{city.ids['crowded']}")
+    first, last = str(city.ids["crowd-0"]), str(city.ids["crowd-149"])
+    await expect(page.locator(f"[data-device='{last}']")).to_have_count(1)
+    await eventually(lambda: first in asked)
+    assert last not in asked
+    assert len(asked) < 30
+    await page.locator(f"[data-device='{last}'] [data-test=chart]").scroll_into_view_if_needed()
+    await eventually(lambda: last in asked)
+    await connection.execute("DELETE FROM device WHERE code LIKE 'crowd-%'")
+    await connection.execute("DELETE FROM site WHERE code = 'crowded'")
+
+
 async def test_a_reading_arrives_on_the_site_page_and_stands_out_over_its_limit(
     visit: Visit, city: World, connection: psycopg.AsyncConnection
 ) -> None:
