@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import psycopg
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, Request, async_playwright
+from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, Request, async_playwright, expect
 
 from api.service import serve
 from core.database import connect
@@ -35,6 +35,9 @@ ARGUMENTS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+
+# A loaded machine takes its time.
+expect.set_options(timeout=20_000)
 
 
 @pytest.fixture
@@ -128,7 +131,7 @@ async def visit(browser: Browser, address: str) -> AsyncIterator[Visit]:
     context = await browser.new_context(
         viewport={"width": 1920, "height": 1080}, locale="zh-CN", timezone_id="America/New_York"
     )
-    context.set_default_timeout(15_000)
+    context.set_default_timeout(20_000)
     visit = Visit(context, await context.new_page(), address)
     visit.watch()
     yield visit

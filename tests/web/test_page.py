@@ -83,6 +83,7 @@ async def test_a_site_with_hundreds_of_devices_costs_what_is_seen_of_it(
     assert len(asked) < 30
     await page.locator(f"[data-device='{last}'] [data-test=chart]").scroll_into_view_if_needed()
     await eventually(lambda: last in asked)
+    await page.goto(visit.origin)
     await connection.execute("DELETE FROM device WHERE code LIKE 'crowd-%'")
     await connection.execute("DELETE FROM site WHERE code = 'crowded'")
 
