@@ -16,6 +16,7 @@ from core.database import Reconnecting, is_outage
 from core.settings import Settings
 from core.sql import queries
 from core.workers import Heartbeat
+from smartsite.sweep import EvidenceSweep
 
 logger = logging.getLogger(__name__)
 
@@ -34,6 +35,7 @@ class Housekeeping:
     def __init__(self, settings: Settings, clock: Clock) -> None:
         self._settings = settings
         self._clock = clock
+        self._sweep = EvidenceSweep(settings, clock)
 
     async def partitions(self, connection: psycopg.AsyncConnection) -> None:
         """Makes the tables of the coming weeks and drops those past their retention."""
@@ -63,6 +65,10 @@ class Housekeeping:
     async def log(self, connection: psycopg.AsyncConnection) -> None:
         """Drops entries of the log that every registered reader has read."""
         await log.trim(connection, now=self._clock.now(), max_bytes=self._settings.database.log_max_mb * 1_000_000)
+
+    async def evidence(self, connection: psycopg.AsyncConnection) -> None:
+        """Removes old evidence, and the oldest where the disk needs room."""
+        await self._sweep.run(connection)
 
     async def leftovers(self, connection: psycopg.AsyncConnection) -> None:
         """Drops expired sessions, old quarantine and the rows of workers long gone."""
@@ -109,7 +115,7 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
     connection = Reconnecting(settings.database, application="keeper", clock=clock)
     keeper, jobs = Keeper(connection), Housekeeping(settings, clock)
     scheduler = AsyncIOScheduler(timezone="UTC", job_defaults={"coalesce": True, "max_instances": 1})
-    for job, seconds in ((jobs.partitions, 3600), (jobs.log, 20), (jobs.leftovers, 600)):
+    for job, seconds in ((jobs.partitions, 3600), (jobs.log, 20), (jobs.evidence, 60), (jobs.leftovers, 600)):
         # Due at once too: a machine that is switched on for an hour a day must not miss its turn for ever.
         scheduler.add_job(
             keeper.run, "interval", args=[job], seconds=seconds, next_run_time=clock.now(), id=job.__name__

@@ -33,3 +33,52 @@ SELECT 1 FROM site WHERE code = %(site)s
 -- export_device --
 SELECT 1 FROM device d JOIN site s ON s.id = d.site_id
 WHERE d.code = %(device)s AND d.kind = %(kind)s AND (%(site)s::text IS NULL OR s.code = %(site)s)
+
+-- evidence_in_use --
+-- What must stay whatever its age: files of episodes that go on, of open alerts, and of those whose deliveries are not
+-- through; with every episode that joined such an alert.
+WITH live AS (
+    SELECT id, episode_id, frame_sha256, crop_sha256 FROM alert WHERE cleared_at IS NULL
+    UNION
+    SELECT a.id, a.episode_id, a.frame_sha256, a.crop_sha256 FROM delivery d JOIN alert a ON a.id = d.alert_id
+    WHERE d.state IN ('held', 'pending', 'config_error', 'uncertain', 'dead')
+       OR (d.state = 'accepted' AND d.next_attempt_at IS NOT NULL)
+), watched AS (
+    SELECT id FROM episode WHERE ended_at IS NULL
+    UNION SELECT episode_id FROM live WHERE episode_id IS NOT NULL
+    UNION SELECT (v.detail ->> 'episode')::bigint FROM alert_event v JOIN live ON live.id = v.alert_id
+    WHERE v.kind = 'joined'
+), used AS (
+    SELECT f.sha256 FROM episode_evidence f JOIN watched ON watched.id = f.episode_id
+    UNION SELECT frame_sha256 FROM live WHERE frame_sha256 IS NOT NULL
+    UNION SELECT crop_sha256 FROM live WHERE crop_sha256 IS NOT NULL
+)
+SELECT sha256 FROM used WHERE {wanted}
+
+-- evidence_old --
+-- The frame of a reviewed alert is a case to train with and has a time of its own.
+SELECT e.sha256, e.bytes FROM evidence e
+WHERE e.removed_at IS NULL AND e.created_at < %(before)s AND e.sha256 NOT IN (SELECT sha256 FROM ({in_use}) u)
+  AND (e.created_at < %(cases_before)s OR NOT EXISTS (
+      SELECT FROM episode_evidence f JOIN alert a ON a.episode_id = f.episode_id
+      WHERE f.sha256 = e.sha256 AND f.role = 'frame' AND a.verdict IS NOT NULL))
+ORDER BY e.created_at, e.sha256 LIMIT %(limit)s FOR UPDATE OF e SKIP LOCKED
+
+-- evidence_oldest --
+SELECT e.sha256, e.bytes FROM evidence e
+WHERE e.removed_at IS NULL AND e.created_at < %(before)s AND e.sha256 NOT IN (SELECT sha256 FROM ({in_use}) u)
+ORDER BY e.created_at, e.sha256 LIMIT %(limit)s FOR UPDATE OF e SKIP LOCKED
+
+-- evidence_removed --
+UPDATE evidence SET removed_at = %(now)s, removed_for = %(reason)s WHERE sha256 = ANY (%(digests)s)
+
+-- evidence_there --
+SELECT sha256 FROM evidence WHERE sha256 = ANY (%(digests)s) AND removed_at IS NULL
+
+-- evidence_known --
+SELECT sha256 FROM evidence WHERE sha256 = ANY (%(digests)s)
+
+-- evidence_figures --
+SELECT count(*), coalesce(sum(e.bytes), 0)::bigint, min(e.created_at),
+       count(*) FILTER (WHERE u.sha256 IS NOT NULL), coalesce(sum(e.bytes) FILTER (WHERE u.sha256 IS NOT NULL), 0)::bigint
+FROM evidence e LEFT JOIN ({in_use}) u USING (sha256) WHERE e.removed_at IS NULL

@@ -11,10 +11,11 @@ from typing import Any
 
 from core.settings import Settings
 
-HELP = "size, parts, retention and roll-ups of the history"
+HELP = "size, parts, retention and roll-ups of the history; evidence"
 DESCRIPTION = """\
 Shows each table of readings and roll-ups: size, rows (estimated), weeks or chunks, how many of them are columns
-(TimescaleDB), how long it is kept and from when on it is complete; how far roll-ups are behind, and what the log holds.
+(TimescaleDB), how long it is kept and from when on it is complete; how far roll-ups are behind, what evidence takes,
+and what the log holds.
 Tables without rows are left out, except with --all.
 """
 
@@ -40,6 +41,7 @@ async def _look(settings: Settings) -> dict[str, Any]:
     from core.database import connect
     from sensors import rollup_work, storage
     from sensors.profiles import load_profiles
+    from smartsite import sweep
 
     database = settings.database
     days = {
@@ -50,6 +52,7 @@ async def _look(settings: Settings) -> dict[str, Any]:
         "1d": database.rollup_1d_days,
     }
     async with await connect(database, application="db") as connection:
+        evidence = asdict(await sweep.state(connection, settings))
         tables = await storage.stored(connection, load_profiles(settings.kinds_dir))
         through = await rollup_work.through(connection)
         return {
@@ -59,6 +62,7 @@ async def _look(settings: Settings) -> dict[str, Any]:
                 "lag_s": None if through is None else round((SystemClock().now() - through).total_seconds(), 1),
                 "rebuilds": [asdict(rebuild) for rebuild in await storage.rebuilds(connection)],
             },
+            "evidence": evidence | {"keep_days": settings.evidence.keep_days},
             "log": {"bytes": await log.size(connection), "behind": await log.lag(connection)},
         }
 
@@ -89,5 +93,11 @@ def _text(found: dict[str, Any], *, everything: bool) -> str:
         for one in rollups["rebuilds"]
     ]
     behind = ", ".join(f"{reader} {count} entries behind" for reader, count in sorted(found["log"]["behind"].items()))
+    evidence = found["evidence"]
+    lines.append(
+        f"evidence: {evidence['files']} files, {evidence['bytes'] / 1e9:.2f} GB, {evidence['pinned_files']} in use, "
+        f"kept {evidence['keep_days']:g} d; {evidence['free_bytes'] / 1e9:.1f} GB free"
+        + (f", {evidence['short_bytes'] / 1e9:.2f} GB short" if evidence["short_bytes"] else "")
+    )
     lines.append(f"log: {found['log']['bytes'] / 1e6:.1f} MB; {behind or 'no reader yet'}")
     return "\n".join(lines)

@@ -8,7 +8,7 @@ from core.errors import Conflict, SmartsiteError
 from core.settings import Settings
 from smartsite.database_part import database_at_hand
 from smartsite.datadir import DataDirectory
-from smartsite.doctor import cameras, database, machine, neighbours, registration, rooms
+from smartsite.doctor import cameras, database, evidence, machine, neighbours, registration, rooms
 from smartsite.doctor.finding import Finding, fail, ok
 
 
@@ -70,6 +70,7 @@ async def _database(settings: Settings, *, clock: Clock) -> list[Finding]:
             if all(finding.level != "fail" for finding in findings):
                 findings += [finding async for finding in cameras.examine(reachable)]
                 findings += [finding async for finding in registration.examine(reachable)]
+                findings.append(await evidence.examine(reachable))
     except SmartsiteError as error:
         return [fail("database", error.message, error.hint)]
     return findings
