@@ -306,8 +306,12 @@ async def review(
     actor: str,
     reason: str,
     clock: Clock,
+    *,
+    seen: str | None = None,
 ) -> AlertRow:
     """A person has judged the alert; what waited for that is sent or withdrawn. The same verdict again does nothing.
+
+    `seen` is what a false alarm really was, for those who train the detector: `helmet` or `nothing`.
 
     Raises:
         NotFound: there is no such alert.
@@ -322,7 +326,14 @@ async def review(
         _SQL["alert_review"], {"alert_id": alert_id, "verdict": verdict, "now": clock.now(), "actor": actor}
     )
     alert = await load(connection, alert_id)
-    await _note(connection, alert, "reviewed", actor, {"verdict": verdict, "reason": reason}, clock)
+    await _note(
+        connection,
+        alert,
+        "reviewed",
+        actor,
+        {"verdict": verdict, "reason": reason} | ({"seen": seen} if seen else {}),
+        clock,
+    )
     await outbox.release(connection, alert, verdict, clock)
     await announce(connection, DESK_WRITER, [(alert.id, alert.site_id)], "reviewed", at=clock.now())
     return alert

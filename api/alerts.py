@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Path, Query
 from psycopg import AsyncConnection
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from alerts import life
 from api import audit
@@ -50,6 +50,15 @@ class Review(BaseModel):
 
     verdict: Verdict
     reason: Text = Field(default="", max_length=1000, examples=["安全帽颜色与背景相近"])
+    seen: Literal["helmet", "nothing"] | None = Field(
+        default=None, description="What a false alarm really was: a head with a hard hat, or no head at all."
+    )
+
+    @model_validator(mode="after")
+    def _only_of_a_false_alarm(self) -> Review:
+        if self.seen is not None and self.verdict != "false_alarm":
+            raise ValueError("`seen` belongs to a false alarm")
+        return self
 
 
 @router.get("", summary="List alerts", responses=documented(401, 422))
@@ -119,8 +128,10 @@ async def review(alert_id: AlertId, decision: Review, viewer: Writer, context: H
     viewer.must("review")
     async with database.transaction():
         await _must_see(database, viewer, alert_id)
-        await life.review(database, alert_id, decision.verdict, viewer.code, decision.reason, context.clock)
-        await _audit(context, database, viewer, "alert.review", alert_id, decision.model_dump())
+        await life.review(
+            database, alert_id, decision.verdict, viewer.code, decision.reason, context.clock, seen=decision.seen
+        )
+        await _audit(context, database, viewer, "alert.review", alert_id, decision.model_dump(exclude_none=True))
     return Alert(**alert_fields(await _load(database, viewer, alert_id)))
 
 

@@ -38,6 +38,24 @@ class CameraAway(Unavailable):
     code = "camera_away"
 
 
+class CameraFigures(BaseModel):
+    """What a camera sends and what becomes of it. Counts of pictures go on over restarts, but those of skipped and
+    corrupt ones, which begin with the process that reads the camera."""
+
+    message: str = Field(default="", description="The reason of its state in words.")
+    codec: str = Field(default="", examples=["h264"])
+    width: int = 0
+    height: int = 0
+    key_interval_s: float = Field(default=0, description="Seconds between key frames; 0: not known.")
+    keys_only: bool = Field(default=False, description="Whether only key frames are decoded.")
+    frames_in: int = Field(default=0, description="Frames received.")
+    frames_gated: int = Field(default=0, description="Pictures not looked at: unchanged.")
+    frames_skipped: int = Field(default=0, description="Pictures not looked at: too busy.")
+    frames_corrupt: int = Field(default=0, description="Packets and pictures that could not be decoded.")
+    decode_ms: float = Field(default=0, description="CPU time of reading and decoding, a picture that is taken.")
+    inference_ms: float = Field(default=0, description="CPU time of one look, smoothed.")
+
+
 class Camera(BaseModel):
     """A camera and how it is now."""
 
@@ -52,6 +70,7 @@ class Camera(BaseModel):
     since: Millis | None
     fps: float | None = Field(description="Frames a second that the camera sends.")
     frames_analysed: int | None
+    figures: CameraFigures | None = Field(description="How it is read; null while nothing is known of it.")
 
 
 class CameraList(BaseModel):
@@ -74,6 +93,8 @@ async def load_cameras(
         one["state"], one["reason"] = camera_condition(
             now=now, state=one["state"], reason=one["reason"], updated_at=one["updated_at"]
         )
+        detail, counts = one.pop("detail"), {name: one.pop(name) for name in ("frames_in", "frames_gated")}
+        one["figures"] = None if detail is None else detail | counts
     return found
 
 

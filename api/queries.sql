@@ -79,7 +79,7 @@ ORDER BY t.code, d.code
 
 -- cameras --
 SELECT c.id, c.site_id, c.code, c.name, c.name_en, c.zone, s.state, s.reason, s.since, s.updated_at,
-       (s.detail ->> 'fps')::double precision AS fps, s.frames_analysed
+       (s.detail ->> 'fps')::double precision AS fps, s.frames_in, s.frames_analysed, s.frames_gated, s.detail
 FROM camera c JOIN site t ON t.id = c.site_id LEFT JOIN camera_state s ON s.camera_id = c.id
 WHERE c.enabled AND t.enabled
   AND (%(sites)s::int[] IS NULL OR c.site_id = ANY (%(sites)s)) AND (%(site_id)s::int IS NULL OR c.site_id = %(site_id)s)

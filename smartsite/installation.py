@@ -78,7 +78,7 @@ class Installation:
 
     async def launch_rooms(self) -> None:
         """Starts every room, and from then on watches for rooms that hang."""
-        for spec in rooms.specs(self.environment()):
+        for spec in rooms.specs(self.environment(), self.settings):
             await self.launch(spec)
         self._watchdog = asyncio.create_task(
             watchdog.watch(self.settings.database, clock=self._clock, processes=self._rooms, kill=self.supervisor.kill),
@@ -91,4 +91,6 @@ class Installation:
 
     def _rooms(self) -> dict[int, str]:
         states = self.supervisor.states.values()
-        return {state.pid: state.name for state in states if state.pid is not None and state.name in rooms.SERVICES}
+        return {
+            state.pid: state.name for state in states if state.pid is not None and rooms.room_of(state.name) is not None
+        }

@@ -27,11 +27,29 @@ async def serve(room: str, settings: Settings, stop: asyncio.Event) -> None:
     await import_module(SERVICES[room]).serve(settings, stop)
 
 
-def specs(environment: dict[str, str]) -> list[ProcessSpec]:
-    """What the supervisor starts: ``smartsite run ROOM`` each, with ``environment`` added."""
-    return [
-        ProcessSpec(
-            name=room, command=(sys.executable, "-m", "smartsite", "run", room), environment=environment, grace_s=15
-        )
-        for room in SERVICES
-    ]
+def specs(environment: dict[str, str], settings: Settings) -> list[ProcessSpec]:
+    """What the supervisor starts: ``smartsite run ROOM`` each, with ``environment`` added; vision as often as set."""
+    found = []
+    for room in SERVICES:
+        # On a Ray cluster one process looks after all the actors.
+        several = room == "vision" and not settings.vision.ray_address
+        for number in range(1, (settings.vision.workers if several else 1) + 1):
+            name, own = (room, {}) if number == 1 else (f"{room}-{number}", _another(settings, number))
+            command = (sys.executable, "-m", "smartsite", "run", room)
+            found.append(ProcessSpec(name=name, command=command, environment={**environment, **own}, grace_s=15))
+    return found
+
+
+def room_of(process: str) -> str | None:
+    """The room that a process of `specs` runs; None for any other."""
+    room = process.partition("-")[0]
+    return room if room in SERVICES else None
+
+
+def _another(settings: Settings, number: int) -> dict[str, str]:
+    """What tells one more vision process from the first."""
+    port = settings.vision.live_port
+    return {
+        "SMARTSITE_VISION__WORKER": f"{settings.vision.worker}-{number}",
+        "SMARTSITE_VISION__LIVE_PORT": str(port + number - 1 if port else 0),
+    }

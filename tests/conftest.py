@@ -48,6 +48,9 @@ def _missing(part: str) -> str | None:
         return None if data_folder().is_dir() else "the data folder (SMARTSITE_DATA) is absent"
     if part == "timescaledb":
         return None if os.environ.get("SMARTSITE_TEST_DATABASE_URL") else "SMARTSITE_TEST_DATABASE_URL is not set"
+    if part == "ray":
+        installed = importlib.util.find_spec("ray") is not None
+        return None if installed else "ray not installed; `make test EXTRAS=ray` does it"
     if part == "yolo":
         absent = [name for name in ("ultralytics", "torch", "onnx", "nncf") if importlib.util.find_spec(name) is None]
         return f"{', '.join(absent)} not installed; `make test EXTRAS=export` does it" if absent else None

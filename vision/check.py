@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import time
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from itertools import pairwise
+from statistics import median
+from typing import Any
 
+import av
 import cv2
-import numpy as np
 
 from core.logs import redact_url
 from core.settings import CameraSettings
+from vision.advice import REMEDIES, about_picture, advice
 from vision.detectors import Detector
 from vision.frame import LIVE_QUALITY, Image, bgr, jpeg
 from vision.options import order_of
@@ -19,8 +23,22 @@ from vision.source import Counts, Sample, Sampler, Source, SourceError
 from vision.wire import Pace
 
 _WATCH_S = 5.0
+_GAP_S = 20.0
 _COLOURS = {"head": (40, 40, 230), "helmet": (80, 190, 60)}
-_LARGE = 1920 * 1080
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """A head that the detector saw: class, score, and x1, y1, x2, y2 in pixels."""
+
+    label: str
+    score: float
+    xyxy: tuple[float, float, float, float]
+
+    @property
+    def height_px(self) -> float:
+        """Its height."""
+        return self.xyxy[3] - self.xyxy[1]
 
 
 @dataclass(slots=True)
@@ -34,16 +52,25 @@ class CameraReport:
     message: str = ""
     open_s: float = 0.0
     """Seconds until the stream was open."""
+    first_picture_s: float = 0.0
+    """Seconds until the first picture was there: what a reconnect costs."""
     codec: str = ""
     width: int = 0
     height: int = 0
     fps: float = 0.0
+    bit_rate_mbit: float = 0.0
     key_interval_s: float = 0.0
     """0: none came twice while it was watched."""
+    key_jitter_s: float = 0.0
+    """Difference of the longest and the shortest interval."""
+    jitter_s: float = 0.0
+    """How much later than the quickest the slowest packet came, by the stream's clock: delay of network and buffers."""
     corrupt: int = 0
     """Packets and pictures that could not be decoded."""
-    boxes: list[tuple[str, float]] = field(default_factory=list)
-    """Class and score of what the detector saw on the picture."""
+    time_outs: dict[str, float] = field(default_factory=dict)
+    """Seconds that it had to answer, and to send something."""
+    boxes: list[Box] = field(default_factory=list)
+    """What the detector saw on the picture."""
     picture: bytes = b""
     """The newest picture as JPEG, with boxes."""
     advice: list[str] = field(default_factory=list)
@@ -52,6 +79,58 @@ class CameraReport:
     def usable(self) -> bool:
         """Whether pictures come."""
         return self.state == "online"
+
+    @property
+    def remedy(self) -> str:
+        """What helps a camera that is not usable; empty where it is."""
+        return "" if self.usable else REMEDIES.get(self.reason, "try its url in another program")
+
+    def plain(self) -> dict[str, Any]:
+        """Everything but the picture, as JSON takes it."""
+        found = asdict(self)
+        del found["picture"]
+        return {**found, "usable": self.usable, "remedy": self.remedy}
+
+
+class _Meter:
+    """Measures packets as they come."""
+
+    def __init__(self) -> None:
+        self.bytes = 0
+        self._keys: list[float] = []
+        self._times: list[float] = []
+        self._lateness: list[float] = []
+
+    def take(self, packet: av.Packet[Any]) -> None:
+        """The next packet."""
+        now = time.monotonic()
+        self.bytes += packet.size
+        stamp = packet.dts if packet.dts is not None else packet.pts
+        if stamp is None or packet.time_base is None:
+            return
+        at = float(stamp * packet.time_base)
+        if self._times and not 0 <= at - self._times[-1] < _GAP_S:
+            # The camera set its clock: what was seen before belongs to another one.
+            self._times, self._keys, self._lateness, self.bytes = [], [], [], packet.size
+        self._times.append(at)
+        self._lateness.append(now - at)
+        if packet.is_keyframe:
+            self._keys.append(at)
+
+    def tell(self, report: CameraReport) -> None:
+        """Write the figures into the report."""
+        span = self._times[-1] - self._times[0] if len(self._times) > 1 else 0.0
+        if span > 0:
+            report.fps = round((len(self._times) - 1) / span, 2)
+            report.bit_rate_mbit = round(8 * self.bytes / span / 1e6, 2)
+        gaps = [later - earlier for earlier, later in pairwise(self._keys)]
+        if gaps:
+            report.key_interval_s = round(median(gaps), 2)
+            report.key_jitter_s = round(max(gaps) - min(gaps), 2)
+        # A recorder sends what it holds at once and then in step: the beginning says nothing about the network.
+        steady = self._lateness[len(self._lateness) // 4 :]
+        if steady:
+            report.jitter_s = round(max(steady) - min(steady), 2)
 
 
 def check_source(
@@ -63,16 +142,19 @@ def check_source(
     """
     options = options or CameraSettings()
     report = CameraReport(redact_url(url))
-    counts, sampler = Counts(), Sampler(Pace(30))
+    report.time_outs = {"open_s": options.open_timeout_s, "read_s": options.read_timeout_s}
+    counts, meter, sampler = Counts(), _Meter(), Sampler(Pace(30))
     order = order_of(url, options, sampler.pace)
     newest: Sample | None = None
     began = time.monotonic()
     try:
-        with contextlib.closing(Source(order, sampler, counts)) as source:
+        with contextlib.closing(Source(order, sampler, counts, tap=meter.take)) as source:
             report.open_s = round(time.monotonic() - began, 2)
             report.codec = source.codec
             end = time.monotonic() + watch_s
             for sample in source.samples():
+                if newest is None:
+                    report.first_picture_s = round(time.monotonic() - began, 2)
                 newest, report.state = sample, "online"
                 if time.monotonic() >= end:
                     break
@@ -84,49 +166,35 @@ def check_source(
     if newest is None:
         report.state, report.reason, report.message = "broken", "not_decodable", "no picture could be decoded"
         return report
-    report.fps, report.key_interval_s = round(sampler.fps, 2), round(sampler.key_interval_s, 2)
+    meter.tell(report)
     report.corrupt = counts.corrupt
-    _describe(report, newest, detector)
-    report.advice += _advice(report, options)
+    _describe(report, newest, detector, options)
     return report
 
 
-def _describe(report: CameraReport, sample: Sample, detector: Detector | None) -> None:
-    """Size and picture, with what the detector sees on it."""
+def _describe(report: CameraReport, sample: Sample, detector: Detector | None, options: CameraSettings) -> None:
+    """Size and picture, with what the detector sees on it, and what to change."""
     planes = full(sample.frame)
     report.width, report.height = planes.width, planes.height
     image = bgr(planes)
+    about = about_picture(image)
     if detector is not None:
         found = detector.detect(image)
         report.boxes = [
-            (detector.classes[kind], round(float(score), 2))
-            for kind, score in zip(found.class_id, found.score, strict=True)
+            Box(detector.classes[kind], round(float(score), 2), (x1, y1, x2, y2))
+            for kind, score, (x1, y1, x2, y2) in zip(
+                found.class_id, found.score, found.xyxy.round(1).tolist(), strict=True
+            )
         ]
-        _draw(image, report.boxes, found.xyxy)
+        _draw(image, report.boxes)
     report.picture = jpeg(image, LIVE_QUALITY)
+    report.advice += [*advice(report, options), *about]
 
 
-def _draw(image: Image, names: list[tuple[str, float]], boxes: np.ndarray) -> None:
-    for (name, score), (x1, y1, x2, y2) in zip(names, boxes.round().astype(int).tolist(), strict=True):
-        colour = _COLOURS.get(name, (200, 200, 200))
+def _draw(image: Image, boxes: list[Box]) -> None:
+    for box in boxes:
+        colour = _COLOURS.get(box.label, (200, 200, 200))
+        x1, y1, x2, y2 = (round(value) for value in box.xyxy)
         cv2.rectangle(image, (x1, y1), (x2, y2), colour, 2)
-        cv2.putText(image, f"{name} {score:.2f}", (x1, max(12, y1 - 6)), cv2.FONT_HERSHEY_SIMPLEX, 0.5, colour, 1)
-
-
-def _advice(report: CameraReport, options: CameraSettings) -> list[str]:
-    """What to change on the camera."""
-    advice = []
-    if not report.key_interval_s or report.key_interval_s > 1.1 / options.fps:
-        advice.append(
-            f"set the key-frame (I-frame) interval to {1 / options.fps:g} s: then only key frames are decoded, "
-            "at a quarter of the CPU"
-        )
-    if report.width * report.height > _LARGE:
-        advice.append("use the sub-stream or 1920x1080: a larger picture costs CPU and finds little more")
-    if report.corrupt:
-        advice.append(f"{report.corrupt} pictures arrived broken: check the network, or set transport to tcp")
-    if report.fps and report.fps < options.attentive_fps:
-        advice.append(
-            f"send at least {options.attentive_fps:g} frames a second, so that a passer-by is seen often enough"
-        )
-    return advice
+        text = f"{box.label} {box.score:.2f}"
+        cv2.putText(image, text, (x1, max(12, y1 - 6)), cv2.FONT_HERSHEY_SIMPLEX, 0.5, colour, 1)

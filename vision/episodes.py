@@ -86,6 +86,7 @@ class EpisodeWriter:
         self._keeper = Reconnecting(database, application=f"{writer} episodes", clock=clock)
         self._waiting: deque[Change | Footage] = deque()
         self._work = asyncio.Event()
+        self._quiet = asyncio.Event()
         self._disk_fails = False
 
     def submit(self, item: Change | Footage) -> None:
@@ -103,6 +104,12 @@ class EpisodeWriter:
         self._waiting.append(item)
         metrics.EPISODES_WAITING.set(len(self._waiting))
         self._work.set()
+
+    async def settled(self) -> None:
+        """Wait until nothing waits any more."""
+        while self._waiting:
+            self._quiet.clear()
+            await self._quiet.wait()
 
     async def run(self) -> None:
         """Write until cancelled."""
@@ -127,6 +134,7 @@ class EpisodeWriter:
             await self._write(self._waiting[0])
             self._waiting.popleft()
             metrics.EPISODES_WAITING.set(len(self._waiting))
+        self._quiet.set()
 
     async def _write(self, item: Change | Footage) -> None:
         files, kind = _files(item)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Container, Mapping
 
 from core.clock import Clock
 from core.errors import InvalidInput
@@ -50,26 +50,30 @@ class Fleet:
         """Every open episode with its camera's id."""
         return [(number, episode) for number, worker in self.workers.items() for episode in worker.decider.episodes]
 
-    def resume(self, left: dict[int, Left], registry: Registry) -> None:
-        """Take over from an earlier run: cameras that still run go on, episodes of all others end as last seen."""
-        self._left = left
-        for number, remains in left.items():
-            camera = registry.cameras.get(number)
-            if camera is not None and not _runs(camera, registry):
-                self._end(camera, remains)
+    async def apply(self, registry: Registry, held: Container[int], left: Mapping[int, Left]) -> None:
+        """Bring the cameras that this worker holds in line with the registry: start what is new, end what is gone or
+        disabled, restart what has changed, and let go of what it holds no more.
 
-    async def apply(self, registry: Registry) -> None:
-        """Start what is new, end what is gone or disabled, restart what has changed."""
-        wanted = {number: camera for number, camera in registry.cameras.items() if _runs(camera, registry)}
+        `left` is what earlier watches left of cameras that are held now for the first time.
+        """
+        self._left.update(left)
+        mine = {number: camera for number, camera in registry.cameras.items() if number in held}
+        wanted = {number: camera for number, camera in mine.items() if runs(camera, registry)}
         for number in [number for number, camera in self._cameras.items() if wanted.get(number) != camera]:
-            await self._stop(number, for_good=number not in wanted)
-        for number, camera in registry.cameras.items():
+            # One that another worker has now goes on there, with its episodes.
+            elsewhere = number in registry.cameras and number not in held
+            await self._stop(number, for_good=number not in wanted and not elsewhere)
+            if elsewhere:
+                self._left.pop(number, None)
+        for number, camera in mine.items():
             name = f"{registry.sites[camera.site_id].code}/{camera.code}"
             if number not in wanted:
                 self._board.status(number, name).change("disabled", now=self._clock.now())
+                if (remains := self._left.pop(number, None)) is not None:
+                    self._end(camera, remains)
             elif number not in self._cameras:
                 self._start(camera, name)
-        self._board.keep(registry.cameras)
+        self._board.keep(mine)
 
     async def close(self) -> None:
         """Stop every camera; open episodes stay open for the next run to go on with."""
@@ -125,5 +129,6 @@ class Fleet:
             self._episodes.submit(Change(camera.id, camera.site_id, Transition("ended", episode)))
 
 
-def _runs(camera: Camera, registry: Registry) -> bool:
+def runs(camera: Camera, registry: Registry) -> bool:
+    """Whether the camera is to be watched at all."""
     return camera.enabled and registry.sites[camera.site_id].enabled

@@ -17,6 +17,39 @@ INFERENCE = Histogram(
 ONLINE = Gauge(
     "smartsite_vision_camera_online", "1 while the camera delivers", ["camera"], multiprocess_mode="mostrecent"
 )
+STATE = Gauge(
+    "smartsite_vision_camera_state",
+    "1 for the state and reason that a camera is in, 0 for those that it was in",
+    ["camera", "state", "reason"],
+    multiprocess_mode="mostrecent",
+)
+SINCE = Gauge(
+    "smartsite_vision_camera_since_seconds",
+    "Since when a camera is in its state, seconds since the epoch",
+    ["camera"],
+    multiprocess_mode="mostrecent",
+)
+FPS = Gauge(
+    "smartsite_vision_camera_fps", "Frames a second that a camera sends", ["camera"], multiprocess_mode="mostrecent"
+)
+KEY_INTERVAL = Gauge(
+    "smartsite_vision_camera_key_interval_seconds",
+    "Seconds between a camera's key frames; 0: not known",
+    ["camera"],
+    multiprocess_mode="mostrecent",
+)
+DECODE = Gauge(
+    "smartsite_vision_camera_decode_seconds",
+    "CPU time of reading and decoding, a picture that was taken for a look",
+    ["camera"],
+    multiprocess_mode="mostrecent",
+)
+CAMERA_INFERENCE = Gauge(
+    "smartsite_vision_camera_inference_seconds",
+    "CPU time of looking at one picture of a camera, smoothed",
+    ["camera"],
+    multiprocess_mode="mostrecent",
+)
 EPISODES = Counter("smartsite_vision_episodes_total", "Episodes by phase: started, ended", ["phase"])
 EPISODES_WAITING = Gauge(
     "smartsite_vision_episodes_waiting", "Changes of episodes not in the database yet", multiprocess_mode="livesum"

@@ -52,3 +52,32 @@ WHERE EXISTS (SELECT FROM camera c WHERE c.id = s.camera_id)
 ON CONFLICT (camera_id) DO UPDATE SET state = excluded.state, reason = excluded.reason, since = excluded.since,
     updated_at = excluded.updated_at, frames_in = excluded.frames_in, frames_analysed = excluded.frames_analysed,
     frames_gated = excluded.frames_gated, detail = excluded.detail
+
+-- lease_number_hold --
+SELECT pg_advisory_lock(%(space)s::integer, %(holder)s::integer)
+
+-- lease_turn --
+-- Workers share out one after another.
+SELECT pg_advisory_xact_lock(%(space)s::integer, 0)
+
+-- lease_workers --
+SELECT objid::bigint FROM pg_locks
+WHERE locktype = 'advisory' AND classid = %(space)s AND objsubid = 2 AND granted AND objid <> 0
+  AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+
+-- lease_refresh --
+UPDATE camera_lease SET seen_at = clock_timestamp() WHERE holder = %(holder)s
+
+-- leases --
+SELECT camera_id, holder, seen_at < clock_timestamp() - make_interval(secs => %(patience_s)s) FROM camera_lease
+
+-- lease_take --
+INSERT INTO camera_lease (camera_id, holder, worker, since, seen_at)
+SELECT id, %(holder)s, %(worker)s, clock_timestamp(), clock_timestamp()
+FROM camera WHERE id = ANY (%(cameras)s) ORDER BY id
+ON CONFLICT (camera_id) DO UPDATE SET holder = excluded.holder, worker = excluded.worker, since = excluded.since,
+    seen_at = excluded.seen_at
+RETURNING camera_id
+
+-- lease_release --
+DELETE FROM camera_lease WHERE holder = %(holder)s AND (%(cameras)s::integer[] IS NULL OR camera_id = ANY (%(cameras)s))

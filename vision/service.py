@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import psycopg
 
@@ -19,20 +20,28 @@ from core.workers import Heartbeat
 from sensors.registry import Camera, RegistryWatch
 from vision import episode_rows
 from vision.camera import CameraWorker
+from vision.decide import Left
 from vision.detectors import load_detector
 from vision.episodes import EpisodeWriter
-from vision.fleet import Fleet
+from vision.fleet import Fleet, runs
+from vision.leases import Leases
 from vision.live import LiveServer
 from vision.states import StateBoard
 
 logger = logging.getLogger(__name__)
 
 _FLUSH_S = 1.0
+_SHARE_S = 2.0
 _LAST_WRITES_S = 5.0
 
 
 async def serve(settings: Settings, stop: asyncio.Event) -> None:
     """Watch every enabled camera of the registry until `stop`; ConfigurationError where the model is not usable."""
+    if settings.vision.ray_address:
+        from vision import on_ray
+
+        await on_ray.serve(settings, stop)
+        return
     await VisionService(settings, SystemClock()).run(stop)
 
 
@@ -55,6 +64,8 @@ class VisionService:
         )
         self._live = LiveServer(self._fleet.workers)
         self._watch = RegistryWatch(database, application=self._name, clock=clock)
+        self._leases = Leases(database, worker=self._name, clock=clock)
+        self._held: frozenset[int] = frozenset()
         self._keeper = Reconnecting(database, application=f"{self._name} states", clock=clock)
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -88,7 +99,7 @@ class VisionService:
         writing = [
             asyncio.create_task(self._episodes.run(), name="episodes"),
             asyncio.create_task(self._flush(), name="states"),
-            asyncio.create_task(self._follow(changed), name="registry changes"),
+            asyncio.create_task(self._follow(changed), name="registry changes and leases"),
             asyncio.create_task(self._watch.run(stop), name="registry"),
         ]
         halt = asyncio.create_task(stop.wait())
@@ -100,6 +111,7 @@ class VisionService:
             results = await asyncio.gather(*writing, return_exceptions=True)
             await self._fleet.close()
             await self._episodes.close(within_s=_LAST_WRITES_S)
+            await self._leases.close()
             # Last words: where the database went first, the states simply stay as they were.
             with contextlib.suppress(TimeoutError, psycopg.Error):
                 async with asyncio.timeout(_LAST_WRITES_S):
@@ -109,24 +121,39 @@ class VisionService:
                 raise result
 
     async def _open(self) -> None:
-        """Wait for the database and take over what an earlier run left."""
-        registry = await self._watch.open()
+        """Wait for the database and the registry."""
+        await self._watch.open()
+
+    async def _follow(self, changed: asyncio.Event) -> None:
+        """Bring the fleet in line with every new registry, and with what other workers take or leave."""
         while True:
+            await _first(changed.wait(), self._clock.sleep(_SHARE_S))
+            changed.clear()
             try:
-                async with self._keeper.connection() as connection:
-                    await self._board.open(connection)
-                    self._fleet.resume(await episode_rows.left(connection, self._clock), registry)
-                    return
+                await self._share()
             except psycopg.Error as error:
+                # What we have we keep until it is known that another took it.
                 if not is_outage(error):
                     raise
 
-    async def _follow(self, changed: asyncio.Event) -> None:
-        """Bring the fleet in line with every new registry."""
-        while True:
-            await changed.wait()
-            changed.clear()
-            await self._fleet.apply(self._watch.current)
+    async def _share(self) -> None:
+        """One turn of sharing the cameras out among the workers."""
+        registry = self._watch.current
+        enabled = {number for number, camera in registry.cameras.items() if runs(camera, registry)}
+        share = await self._leases.turn(enabled, registry.cameras.keys() - enabled)
+        left: dict[int, Left] = {}
+        if taken := share.held - self._held:
+            async with self._keeper.connection() as connection:
+                await self._board.open(connection)
+                found = await episode_rows.left(connection, self._clock)
+            left = {number: remains for number, remains in found.items() if number in taken}
+        self._held = share.held - share.surplus
+        await self._fleet.apply(registry, self._held, {number: left[number] for number in left.keys() & self._held})
+        if share.surplus:
+            # Everything of theirs must be in the database before another worker reads it.
+            await self._episodes.settled()
+            await self._leases.release(share.surplus)
+            logger.info("cameras given to other workers", extra={"cameras": len(share.surplus)})
 
     async def _flush(self) -> None:
         """Write states, counts and last sightings about once a second."""
@@ -165,6 +192,17 @@ class VisionService:
             "cameras": len(self._board),
             "online": self._board.online(),
         }
+
+
+async def _first(*work: Coroutine[Any, Any, object]) -> None:
+    """Wait until one of them is done."""
+    tasks = [asyncio.ensure_future(one) for one in work]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def _unless(stop: asyncio.Event, work: Awaitable[None]) -> bool:

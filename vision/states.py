@@ -44,7 +44,10 @@ class CameraStatus:
         self.message = message
         if (state, reason) == (self.state, self.reason):
             return False
+        metrics.STATE.labels(self.name, self.state, self.reason).set(0)
         self.state, self.reason, self.since = state, reason, now
+        metrics.STATE.labels(self.name, state, reason).set(1)
+        metrics.SINCE.labels(self.name).set(now.timestamp())
         metrics.ONLINE.labels(self.name).set(state == "online")
         return True
 
@@ -61,6 +64,9 @@ class CameraStatus:
         ):
             metrics.FRAMES.labels(self.name, outcome).inc(amount)
         self.figures = figures
+        metrics.FPS.labels(self.name).set(figures.fps)
+        metrics.KEY_INTERVAL.labels(self.name).set(figures.key_interval_s)
+        metrics.DECODE.labels(self.name).set(figures.decode_ms / 1000)
 
     def analysed(self, inference_s: float) -> None:
         """A picture was looked at in `inference_s` seconds of CPU."""
@@ -69,6 +75,7 @@ class CameraStatus:
         self.inference_ms += (1000 * inference_s - self.inference_ms) * (0.1 if self.inference_ms else 1.0)
         metrics.FRAMES.labels(self.name, "analysed").inc()
         metrics.INFERENCE.observe(inference_s)
+        metrics.CAMERA_INFERENCE.labels(self.name).set(self.inference_ms / 1000)
 
     def detail(self) -> dict[str, Any]:
         """What the row's `detail` holds."""

@@ -66,6 +66,17 @@ class VisionSettings(Section):
     worker: str = Field(
         default="1", pattern=r"^[a-z0-9-]{1,32}$", description="Name of this worker, unique among vision workers."
     )
+    workers: int = Field(
+        default=1,
+        ge=1,
+        le=64,
+        description="Vision processes that `smartsite up` starts; cameras are shared out among all that run anywhere.",
+    )
+    ray_address: str = Field(
+        default="",
+        description="Ray cluster that runs the workers instead, e.g. `auto` or `10.0.0.5:6379`; empty: none.",
+    )
+    ray_cpus: float = Field(default=1, gt=0, le=64, description="CPUs that Ray sets aside for a worker.")
     model: Path | None = Field(
         default=None,
         description="Model: OpenVINO (.xml beside its .bin), .onnx, .pt or TensorRT .engine; empty: the built-in one.",

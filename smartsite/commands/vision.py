@@ -1,4 +1,4 @@
-"""``smartsite vision train | evaluate | export``: make a detector, measure it, bring it into its run-time form."""
+"""``smartsite vision check | train | evaluate | export``: try a camera; make, measure and export a detector."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ import json
 from pathlib import Path
 
 from core.settings import Settings
+from smartsite.commands import vision_cases, vision_check
 
-HELP = "train, evaluate and export the hard-hat detector"
+HELP = "try a camera; collect cases; train, evaluate and export the hard-hat detector"
 DESCRIPTION = """\
 A data folder holds images/ and labels/ (YOLO layout: class, centre x, centre y, width, height; 0 helmet, 1 head).
 `evaluate` needs nothing more than the platform; `train` needs the extra `yolo`, `export` the extra `export`.
@@ -19,6 +20,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     _train_arguments(actions.add_parser("train", help="fine-tune a detector on labelled photographs"))
     _evaluate_arguments(actions.add_parser("evaluate", help="score the run-time detector on labelled photographs"))
+    vision_cases.arguments(actions.add_parser("cases", help=vision_cases.HELP))
+    vision_check.arguments(actions.add_parser("check", help=vision_check.HELP))
     _export_arguments(actions.add_parser("export", help="write trained weights in a form that runs without torch"))
 
 
@@ -60,6 +63,10 @@ def _export_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace, settings: Settings) -> int:
     if options.action == "train":
         return _train(options)
+    if options.action == "cases":
+        return vision_cases.run(options, settings)
+    if options.action == "check":
+        return vision_check.run(options, settings)
     if options.action == "evaluate":
         return _evaluate(options, settings)
     return _export(options, settings)

@@ -17,14 +17,6 @@ _WATCH_S = 2.5
 #: Each check decodes video: more at a time would only fight for the same cores.
 _AT_A_TIME = 4
 
-_REMEDIES = {
-    "wrong_password": "correct user and password in its url",
-    "not_found": "correct the path in its url: the camera is there and does not know it",
-    "refused": "see that the port in its url is the camera's RTSP port (usually 554) and RTSP is switched on",
-    "time_out": "see that it is switched on and reachable from here",
-    "no_data": "see its limit of sessions: many cameras serve only a few viewers at a time",
-}
-
 
 async def examine(settings: Settings) -> AsyncIterator[Finding]:
     """One finding a camera that is enabled."""
@@ -51,7 +43,6 @@ async def examine(settings: Settings) -> AsyncIterator[Finding]:
 
 def _judge(name: str, report: CameraReport) -> Finding:
     if not report.usable:
-        remedy = _REMEDIES.get(report.reason, "try its url in another program")
-        return fail(name, f"{report.url}: {report.state} ({report.reason}) {report.message}", remedy)
+        return fail(name, f"{report.url}: {report.state} ({report.reason}) {report.message}", report.remedy)
     fact = f"{report.width}x{report.height} {report.codec}, {report.fps:g} frames a second"
     return warn(name, fact, "; ".join(report.advice)) if report.advice else ok(name, fact)

@@ -64,6 +64,7 @@ async def watching(server: str, camera: int, headers: dict[str, str]) -> AsyncIt
 async def test_a_list_shows_state_and_reason(log_in: LogIn, world: World) -> None:
     await world.camera_state("cam-north", "unreachable", reason="timeout")
     (camera,) = (await (await log_in("officer")).get("/api/v1/cameras")).json()["items"]
+    assert camera.pop("figures") is not None
     assert camera == {
         "id": world.ids["cam-north"],
         "site_id": world.ids["north"],
@@ -152,3 +153,19 @@ async def test_a_worker_that_hangs_is_no_reason_to_hang(
     stop.set()
     server.close()
     await server.wait_closed()
+
+
+async def test_a_camera_tells_how_it_is_read(log_in: LogIn, world: World) -> None:
+    await world.camera_state("cam-north", "stalled", reason="no_data")
+    detail = {"message": "connected, but no data arrives", "fps": 0, "codec": "hevc", "decode_ms": 4.5, "width": 1920}
+    await world.connection.execute(
+        "UPDATE camera_state SET detail = %s, frames_in = 500, frames_gated = 40", [Jsonb(detail)]
+    )
+    found = (await (await log_in("operator")).get("/api/v1/cameras")).json()["items"]
+    [north] = [one for one in found if one["code"] == "cam-north"]
+    assert (north["state"], north["reason"], north["frames_analysed"]) == ("stalled", "no_data", 7)
+    figures = north["figures"]
+    assert (figures["codec"], figures["width"], figures["decode_ms"]) == ("hevc", 1920, 4.5)
+    assert (figures["frames_in"], figures["frames_gated"], figures["message"]) == (500, 40, detail["message"])
+    [south] = [one for one in found if one["code"] == "cam-south"]
+    assert south["figures"] is None

@@ -22,7 +22,7 @@ OPTIONS = '{"fps": 2, "attentive_fps": 10, "vote_positive": 3, "vote_window": 5,
 
 
 @contextlib.asynccontextmanager
-async def worker(settings: Settings, log: Path) -> AsyncIterator[asyncio.subprocess.Process]:
+async def worker(settings: Settings, log: Path, name: str = "1") -> AsyncIterator[asyncio.subprocess.Process]:
     """`smartsite run vision`, as the supervisor starts it; ended by force."""
     assert settings.database.url is not None
     environment = {
@@ -30,6 +30,7 @@ async def worker(settings: Settings, log: Path) -> AsyncIterator[asyncio.subproc
         "SMARTSITE_DATABASE__URL": settings.database.url.get_secret_value(),
         "SMARTSITE_DATA_DIR": str(settings.data_dir),
         "SMARTSITE_VISION__LIVE_PORT": "0",
+        "SMARTSITE_VISION__WORKER": name,
     }
     with log.open("ab") as output:
         process = await asyncio.create_subprocess_exec(

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from prometheus_client import REGISTRY
+
 from tests.support.clock import FakeClock
 from vision import wire
 from vision.states import StateBoard
@@ -31,3 +33,21 @@ def test_cameras_that_are_gone_are_forgotten() -> None:
     board.status(2, "alpha/yard")
     board.keep({1})
     assert (len(board), board.online()) == (1, 1)
+
+
+def test_the_metrics_tell_state_reason_and_rates() -> None:
+    clock = FakeClock()
+    status = StateBoard(clock).status(1, "alpha/metered")
+    status.change("online", now=clock.now())
+    status.count(wire.Figures(frames_in=50, fps=25, key_interval_s=2, decode_ms=4))
+    status.analysed(0.02)
+    status.change("stalled", reason="no_data", now=clock.now() + timedelta(seconds=7))
+
+    def value(name: str, **labels: str) -> float | None:
+        return REGISTRY.get_sample_value(f"smartsite_vision_camera_{name}", {"camera": "alpha/metered", **labels})
+
+    assert value("state", state="stalled", reason="no_data") == 1
+    assert value("state", state="online", reason="") == 0
+    assert value("since_seconds") == clock.now().timestamp() + 7
+    assert (value("fps"), value("key_interval_seconds")) == (25, 2)
+    assert (value("decode_seconds"), value("inference_seconds")) == (0.004, 0.02)

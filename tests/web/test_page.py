@@ -143,12 +143,18 @@ async def test_an_alert_is_acknowledged_and_reviewed(
     await page.get_by_placeholder("备注（可不填）").fill("已通知班组")
     await page.click("[data-test=acknowledge]")
     await expect(detail.locator("[data-test=acknowledged]")).to_have_text("已确认")
+    await page.locator("[data-test=seen]").click()
+    await page.get_by_role("option", name="不是人头").click()
     await page.click("[data-test=false-alarm]")
     await expect(detail.locator("[data-test=verdict]")).to_have_text("已复核：误报")
     await expect(detail.locator("[data-test=event]").filter(has_text="确认收到")).to_contain_text("已通知班组")
     assert await page.locator("[data-test=acknowledge]").count() == 0
     cursor = await connection.execute("SELECT acknowledged_by, verdict FROM alert WHERE id = %s", [number])
     assert await cursor.fetchone() == ("code-operator", "false_alarm")
+    cursor = await connection.execute(
+        "SELECT detail ->> 'seen' FROM alert_event WHERE alert_id = %s AND kind = 'reviewed'", [number]
+    )
+    assert await cursor.fetchone() == ("nothing",)
 
 
 async def test_the_alert_list_is_filtered_and_paged(visit: Visit) -> None:

@@ -55,7 +55,8 @@ export const api = {
   ) => get<Page<Alert>>('/alerts', query, signal),
   alert: (id: number, signal?: AbortSignal) => get<AlertDetail>(`/alerts/${id}`, {}, signal),
   acknowledge: (id: number, comment: string) => post<unknown>(`/alerts/${id}/acknowledge`, { comment }),
-  review: (id: number, verdict: Verdict, reason: string) => post<unknown>(`/alerts/${id}/review`, { verdict, reason }),
+  review: (id: number, verdict: Verdict, reason: string, seen: 'helmet' | 'nothing' | null) =>
+    post<unknown>(`/alerts/${id}/review`, { verdict, reason, seen }),
 
   control: (site: number) => get<Control>(`/sites/${site}/control`),
   order: (device: number, order: { name: string; arguments: Record<string, number | string>; cause: string }) =>

@@ -241,6 +241,23 @@ export interface Camera extends Named {
   since: number | null
   fps: number | null
   frames_analysed: number | null
+  figures: CameraFigures | null
+}
+
+/** How a camera is read. */
+export interface CameraFigures {
+  message: string
+  codec: string
+  width: number
+  height: number
+  key_interval_s: number
+  keys_only: boolean
+  frames_in: number
+  frames_gated: number
+  frames_skipped: number
+  frames_corrupt: number
+  decode_ms: number
+  inference_ms: number
 }
 
 export interface Alert {
