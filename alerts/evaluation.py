@@ -16,7 +16,7 @@ from typing import Any, TypedDict
 
 import psycopg
 
-from alerts import life, logbook, metrics
+from alerts import hush, life, logbook, metrics
 from alerts.engine import Engine, Standing, Transition
 from alerts.engine.snapshot import BadSnapshot
 from alerts.exemption import code_of
@@ -41,6 +41,7 @@ _ENGINE = "alerts"
 _LOCK = 0x5317E0A1
 _BATCH = 256
 _REST_S = 0.02  # a turn costs the same for one entry as for many: let some gather
+_UNMUTE_S = 2.0
 _TICK_S = 0.4  # less than the doorbell's back-stop, so that every idle turn looks
 _SQL = queries("alerts")
 
@@ -74,7 +75,7 @@ class Evaluation:
         self._session: psycopg.AsyncConnection[Any] | None = None  # the one that holds the lock
         self._stale = False  # rules or registry have moved
         self._dirty = False  # something was read since the last commit
-        self._snapshot_at = self._rules_at = self._ticked_at = clock.monotonic()
+        self._snapshot_at = self._rules_at = self._ticked_at = self._unmuted_at = clock.monotonic()
 
     @property
     def running(self) -> bool:
@@ -241,6 +242,7 @@ class Evaluation:
     async def _tick(self, connection: psycopg.AsyncConnection[Any], now: datetime, heard: Heard | None) -> None:
         """Absence, and a snapshot where one is due. Only ever with the log read to its end as of `now`."""
         assert self._engine is not None
+        await self._unmute(connection)
         if heard is None:
             return
         told = self._engine.tick(micros(now), listening_since=heard.since, heard_until=heard.until)
@@ -249,6 +251,13 @@ class Evaluation:
         else:
             async with connection.transaction():
                 await self._linker.step(connection, self._registry, self._clock.now())
+
+    async def _unmute(self, connection: psycopg.AsyncConnection[Any]) -> None:
+        """Tell what still stands at the end of a mute window."""
+        if self._clock.monotonic() - self._unmuted_at >= _UNMUTE_S:
+            self._unmuted_at = self._clock.monotonic()
+            async with connection.transaction():
+                await hush.unmute(connection, self._clock.now())
 
     def _snapshot_is_due(self) -> bool:
         return self._dirty and self._clock.monotonic() - self._snapshot_at >= self._settings.alerts.snapshot_every_s
@@ -260,7 +269,12 @@ class Evaluation:
         self._engine = None  # until the transaction has held
         state = engine.dump()
         async with connection.transaction():
-            refused = [transition for transition in told if not await self._apply(connection, transition)]
+            # What explains others comes first; the order within a rule and subject stays.
+            ordered = sorted(told, key=lambda transition: bool(transition.rule.inhibited_by))
+            ended: list[AlertRow] = []
+            refused = [transition for transition in ordered if not await self._apply(connection, transition, ended)]
+            for alert in ended:
+                await hush.uninhibit(connection, alert, self._clock.now())
             await life.progress(connection, engine.progress(), clock=self._clock)
             await self._linker.step(connection, self._registry, self._clock.now())
             await self._reader.commit(connection)
@@ -277,8 +291,11 @@ class Evaluation:
         metrics.SNAPSHOT_BYTES.set(len(state))
         metrics.LATE.set(engine.late())
 
-    async def _apply(self, connection: psycopg.AsyncConnection[Any], told: Transition) -> bool:
-        """Write one transition; False where the database holds this very violation as told and cleared already."""
+    async def _apply(self, connection: psycopg.AsyncConnection[Any], told: Transition, ended: list[AlertRow]) -> bool:
+        """Write one transition, add to `ended` what is cleared.
+
+        False where the database holds this very violation as told and cleared already.
+        """
         common: _Common = {"registry": self._registry, "settings": self._settings, "clock": self._clock}
         alert = None
         if told.phase == "raise":
@@ -287,6 +304,7 @@ class Evaluation:
                 return await life.find_open(connection, told) is not None
         elif told.phase == "clear":
             alert = await life.end(connection, told, **common)
+            ended += [alert] if alert else []
         elif told.phase == "severity":
             await life.follow(connection, told, **common)
         else:

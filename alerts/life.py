@@ -1,4 +1,4 @@
-"""An alert's life: raised, joined, cleared, acknowledged, reviewed, commented.
+"""An alert's life: raised, joined, followed, cleared, acknowledged, reviewed, assigned, commented.
 
 Every step happens inside the caller's transaction and leaves the alert's row, a line of its history, what regulators
 and people are to be told, and an entry of the log: all of it or nothing. Clearing by hand is allowed while the value is
@@ -14,7 +14,7 @@ from typing import Any
 import psycopg
 from psycopg.types.json import Jsonb
 
-from alerts import notices, outbox
+from alerts import hush, notices, outbox
 from alerts.announce import announce
 from alerts.engine import Progress, Sighting, Transition
 from alerts.exemption import exemption
@@ -96,6 +96,9 @@ async def raise_(
     if exempt is None:
         await outbox.enqueue(connection, alert, "raise", registry, settings, clock)
         await notices.plan(connection, alert, "raised", registry, settings, clock)
+        if why := await hush.hold(connection, alert, told.rule, clock.now()):
+            await _note(connection, alert, "hushed", ENGINE, {"reason": why}, clock)
+        await hush.inhibit(connection, alert)
     await announce(connection, ENGINE_WRITER, [(alert.id, alert.site_id)], "raised", at=clock.now())
     return alert
 
@@ -194,7 +197,10 @@ async def end(
     settings: Settings,
     clock: Clock,
 ) -> AlertRow | None:
-    """Clear the open alert of a violation that is over; None where a person was quicker."""
+    """Clear the open alert of a violation that is over; None where a person was quicker.
+
+    What it explained is told by `hush.uninhibit`, which the caller calls when all that ended with it is cleared too.
+    """
     alert_id = await find_open(connection, told)
     if alert_id is None:
         return None
@@ -254,7 +260,7 @@ async def clear(
     alert = await load(connection, alert_id, lock=True)
     if not alert.is_open:
         raise Conflict(f"alert {alert_id} was cleared by {alert.cleared_by}")
-    return await _clear(
+    cleared = await _clear(
         connection,
         alert_id,
         actor,
@@ -264,6 +270,8 @@ async def clear(
         settings=settings,
         clock=clock,
     )
+    await hush.uninhibit(connection, cleared, clock.now())
+    return cleared
 
 
 async def progress(connection: psycopg.AsyncConnection[Any], moved: Sequence[Progress], *, clock: Clock) -> None:
@@ -337,6 +345,59 @@ async def review(
     await outbox.release(connection, alert, verdict, clock)
     await announce(connection, DESK_WRITER, [(alert.id, alert.site_id)], "reviewed", at=clock.now())
     return alert
+
+
+async def set_severity(
+    connection: psycopg.AsyncConnection[Any],
+    alert_id: int,
+    severity: Severity,
+    actor: str,
+    reason: str,
+    clock: Clock,
+    *,
+    registry: Registry,
+    settings: Settings,
+) -> AlertRow:
+    """A person finds the alert more or less severe. It stays so until the rule says worse; the same again does nothing.
+
+    Raises:
+        NotFound: there is no such alert.
+        Conflict: it is cleared.
+    """
+    alert = await load(connection, alert_id, lock=True)
+    if not alert.is_open:
+        raise Conflict(f"alert {alert_id} is over: its severity stays {alert.severity}")
+    if alert.severity == severity and alert.severity_by is not None:
+        return alert
+    return await _set_severity(
+        connection,
+        alert,
+        severity,
+        actor,
+        {"reason": reason} if reason else {},
+        by=actor,
+        writer=DESK_WRITER,
+        registry=registry,
+        settings=settings,
+        clock=clock,
+    )
+
+
+async def assign(
+    connection: psycopg.AsyncConnection[Any], alert_id: int, person: str | None, actor: str, clock: Clock
+) -> AlertRow:
+    """Say who deals with the alert (a person's code), or that nobody does; the same again does nothing.
+
+    Raises:
+        NotFound: there is no such alert.
+    """
+    alert = await load(connection, alert_id, lock=True)
+    await connection.execute(_SQL["alert_assign"], {"alert_id": alert_id, "person": person, "now": clock.now()})
+    assigned = await load(connection, alert_id)
+    if assigned.assigned_to != alert.assigned_to:
+        await _note(connection, assigned, "assigned", actor, {"person": person}, clock)
+        await announce(connection, DESK_WRITER, [(alert.id, alert.site_id)], "updated", at=clock.now())
+    return assigned
 
 
 async def comment(connection: psycopg.AsyncConnection[Any], alert_id: int, text: str, actor: str, clock: Clock) -> None:

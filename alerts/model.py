@@ -36,6 +36,7 @@ class AlertRow(msgspec.Struct, frozen=True, kw_only=True):
     in which a person told about this (rule, subject) is not told again. `exempt`: what its site was exempt by, a permit
     or a stage; regulators and people are told nothing of such an alert. `severity_by`: the
     person who set the severity, None where the rule did; `peak_severity` is the worst that it ever was.
+    `assigned_to`: the person who deals with it.
     """
 
     id: int
@@ -75,6 +76,8 @@ class AlertRow(msgspec.Struct, frozen=True, kw_only=True):
     exempt: dict[str, Any] | None
     peak_severity: Severity
     severity_by: str | None
+    assigned_to: int | None
+    assigned_at: datetime | None
 
     @property
     def is_open(self) -> bool:

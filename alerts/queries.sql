@@ -47,6 +47,42 @@ FROM unnest(%(rules)s::text[], %(subjects)s::text[], %(last)s::double precision[
 WHERE a.rule = p.rule AND a.subject = p.subject AND a.cleared_at IS NULL
 RETURNING a.id, a.site_id
 
+-- alert_assign --
+UPDATE alert SET assigned_to = (SELECT id FROM person WHERE code = %(person)s), assigned_at = %(now)s
+WHERE id = %(alert_id)s
+
+-- hush_hold --
+-- Notices of the raise that no worker is at.
+UPDATE notification SET state = 'withheld', reason = %(reason)s
+WHERE alert_id = ANY (%(alert_ids)s::bigint[]) AND state = 'pending' AND phase IN ('raised', 'severity') AND leased_by IS NULL
+
+-- hush_release --
+UPDATE notification n SET state = 'pending', reason = 'first_raise', next_attempt_at = %(now)s
+FROM alert a
+WHERE a.id = n.alert_id AND n.alert_id = ANY (%(alert_ids)s::bigint[]) AND n.state = 'withheld' AND n.reason = %(reason)s
+  AND a.cleared_at IS NULL AND a.acknowledged_at IS NULL
+
+-- hush_muted --
+SELECT DISTINCT a.id, a.rule, a.site_id FROM notification n JOIN alert a ON a.id = n.alert_id
+WHERE n.state = 'withheld' AND n.reason = 'muted' AND a.cleared_at IS NULL AND a.acknowledged_at IS NULL
+
+-- hush_raises --
+SELECT count(*) FROM alert
+WHERE rule = %(rule)s AND subject = %(subject)s AND raised_at > %(since)s AND exempt IS NULL
+
+-- hush_open_rules --
+SELECT DISTINCT rule FROM alert
+WHERE site_id = %(site_id)s AND cleared_at IS NULL AND exempt IS NULL AND id <> %(alert_id)s
+
+-- hush_explainable --
+SELECT a.id, ARRAY(SELECT jsonb_array_elements_text(v.definition -> 'inhibited_by')) AS inhibited_by
+FROM alert a JOIN rule_version v ON v.rule = a.rule AND v.version = a.rule_version
+WHERE a.site_id = %(site_id)s AND a.cleared_at IS NULL AND a.exempt IS NULL AND a.id <> %(alert_id)s
+  AND v.definition ? 'inhibited_by'
+
+-- mutes_active --
+SELECT site_id, rule FROM mute WHERE starts_at <= %(now)s AND ends_at > %(now)s
+
 -- alert_acknowledge --
 UPDATE alert SET acknowledged_at = %(now)s, acknowledged_by = %(actor)s WHERE id = %(alert_id)s
 

@@ -69,6 +69,10 @@ class Alert(BaseModel):
     cleared_by: str | None = Field(description="'auto' or a person's code.")
     acknowledged_at: Millis | None
     acknowledged_by: str | None
+    assignee: str | None = Field(description="Code of the person who deals with it.")
+    assignee_name: str | None
+    assignee_name_en: str | None
+    severity_by: str | None = Field(description="Code of the person who set the severity; null: the rule did.")
     verdict: Verdict | None = Field(description="A reviewer's decision.")
     reviewed_at: Millis | None
     reviewed_by: str | None

@@ -28,7 +28,8 @@ from api.alert_models import (
 from api.context import Database, Here, Row, Text, row, rows
 from api.errors import documented
 from api.states import Severity
-from core.errors import NotFound
+from core.errors import InvalidInput, NotFound
+from sensors.registry import load_registry
 
 router = APIRouter(prefix="/alerts", tags=["alerts"])
 
@@ -59,6 +60,40 @@ class Review(BaseModel):
         if self.seen is not None and self.verdict != "false_alarm":
             raise ValueError("`seen` belongs to a false alarm")
         return self
+
+
+class Remark(BaseModel):
+    """What a person writes into the alert's history."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    comment: Text = Field(min_length=1, max_length=1000, examples=["已通知分包单位"])
+
+
+class Assignment(BaseModel):
+    """Who shall deal with an alert."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    person: Text | None = Field(max_length=100, description="The person's code; null: nobody.", examples=["li"])
+
+
+class NewSeverity(BaseModel):
+    """A person's severity."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    severity: Severity
+    reason: Text = Field(default="", max_length=1000, examples=["紧邻学校"])
+
+
+class Assignee(BaseModel):
+    """Someone who may deal with an alert."""
+
+    code: str
+    name: str
+    name_en: str
+    role: str
 
 
 @router.get("", summary="List alerts", responses=documented(401, 422))
@@ -135,6 +170,80 @@ async def review(alert_id: AlertId, decision: Review, viewer: Writer, context: H
     return Alert(**alert_fields(await _load(database, viewer, alert_id)))
 
 
+@router.post("/{alert_id}/comments", summary="Add a remark", responses=documented(401, 403, 404, 422))
+async def comment(alert_id: AlertId, remark: Remark, viewer: Writer, context: Here, database: Database) -> Alert:
+    """Write a remark into the alert's history."""
+    async with database.transaction():
+        await _must_see(database, viewer, alert_id)
+        viewer.must("acknowledge")
+        await life.comment(database, alert_id, remark.comment, viewer.code, context.clock)
+        await _audit(context, database, viewer, "alert.comment", alert_id, remark.model_dump())
+    return Alert(**alert_fields(await _load(database, viewer, alert_id)))
+
+
+@router.get("/{alert_id}/assignees", summary="Who may deal with an alert", responses=documented(401, 404, 422))
+async def assignees(alert_id: AlertId, viewer: Seen, database: Database) -> list[Assignee]:
+    """People who may see the alert's site."""
+    found = await _load(database, viewer, alert_id)
+    asked = {"site_id": found["site_id"], "sites": viewer.scope}
+    return [Assignee(**one) for one in await rows(database, SQL["assignees"], asked)]
+
+
+@router.put("/{alert_id}/assignee", summary="Assign an alert", responses=documented(401, 403, 404, 422))
+async def assign(alert_id: AlertId, wanted: Assignment, viewer: Writer, context: Here, database: Database) -> Alert:
+    """Say who deals with it, or with null that nobody does; the same again changes nothing."""
+    async with database.transaction():
+        site = await _must_see(database, viewer, alert_id)
+        viewer.must("acknowledge")
+        able = await rows(database, SQL["assignees"], {"site_id": site, "sites": viewer.scope})
+        if wanted.person is not None and wanted.person not in {one["code"] for one in able}:
+            raise InvalidInput(f"{wanted.person!r} is nobody who may see the site", hint="choose one of the assignees")
+        await life.assign(database, alert_id, wanted.person, viewer.code, context.clock)
+        await _audit(context, database, viewer, "alert.assign", alert_id, wanted.model_dump())
+    return Alert(**alert_fields(await _load(database, viewer, alert_id)))
+
+
+@router.put("/{alert_id}/severity", summary="Set an alert's severity", responses=documented(401, 403, 404, 409, 422))
+async def severity(alert_id: AlertId, wanted: NewSeverity, viewer: Writer, context: Here, database: Database) -> Alert:
+    """Find it more or less severe than its rule does; it stays so until the rule says worse."""
+    registry = await load_registry(database)
+    async with database.transaction():
+        await _must_see(database, viewer, alert_id)
+        viewer.must("review")
+        await life.set_severity(
+            database,
+            alert_id,
+            wanted.severity,
+            viewer.code,
+            wanted.reason,
+            context.clock,
+            registry=registry,
+            settings=context.settings,
+        )
+        await _audit(context, database, viewer, "alert.severity", alert_id, wanted.model_dump())
+    return Alert(**alert_fields(await _load(database, viewer, alert_id)))
+
+
+@router.post("/{alert_id}/clear", summary="Clear an alert by hand", responses=documented(401, 403, 404, 409, 422))
+async def clear(alert_id: AlertId, said: Remark, viewer: Writer, context: Here, database: Database) -> Alert:
+    """End it although its rule does not; while the value is beyond the limit the next reading raises a new one."""
+    registry = await load_registry(database)
+    async with database.transaction():
+        await _must_see(database, viewer, alert_id)
+        viewer.must("review")
+        await life.clear(
+            database,
+            alert_id,
+            viewer.code,
+            context.clock,
+            registry=registry,
+            settings=context.settings,
+            comment=said.comment,
+        )
+        await _audit(context, database, viewer, "alert.clear", alert_id, said.model_dump())
+    return Alert(**alert_fields(await _load(database, viewer, alert_id)))
+
+
 async def _load(database: AsyncConnection, viewer: Viewer, alert_id: int) -> Row:
     found = await find_alerts(database, viewer.scope, ids=[alert_id], exempt=None, limit=1)
     if not found:
@@ -142,9 +251,12 @@ async def _load(database: AsyncConnection, viewer: Viewer, alert_id: int) -> Row
     return found[0]
 
 
-async def _must_see(database: AsyncConnection, viewer: Viewer, alert_id: int) -> None:
-    if await row(database, SQL["alert_site"], {"id": alert_id, "sites": viewer.scope}) is None:
+async def _must_see(database: AsyncConnection, viewer: Viewer, alert_id: int) -> int:
+    """The alert's site."""
+    found = await row(database, SQL["alert_site"], {"id": alert_id, "sites": viewer.scope})
+    if found is None:
         raise NotFound(f"there is no alert {alert_id}")
+    return int(found["site_id"])
 
 
 async def _audit(

@@ -141,6 +141,32 @@ FROM quarantine q LEFT JOIN device d ON d.id = q.device_id
 WHERE (%(sites)s::int[] IS NULL OR d.site_id = ANY (%(sites)s)) AND (%(before)s::bigint IS NULL OR q.id < %(before)s)
 ORDER BY q.id DESC LIMIT %(limit)s
 
+-- assignees --
+-- People who may see the site, by name.
+SELECT p.code, p.name, p.name_en, p.role FROM person p
+WHERE p.enabled AND (p.all_sites OR EXISTS (SELECT FROM person_site s WHERE s.person_id = p.id AND s.site_id = %(site_id)s))
+  AND (%(sites)s::int[] IS NULL OR %(site_id)s = ANY (%(sites)s))
+ORDER BY p.name, p.code
+
+-- mutes --
+SELECT id, site_id, rule, starts_at, ends_at, reason, made_by, ended_by FROM mute
+WHERE %(sites)s::int[] IS NULL OR site_id IS NULL OR site_id = ANY (%(sites)s)
+ORDER BY id DESC LIMIT %(limit)s
+
+-- mute --
+SELECT id, site_id, rule, starts_at, ends_at, reason, made_by, ended_by FROM mute
+WHERE id = %(id)s AND (%(sites)s::int[] IS NULL OR site_id = ANY (%(sites)s)) FOR UPDATE
+
+-- mute_insert --
+-- Unscoped: the route has looked whether the site may be seen.
+INSERT INTO mute (site_id, rule, starts_at, ends_at, reason, made_by)
+VALUES (%(site_id)s, %(rule)s, %(starts_at)s, %(ends_at)s, %(reason)s, %(made_by)s)
+RETURNING id, site_id, rule, starts_at, ends_at, reason, made_by, ended_by
+
+-- mute_end --
+-- Unscoped: the route has read the mute within the scope. One that has not begun is over before it does.
+UPDATE mute SET ends_at = greatest(%(now)s, starts_at + interval '1 microsecond'), ended_by = %(by)s WHERE id = %(id)s
+
 -- permits --
 SELECT id, site_id, kind, reference, starts_at, ends_at, source, NOT enabled AS withdrawn FROM permit
 WHERE site_id = %(site_id)s AND (%(sites)s::int[] IS NULL OR site_id = ANY (%(sites)s))
@@ -168,7 +194,8 @@ SELECT count(*) AS n FROM log_stream
 -- Page, single alert and live push alike. deliveries: not accepted yet, accepted by the regulator, in need of a person.
 SELECT a.*, s.name AS site_name, s.name_en AS site_name_en,
        coalesce(d.code, c.code) AS subject_code, coalesce(d.name, c.name) AS subject_name,
-       coalesce(d.name_en, c.name_en) AS subject_name_en, v.pending, v.accepted, v.failed,
+       coalesce(d.name_en, c.name_en) AS subject_name_en, p.code AS assignee, p.name AS assignee_name,
+       p.name_en AS assignee_name_en, v.pending, v.accepted, v.failed,
        (SELECT f.sha256 FROM episode_evidence f JOIN evidence e USING (sha256)
         WHERE f.episode_id = a.episode_id AND f.role = 'frame_shown' AND e.removed_at IS NULL) AS frame_shown_sha256,
        (SELECT f.sha256 FROM episode_evidence f JOIN evidence e USING (sha256)
@@ -177,6 +204,7 @@ FROM alert_with_rule a
 JOIN site s ON s.id = a.site_id
 LEFT JOIN device d ON d.id = a.device_id
 LEFT JOIN camera c ON c.id = a.camera_id
+LEFT JOIN person p ON p.id = a.assigned_to
 CROSS JOIN LATERAL (
     SELECT count(*) FILTER (WHERE state IN ('held', 'pending')) AS pending,
            count(*) FILTER (WHERE state IN ('accepted', 'validated')) AS accepted,

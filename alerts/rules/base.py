@@ -60,6 +60,13 @@ class Scope(Part):
     tags: tuple[str, ...] = Field(default=(), description="The device carries at least one of these tags.")
 
 
+class Flap(Part):
+    """When an alert flaps: raised more often than this by one rule on one subject."""
+
+    at_most: int = Field(ge=1, description="Raises within the time that people are still told of.")
+    within: Span = Field(description="The time.")
+
+
 class Common(Part):
     id: str = Field(pattern=r"^[a-z0-9][a-z0-9_.-]{0,63}$", description="Stable name, unique over all files.")
     name: str = Field(min_length=1, description="Name in Chinese.")
@@ -67,6 +74,10 @@ class Common(Part):
     severity: Severity = Field(description="info, warning, major or critical.")
     enabled: bool = Field(default=True, description="A rule that is not enabled is checked and does nothing.")
     scope: Scope = Field(default=Scope(), description="What the rule looks at.")
+    inhibited_by: tuple[str, ...] = Field(
+        default=(), description="Patterns of rules whose open alert on the same site explains this one."
+    )
+    flap: Flap | None = Field(default=None, description="When people are told no more of one that comes and goes.")
     targets: tuple[str, ...] = Field(default=(), description="Regulator targets that get the violation.")
     schedule: tuple[Hours, ...] = Field(default=(), description="Hours in which the rule counts; none: always.")
     exempt_during: Exemption = Field(default=Exemption(), description="Stages and permits that exempt a site.")
@@ -75,7 +86,9 @@ class Common(Part):
     confidence: Literal["", "high", "medium", "low"] = Field(default="", description="How sure the source's figure is.")
 
     # Left out of the definition where they say nothing, so that a rule without them stays the version that it is.
-    _OPTIONAL: ClassVar[frozenset[str]] = frozenset({"schedule", "exempt_during", "levels", "per", "reference"})
+    _OPTIONAL: ClassVar[frozenset[str]] = frozenset(
+        {"schedule", "exempt_during", "levels", "per", "reference", "inhibited_by", "flap"}
+    )
 
     @model_validator(mode="after")
     def _no_overlap(self) -> Common:
@@ -100,7 +113,7 @@ class Common(Part):
 
     def state_digest(self) -> str:
         """SHA-256 of what the engine's state depends on: a new name or severity does not throw a window away."""
-        words = {"name", "name_en", "severity", "targets", "cool_down_s"}
+        words = {"name", "name_en", "severity", "targets", "cool_down_s", "inhibited_by", "flap"}
         return _digest({name: value for name, value in self.definition().items() if name not in words})
 
 

@@ -23,6 +23,10 @@ BODIES: dict[str, Any] = {
     "commands": {"name": "spray_on"},
     "override": {"minutes": 5},
     "confirm": {"reason": "x"},
+    "comments": {"comment": "x"},
+    "clear": {"comment": "x"},
+    "assignee": {"person": None},
+    "severity": {"severity": "critical"},
     "permits": {"kind": "night_work", "reference": "1", "starts_at": 1785571200000, "ends_at": 1785600000000},
 }
 
@@ -46,6 +50,7 @@ async def foreign(world: World) -> dict[str, str]:
         "camera_id": str(world.ids["cam-south"]),
         "alert_id": str(alert),
         "permit_id": str(await world.permit("south-permit", "south")),
+        "mute_id": str(await world.mute("south-mute", "south")),
         "delivery_id": str(await world.delivery(alert)),
         "sha256": await world.evidence(b"south-crop"),
     }
@@ -114,7 +119,7 @@ def test_every_statement_on_what_belongs_to_sites_takes_the_scope(name: str) -> 
     """A statement that reads a table of sites filters by %(sites)s, or says in its first line why not."""
     statement = queries("api")[name]
     reads = re.search(
-        r"\b(FROM|JOIN)\s+(site|device|camera|permit|alert\w*|delivery\w*|notification|quarantine|evidence)\b",
+        r"\b(FROM|JOIN)\s+(site|device|camera|permit|mute|alert\w*|delivery\w*|notification|quarantine|evidence)\b",
         statement,
     )
     access = name.startswith(("session", "person"))

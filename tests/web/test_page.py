@@ -268,3 +268,22 @@ async def test_the_sites_time_is_shown_wherever_the_browser_is(visit: Visit, cit
     raised = await cursor.fetchone()
     assert raised is not None
     await expect(row).to_contain_text(raised[0])
+
+
+async def test_an_alert_is_assigned_and_remarked_on(
+    visit: Visit, city: World, connection: psycopg.AsyncConnection
+) -> None:
+    page, number = visit.page, city.ids["hat"]
+    await visit.log_in(at=f"/alerts/{number}")
+    detail = page.locator("[data-test=alert-detail]")
+    await detail.locator("[data-test=assign]").focus()
+    await expect(detail.locator("[data-test=assign] option[value=code-operator]")).to_have_count(1)
+    await detail.locator("[data-test=assign]").select_option("code-operator")
+    await expect(detail.locator("[data-test=event]").filter(has_text="指派")).to_contain_text("code-operator")
+    await page.get_by_placeholder("添加备注").fill("已通知分包单位")
+    await detail.locator("[data-test=comment]").click()
+    await expect(detail.locator("[data-test=event]").filter(has_text="备注")).to_contain_text("已通知分包单位")
+    cursor = await connection.execute(
+        "SELECT p.code FROM alert a JOIN person p ON p.id = a.assigned_to WHERE a.id = %s", [number]
+    )
+    assert await cursor.fetchone() == ("code-operator",)

@@ -1,6 +1,7 @@
 // One function a route of the API.
 import { address, get, post, put, remove } from '@/api/client'
 import type {
+  Assignee,
   Alert,
   AlertDetail,
   Automatic,
@@ -57,6 +58,10 @@ export const api = {
   acknowledge: (id: number, comment: string) => post<unknown>(`/alerts/${id}/acknowledge`, { comment }),
   review: (id: number, verdict: Verdict, reason: string, seen: 'helmet' | 'nothing' | null) =>
     post<unknown>(`/alerts/${id}/review`, { verdict, reason, seen }),
+
+  comment: (id: number, comment: string) => post<unknown>(`/alerts/${id}/comments`, { comment }),
+  assignees: (id: number) => get<Assignee[]>(`/alerts/${id}/assignees`),
+  assign: (id: number, person: string | null) => put<unknown>(`/alerts/${id}/assignee`, { person }),
 
   control: (site: number) => get<Control>(`/sites/${site}/control`),
   order: (device: number, order: { name: string; arguments: Record<string, number | string>; cause: string }) =>

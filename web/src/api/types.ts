@@ -279,6 +279,10 @@ export interface Alert {
   cleared_by: string | null
   acknowledged_at: number | null
   acknowledged_by: string | null
+  assignee: string | null
+  assignee_name: string | null
+  assignee_name_en: string | null
+  severity_by: string | null
   verdict: Verdict | null
   reviewed_at: number | null
   reviewed_by: string | null
@@ -292,6 +296,11 @@ export interface Alert {
   frame_shown_sha256: string | null
   crop_shown_sha256: string | null
   deliveries_summary: { accepted: number; pending: number; failed: number }
+}
+
+/** Someone who may deal with an alert. */
+export interface Assignee extends Named {
+  code: string
 }
 
 export interface AlertEvent {

@@ -1,0 +1,33 @@
+-- Who deals with an alert, and times in which people are told nothing of what a rule finds.
+ALTER TABLE alert
+    ADD COLUMN assigned_to integer REFERENCES person ON DELETE SET NULL,
+    ADD COLUMN assigned_at timestamptz;
+
+CREATE TABLE mute (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    site_id integer REFERENCES site ON DELETE CASCADE,      -- NULL: all sites
+    rule text NOT NULL DEFAULT '*',                         -- pattern of rule ids
+    starts_at timestamptz NOT NULL,
+    ends_at timestamptz NOT NULL,
+    reason text NOT NULL,
+    made_by text NOT NULL,                                  -- a person's code
+    ended_by text,                                          -- who ended it before its time; NULL: nobody
+    CHECK (starts_at < ends_at)
+);
+CREATE INDEX mute_ends ON mute (ends_at);
+
+CREATE INDEX notification_hushed ON notification (alert_id) WHERE state = 'withheld' AND reason IN ('muted', 'inhibited', 'flapping');
+
+CREATE OR REPLACE VIEW alert_with_rule AS
+SELECT a.id, a.rule, a.rule_version, a.rule_kind,
+       coalesce(v.definition ->> 'name', a.rule) AS rule_name,
+       coalesce(v.definition ->> 'name_en', a.rule) AS rule_name_en,
+       ARRAY(SELECT jsonb_array_elements_text(v.definition -> 'targets')) AS targets,
+       coalesce((v.definition ->> 'cool_down_s')::double precision, 0) AS cool_down_s,
+       a.subject, a.site_id, a.device_id, a.camera_id, a.metric, a.unit, a.severity,
+       a.started_at, a.raised_at, a.ended_at, a.cleared_at, a.cleared_by,
+       a.acknowledged_at, a.acknowledged_by, a.verdict, a.reviewed_at, a.reviewed_by,
+       a.first_value, a.last_value, a.max_value, a.limit_value, a.quality,
+       a.episode_id, a.frame_sha256, a.crop_sha256, a.amendment, a.exempt,
+       coalesce(a.peak_severity, a.severity) AS peak_severity, a.severity_by, a.assigned_to, a.assigned_at
+FROM alert a LEFT JOIN rule_version v ON v.rule = a.rule AND v.version = a.rule_version;

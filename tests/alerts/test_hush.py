@@ -1,0 +1,107 @@
+"""Mute windows, causes that explain others, alerts that flap: notices are held with a reason and let go in time."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+
+from core.settings import Settings
+from tests.alerts.database import World, world
+from tests.alerts.test_offline import OFFLINE
+from tests.alerts.world import PM10, batch
+from tests.support.clock import FakeClock
+from tests.support.wait import eventually
+
+SENSORS = OFFLINE + 'scope = { device_kind = "dust" }\ninhibited_by = ["gateway-*"]\n'
+GATEWAY = OFFLINE.replace('"offline"\nname', '"gateway-offline"\nname') + 'scope = { tags = ["gateway"] }\n'
+
+
+async def _person(site: World) -> None:
+    await site.connection.execute(
+        """INSERT INTO person (code, name, role, all_sites, contacts)
+           VALUES ('o', '安全员', 'officer', true, '{json://127.0.0.1:1/}')"""
+    )
+
+
+async def _notices(site: World) -> list[tuple[str, str, str, str]]:
+    found = await site.rows(
+        """SELECT a.rule, a.subject, n.state, n.reason FROM notification n JOIN alert a ON a.id = n.alert_id
+           WHERE n.phase = 'raised' ORDER BY n.id"""
+    )
+    return [(row["rule"], row["subject"], row["state"], row["reason"]) for row in found]
+
+
+async def test_a_gateway_that_is_away_explains_its_sensors(settings: Settings, tmp_path: Path) -> None:
+    """Pain 14: one cause, one message; what stands when the cause is gone is told then."""
+    clock = FakeClock()
+    text = SENSORS.replace('"info"', '"critical"') + GATEWAY.replace('"info"', '"critical"')
+    async with world(settings, clock, tmp_path, text) as site:
+        await _person(site)
+        await site.connection.execute("UPDATE device SET tags = '{gateway}' WHERE id = 3")
+        async with site.engine():
+            await site.publish(batch([(device, 0, {"pm10": 1.0}) for device in (1, 2, 3)], arrived=0))
+            await site.caught_up()
+            await clock.advance(40)
+            await site.beat()
+            await site.until(4)
+            found = sorted(await _notices(site))
+            assert [item[2:] for item in found] == [
+                ("pending", "first_raise"),
+                ("withheld", "inhibited"),
+                ("withheld", "inhibited"),
+                ("withheld", "inhibited"),
+            ]
+            assert found[0][0] == "gateway-offline"
+            # The gateway and sensor 1 are back; sensor 2 is not.
+            await site.publish(batch([(device, 50, {"pm10": 1.0}) for device in (3, 1)], arrived=50))
+            await site.until(3, "cleared_at IS NOT NULL")
+            rows = {item[:2]: item[2:] for item in await _notices(site)}
+            assert rows["offline", "device:2"] == ("pending", "first_raise")
+            assert rows["offline", "device:1"] == ("withheld", "inhibited")
+
+
+async def test_what_stands_at_the_end_of_a_mute_is_told_then(settings: Settings, tmp_path: Path) -> None:
+    clock = FakeClock()
+    async with world(settings, clock, tmp_path, PM10.replace('"major"', '"critical"')) as site:
+        await _person(site)
+        await site.connection.execute(
+            """INSERT INTO mute (site_id, rule, starts_at, ends_at, reason, made_by)
+               VALUES (1, 'pm*', %s, %s, 'x', 'o')""",
+            (clock.now() - timedelta(hours=1), clock.now() + timedelta(minutes=10)),
+        )
+        async with site.engine():
+            await site.publish(batch([(device, 0, {"pm10": 300.0}) for device in (1, 2)], arrived=0))
+            (first, _) = await site.until(2)
+            assert [item[2:] for item in await _notices(site)] == [("withheld", "muted")] * 2
+            assert ("hushed", "engine") in await site.history(first["id"])
+            # One is over before the mute is: nobody is told of it at all.
+            await site.publish(batch([(1, 1, {"pm10": 0.0}), (1, 7, {"pm10": 0.0})], arrived=7))
+            await site.until(1, "cleared_at IS NOT NULL")
+            await clock.advance(601)
+
+            async def told() -> bool:
+                await clock.advance(0.5)
+                return [item[2:] for item in await _notices(site)] == [
+                    ("withheld", "muted"),
+                    ("pending", "first_raise"),
+                ]
+
+            await eventually(told)
+
+
+async def test_one_that_comes_and_goes_is_told_a_few_times(settings: Settings, tmp_path: Path) -> None:
+    """Pain 8 (netdata#945): flapping is recorded in full, and people are told of the first few raises only."""
+    text = PM10.replace('"major"', '"critical"').replace(
+        'clear_after = "5 s"', 'clear_after = "0 s"\ncool_down = "0 s"'
+    )
+    async with world(settings, FakeClock(), tmp_path, text + 'flap = { at_most = 2, within = "1 h" }\n') as site:
+        await _person(site)
+        async with site.engine():
+            for second in range(0, 8, 2):
+                await site.publish(
+                    batch([(1, second, {"pm10": 300.0}), (1, second + 1, {"pm10": 0.0})], arrived=second)
+                )
+            await site.until(4, "cleared_at IS NOT NULL")
+            reasons = [item[2:] for item in await _notices(site)]
+            assert reasons[2:] == [("withheld", "flapping")] * 2
+            assert all(reason == "first_raise" for _, reason in reasons[:2])

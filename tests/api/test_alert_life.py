@@ -1,0 +1,111 @@
+"""What people do to alerts: comment, assign, severity, clear, mute; who may, what is written down."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.api.conftest import LogIn
+from tests.api.world import World
+
+ROOT = "/api/v1/"
+
+
+async def _history(world: World, alert: int) -> list[tuple[str, str, dict[str, Any]]]:
+    rows = await world.connection.execute(
+        "SELECT kind, actor, detail FROM alert_event WHERE alert_id = %s ORDER BY id", [alert]
+    )
+    return await rows.fetchall()
+
+
+async def test_a_remark_an_assignment_a_severity_and_the_end(log_in: LogIn, world: World) -> None:
+    alert = await world.alert("a", device="dust-north")
+    officer, supervisor = await log_in("officer"), await log_in("supervisor")
+    url = f"{ROOT}alerts/{alert}"
+    assert (await officer.post(f"{url}/comments", json={"comment": "已通知分包"})).status_code == 200
+    people = (await officer.get(f"{url}/assignees")).json()
+    assert {one["code"] for one in people} == {"code-officer", "code-supervisor", "code-operator", "code-auditor"}
+    for _ in range(2):
+        assigned = await supervisor.put(f"{url}/assignee", json={"person": "code-officer"})
+        assert (assigned.status_code, assigned.json()["assignee_name"]) == (200, "人员 officer")
+    set_ = await supervisor.put(f"{url}/severity", json={"severity": "critical", "reason": "紧邻学校"})
+    assert (set_.json()["severity"], set_.json()["severity_by"]) == ("critical", "code-supervisor")
+    assert (await officer.put(f"{url}/assignee", json={"person": None})).json()["assignee"] is None
+    cleared = await supervisor.post(f"{url}/clear", json={"comment": "误报"})
+    assert cleared.json()["cleared_by"] == "code-supervisor"
+    assert (await supervisor.post(f"{url}/clear", json={"comment": "x"})).status_code == 409
+    assert (await supervisor.put(f"{url}/severity", json={"severity": "info"})).status_code == 409
+    assert await _history(world, alert) == [
+        ("commented", "code-officer", {"comment": "已通知分包"}),
+        ("assigned", "code-supervisor", {"person": "code-officer"}),
+        ("severity", "code-supervisor", {"from": "major", "to": "critical", "reason": "紧邻学校"}),
+        ("assigned", "code-officer", {"person": None}),
+        ("cleared", "code-supervisor", {"comment": "误报"}),
+    ]
+    audited = await world.connection.execute(
+        "SELECT action FROM audit WHERE object = %s ORDER BY id", [f"alert:{alert}"]
+    )
+    assert [action for (action,) in await audited.fetchall()] == [
+        "alert.comment",
+        "alert.assign",
+        "alert.assign",
+        "alert.severity",
+        "alert.assign",
+        "alert.clear",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("login", "method", "path", "body", "status"),
+    [
+        ("auditor", "post", "comments", {"comment": "x"}, 403),
+        ("auditor", "put", "assignee", {"person": None}, 403),
+        ("officer", "put", "severity", {"severity": "info"}, 403),
+        ("officer", "post", "clear", {"comment": "x"}, 403),
+        ("southerner", "post", "clear", {"comment": "x"}, 404),
+        ("officer", "put", "assignee", {"person": "code-southerner"}, 422),
+        ("officer", "post", "comments", {"comment": ""}, 422),
+        ("officer", "post", "comments", {"comment": "x" * 1001}, 422),
+        ("supervisor", "put", "severity", {"severity": "worst"}, 422),
+    ],
+)
+async def test_who_may_not(
+    log_in: LogIn, world: World, login: str, method: str, path: str, body: dict[str, Any], status: int
+) -> None:
+    alert = await world.alert("a", device="dust-north")
+    answer = await (await log_in(login)).request(method, f"{ROOT}alerts/{alert}/{path}", json=body)
+    assert answer.status_code == status, answer.text
+    assert await _history(world, alert) == []
+
+
+async def test_mute_windows(log_in: LogIn, world: World) -> None:
+    supervisor, officer, southerner = await log_in("supervisor"), await log_in("officer"), await log_in("southerner")
+    now = int(world.now.timestamp() * 1000)
+    wanted = {"site_id": world.ids["north"], "rule": "*-offline", "ends_at": now + 3_600_000, "reason": "网关更换"}
+    made = await supervisor.post(f"{ROOT}mutes", json=wanted)
+    assert made.status_code == 201, made.text
+    mute = made.json()
+    assert (mute["starts_at"], mute["made_by"], mute["ended_by"]) == (now, "code-supervisor", None)
+    assert (await officer.get(f"{ROOT}mutes")).json() == [mute]
+    assert (await southerner.get(f"{ROOT}mutes")).json() == []
+    assert (await officer.post(f"{ROOT}mutes", json=wanted)).status_code == 403
+    assert (await southerner.post(f"{ROOT}mutes", json=wanted)).status_code == 404
+    assert (await southerner.delete(f"{ROOT}mutes/{mute['id']}")).status_code == 404
+    assert (await officer.delete(f"{ROOT}mutes/{mute['id']}")).status_code == 403
+    ended = (await supervisor.delete(f"{ROOT}mutes/{mute['id']}")).json()
+    assert (ended["ends_at"], ended["ended_by"]) == (now, "code-supervisor")
+    assert (await supervisor.delete(f"{ROOT}mutes/{mute['id']}")).json() == ended
+    for change, status in (
+        ({"site_id": None}, 403),
+        ({"ends_at": now}, 422),
+        ({"ends_at": now + 40 * 86_400_000}, 422),
+        ({"rule": "DROP TABLE"}, 422),
+        ({"reason": ""}, 422),
+    ):
+        answer = await supervisor.post(f"{ROOT}mutes", json={**wanted, **change})
+        assert answer.status_code == status, change
+    everywhere = await (await log_in("operator")).post(f"{ROOT}mutes", json={**wanted, "site_id": None})
+    assert everywhere.status_code == 201
+    # Who sees one site sees what mutes it, and does not end what mutes all.
+    assert (await supervisor.delete(f"{ROOT}mutes/{everywhere.json()['id']}")).status_code == 404
