@@ -2,8 +2,8 @@
 
 Transitions, deliveries, notices, the position in the log and the engine's snapshot commit together or not at all. After
 anything that failed the engine is built anew from the last snapshot and reads on from the position that was stored
-with it, so a kill at any moment changes nothing in what is raised. One engine runs at a time, by a lock of the
-database; a second one stands by.
+with it, so a kill at any moment changes nothing in what is raised. Sites are divided into lanes; one engine at a time
+judges a lane, by locks of the database (alerts.team), and others stand by.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, TypedDict
 
@@ -23,8 +24,10 @@ from alerts.exemption import code_of
 from alerts.linkage import Linker
 from alerts.listening import Heard, Listening
 from alerts.model import AlertRow, load_open
+from alerts.rules.model import RuleSet
 from alerts.rules.versions import put_in_force
 from alerts.rules.watch import RuleWatch
+from alerts.team import Team
 from core import log
 from core.clock import Clock, micros
 from core.database import Reconnecting, is_outage
@@ -37,8 +40,8 @@ from sensors.registry import Registry, RegistryWatch, load_registry
 logger = logging.getLogger(__name__)
 
 READER = "alerts"
-_ENGINE = "alerts"
-_LOCK = 0x5317E0A1
+_RULES_LOCK = 0x5317E0A2
+_SHARE_S = 1.0
 _BATCH = 256
 _REST_S = 0.02  # a turn costs the same for one entry as for many: let some gather
 _UNMUTE_S = 2.0
@@ -58,24 +61,38 @@ class Evaluation:
     """Keeps one engine in step with the log, the registry and the rules."""
 
     def __init__(
-        self, settings: Settings, *, watch: RegistryWatch, rules: RuleWatch, clock: Clock, linker: Linker | None = None
+        self,
+        settings: Settings,
+        *,
+        watch: RegistryWatch,
+        rules: RuleWatch,
+        clock: Clock,
+        linker: Linker | None = None,
+        team: Team | None = None,
+        lane: int = 0,
     ) -> None:
         self._settings = settings
+        self._team = team or Team(settings.alerts.engines)
+        self._lane = lane
+        self._shards = frozenset(self._team.shards(lane))
+        self._in_force: RuleSet = rules.current
         self._watch = watch
         self._rules = rules
         self._clock = clock
         self._linker = linker or Linker((), {})
         self._keeper = Reconnecting(settings.database, application="alerts engine", clock=clock)
-        self._reader = log.Reader(READER, registered=True)
+        self._reader = log.Reader(READER, registered=True, shards=sorted(self._shards))
         self._listening = Listening(clock)
         self._engine: Engine | None = None
-        self._registry: Registry = watch.current
+        self._registry: Registry = self._mine(watch.current)
         self._strangers: set[int] = set()  # devices in the log that the registry does not hold
         self._versions: Mapping[str, int] = {}
         self._session: psycopg.AsyncConnection[Any] | None = None  # the one that holds the lock
         self._stale = False  # rules or registry have moved
         self._dirty = False  # something was read since the last commit
         self._snapshot_at = self._rules_at = self._ticked_at = self._unmuted_at = clock.monotonic()
+        self._shared_at = clock.monotonic()
+        self._alone = False  # snapshots of another division are gone
 
     @property
     def running(self) -> bool:
@@ -91,10 +108,12 @@ class Evaluation:
                         await self._turn(connection, stop)
                 except psycopg.Error as error:
                     self._engine = self._session = None
+                    self._team.release(self._lane)
                     if not is_outage(error):
                         raise
             await self._finish()
         finally:
+            self._team.release(self._lane)
             await self._keeper.close()
 
     async def _turn(self, connection: psycopg.AsyncConnection[Any], stop: asyncio.Event) -> None:
@@ -103,6 +122,8 @@ class Evaluation:
             self._engine = self._session = None
             if not await self._open(connection):
                 return
+        if await self._gives_way(connection):
+            return
         await self._refresh(connection)
         # What is silent by these times may have spoken since: they are taken before the log is read to its end.
         now, heard = self._clock.now(), await self._heard(connection)
@@ -117,17 +138,16 @@ class Evaluation:
                 return
 
     async def _open(self, connection: psycopg.AsyncConnection[Any]) -> bool:
-        """Take the lock and the stored state; False where another process has the engine."""
-        row = await (await connection.execute(_SQL["engine_lock"], {"key": _LOCK})).fetchone()
-        if row is None or not row[0]:
+        """Take the lane and the stored state; False where another process has it, or shall have it."""
+        if not await self._team.take(connection, self._lane):
             return False
-        self._registry = self._watch.current
+        self._registry, self._in_force = self._mine(self._watch.current), self._rules.current
         engine = Engine(self._rules.current.enabled, self._registry, self._rules.profiles)
         await self._reader.open(connection, at="start")
-        stored = await (await connection.execute(_SQL["snapshot_get"], {"engine": _ENGINE})).fetchone()
-        if stored is not None:
+        stored = await (await connection.execute(_SQL["snapshots"])).fetchall()
+        for _, state in stored:
             try:
-                engine.load(bytes(stored[0]))
+                engine.load(bytes(state))
             except BadSnapshot as error:
                 # What is open comes from the alerts' own rows; windows and durations in hand start anew.
                 logger.warning("engine starts without its state", extra={"error": str(error)})
@@ -138,8 +158,37 @@ class Evaluation:
         self._listening.restart()
         self._snapshot_at = self._clock.monotonic()
         self._dirty = False
-        logger.info("engine is running", extra={"rules": len(engine.rules), "snapshot": stored is not None})
+        logger.info(
+            "engine is running", extra={"rules": len(engine.rules), "lane": self._lane, "snapshot": bool(stored)}
+        )
         return True
+
+    async def _gives_way(self, connection: psycopg.AsyncConnection[Any]) -> bool:
+        """Leave the lane to a process that has less than its share; what is in hand is stored first."""
+        if self._team.engines == 1 or self._clock.monotonic() - self._shared_at < _SHARE_S:
+            return False
+        self._shared_at = self._clock.monotonic()
+        if not await self._team.is_too_much(connection):
+            return False
+        if self._dirty:
+            await self._commit(connection, [])
+        self._engine = self._session = None
+        await self._team.give(connection, self._lane)
+        logger.info("engine leaves its lane to another process", extra={"lane": self._lane})
+        return True
+
+    def _mine(self, registry: Registry) -> Registry:
+        """The sites of this lane with what is on them."""
+        if self._team.engines == 1:
+            return registry
+        return replace(
+            registry,
+            devices={key: one for key, one in registry.devices.items() if self._has(one.site_id)},
+            cameras={key: one for key, one in registry.cameras.items() if self._has(one.site_id)},
+        )
+
+    def _has(self, site: int) -> bool:
+        return log.shard_of(site) in self._shards
 
     async def _refresh(self, connection: psycopg.AsyncConnection[Any]) -> None:
         """Follow changes of the registry and of the rule files."""
@@ -147,12 +196,14 @@ class Evaluation:
             self._follow(self._watch.current)
         if self._clock.monotonic() - self._rules_at >= self._settings.alerts.rules_check_s:
             self._rules_at = self._clock.monotonic()
-            self._stale |= self._rules.poll()
+            self._rules.poll()
+        # The rules are looked at by all lanes of the process: whoever sees them move, all follow.
+        self._stale |= self._rules.current is not self._in_force
         if self._stale:
             await self._rebuild(connection)
 
     def _follow(self, registry: Registry) -> None:
-        known = self._registry
+        known, registry = self._registry, self._mine(registry)
         self._registry = registry
         # People and units come and go without the engine.
         if any(getattr(registry, part) != getattr(known, part) for part in ("sites", "devices", "cameras", "permits")):
@@ -161,7 +212,8 @@ class Evaluation:
     async def _rebuild(self, connection: psycopg.AsyncConnection[Any]) -> None:
         """A new engine for new rules or devices, with the old one's state."""
         assert self._engine is not None
-        engine = Engine(self._rules.current.enabled, self._registry, self._rules.profiles)
+        self._in_force = self._rules.current
+        engine = Engine(self._in_force.enabled, self._registry, self._rules.profiles)
         engine.load(self._engine.dump())
         await self._put_in_force(connection, engine)
         logger.info("engine follows rules and registry", extra={"rules": len(engine.rules)})
@@ -170,8 +222,10 @@ class Evaluation:
         """Number the rules, agree with the database on what is open, and end what no rule looks at any more."""
         self._engine = None  # until the transaction has held
         async with connection.transaction():
+            await connection.execute(_SQL["rules_lock"], {"key": _RULES_LOCK})
             versions = await put_in_force(connection, engine.rules.values(), clock=self._clock)
-            standing = {(alert.rule, alert.subject): alert for alert in await load_open(connection)}
+            opened = [alert for alert in await load_open(connection) if self._has(alert.site_id)]
+            standing = {(alert.rule, alert.subject): alert for alert in opened}
             orphans = engine.adopt([_standing(alert) for alert in standing.values()], micros(self._clock.now()))
             for orphan in orphans:
                 await life.withdraw(
@@ -267,7 +321,7 @@ class Evaluation:
         engine = self._engine
         assert engine is not None
         self._engine = None  # until the transaction has held
-        state = engine.dump()
+        state, alone = engine.dump(), self._alone
         async with connection.transaction():
             # What explains others comes first; the order within a rule and subject stays.
             ordered = sorted(told, key=lambda transition: bool(transition.rule.inhibited_by))
@@ -278,12 +332,17 @@ class Evaluation:
             await life.progress(connection, engine.progress(), clock=self._clock)
             await self._linker.step(connection, self._registry, self._clock.now())
             await self._reader.commit(connection)
+            names = [_name(lane, self._team.engines) for lane in range(self._team.engines)]
             await connection.execute(
-                _SQL["snapshot_put"], {"engine": _ENGINE, "now": self._clock.now(), "state": state}
+                _SQL["snapshot_put"], {"engine": names[self._lane], "now": self._clock.now(), "state": state}
             )
+            if not self._alone:
+                row = await (await connection.execute(_SQL["snapshots_forget"], {"engines": names})).fetchone()
+                alone = row is not None and row[0] == 0
         for transition in refused:
             engine.close(transition.rule.id, transition.subject, micros(self._clock.now()))
         self._engine = engine
+        self._alone = alone
         self._snapshot_at = self._clock.monotonic()
         self._dirty = False
         for transition in told:
@@ -324,6 +383,11 @@ class Evaluation:
                     await self._commit(connection, [])
         except (psycopg.Error, TimeoutError) as error:
             logger.info("engine stopped without a last snapshot", extra={"error": str(error).strip()})
+
+
+def _name(lane: int, engines: int) -> str:
+    """Name of a lane's snapshot."""
+    return READER if engines == 1 else f"{READER} {lane}/{engines}"
 
 
 def _standing(alert: AlertRow) -> Standing:

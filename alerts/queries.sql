@@ -99,15 +99,49 @@ SELECT DISTINCT rule, subject FROM alert a
 WHERE id = ANY (%(alert_ids)s::bigint[])
   AND NOT EXISTS (SELECT FROM alert o WHERE o.rule = a.rule AND o.subject = a.subject AND o.cleared_at IS NULL)
 
--- engine_lock --
-SELECT pg_try_advisory_lock(%(key)s)
+-- team_present --
+-- Held once a session, however often it is asked for.
+SELECT pg_try_advisory_lock_shared(%(space)s::integer, %(number)s::integer)
+WHERE NOT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()
+                  AND classid = %(space)s AND objid = %(number)s AND granted)
+
+-- team_count --
+SELECT count(DISTINCT objid) FROM pg_locks
+WHERE locktype = 'advisory' AND classid = %(space)s AND granted
+  AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+
+-- team_whole --
+SELECT pg_try_advisory_lock_shared(%(key)s)
+
+-- team_let_whole_go --
+SELECT pg_advisory_unlock_shared(%(key)s)
+
+-- team_shards --
+SELECT shard, pg_try_advisory_lock(%(space)s::integer, shard) FROM unnest(%(shards)s::integer[]) AS shard
+
+-- team_let_go --
+SELECT pg_advisory_unlock(%(space)s::integer, shard) FROM unnest(%(shards)s::integer[]) AS shard
 
 -- snapshot_put --
 INSERT INTO engine_snapshot (engine, taken_at, state) VALUES (%(engine)s, %(now)s, %(state)s)
 ON CONFLICT (engine) DO UPDATE SET taken_at = excluded.taken_at, state = excluded.state
 
--- snapshot_get --
-SELECT state FROM engine_snapshot WHERE engine = %(engine)s
+-- snapshots --
+-- The oldest first: where sites changed hands, what the last to judge them knew is taken over last.
+SELECT engine, state FROM engine_snapshot ORDER BY taken_at, engine
+
+-- snapshots_forget --
+-- When every lane of today's division has stored its state, those of another division are of no more use.
+-- Returns how many of those are still there.
+WITH gone AS (
+    DELETE FROM engine_snapshot WHERE engine <> ALL (%(engines)s::text[])
+      AND (SELECT count(*) FROM engine_snapshot WHERE engine = ANY (%(engines)s::text[])) = cardinality(%(engines)s::text[])
+    RETURNING engine
+)
+SELECT (SELECT count(*) FROM engine_snapshot WHERE engine <> ALL (%(engines)s::text[])) - (SELECT count(*) FROM gone)
+
+-- rules_lock --
+SELECT pg_advisory_xact_lock(%(key)s)
 
 -- devices_heard --
 SELECT device_id, last_seen_at FROM device_seen

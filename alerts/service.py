@@ -12,6 +12,7 @@ from alerts.evaluation import Evaluation
 from alerts.linkage import Linker, load
 from alerts.rules.versions import in_force
 from alerts.rules.watch import RuleWatch
+from alerts.team import Team
 from alerts.uplink import worker as uplinks
 from core.clock import Clock, SystemClock
 from core.database import Reconnecting
@@ -37,15 +38,28 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
     watch = RegistryWatch(settings.database, application=NAME, clock=clock)
     await watch.open()
     profiles = load_profiles(settings.kinds_dir)
-    linker = Linker(load(settings.alerts.linkages, profiles), profiles)
-    evaluation = Evaluation(settings, watch=watch, rules=rules, clock=clock, linker=linker)
+    linkages = load(settings.alerts.linkages, profiles)
+    team = Team(settings.alerts.engines)
+    lanes = [
+        Evaluation(
+            settings,
+            watch=watch,
+            rules=rules,
+            clock=clock,
+            linker=Linker(linkages, profiles),
+            team=team,
+            lane=lane,
+        )
+        for lane in range(team.engines)
+    ]
     heart = Heartbeat(NAME, room="alerts", settings=settings.database, clock=clock)
 
     def detail() -> dict[str, Any]:
-        return {"engine": evaluation.running, "rules": len(rules.current.enabled)}
+        held = [lane for lane, evaluation in enumerate(lanes) if evaluation.running]
+        return {"engine": bool(held), "lanes": held, "rules": len(rules.current.enabled)}
 
     ending = asyncio.Event()
-    engine = asyncio.create_task(evaluation.run(stop), name="engine")
+    engines = [asyncio.create_task(one.run(stop), name=f"engine {lane}") for lane, one in enumerate(lanes)]
     beside = [
         asyncio.create_task(watch.run(ending), name="registry"),
         asyncio.create_task(heart.run(ending, detail), name="heartbeat"),
@@ -55,14 +69,16 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
     ]
     logger.info("alerts is ready", extra={"rules": len(rules.current.enabled), "targets": len(targets)})
     try:
-        done, _ = await asyncio.wait({engine, *beside}, return_when=asyncio.FIRST_COMPLETED)
+        done, _ = await asyncio.wait({*engines, *beside}, return_when=asyncio.FIRST_COMPLETED)
         for task in done:
-            task.result()  # only the engine ends without an error, when it is told to stop
+            task.result()  # only engines end without an error, when they are told to stop
+        await asyncio.gather(*engines)
     finally:
         # The engine has ended or must: what it committed last is delivered now or by the next process.
-        engine.cancel()
+        for engine in engines:
+            engine.cancel()
         ending.set()
-        await asyncio.gather(engine, *beside, return_exceptions=True)
+        await asyncio.gather(*engines, *beside, return_exceptions=True)
 
 
 async def _rules(settings: Settings, targets: Collection[str], clock: Clock) -> RuleWatch:

@@ -90,10 +90,14 @@ def append_sync(connection: psycopg.Connection, writer: str, entries: Sequence[N
 
 
 class Reader:
-    """Reads every stream from where it stands. A registered reader holds back trimming and stores its cursors."""
+    """Reads every stream from where it stands. A registered reader holds back trimming and stores its cursors.
 
-    def __init__(self, reader: str, *, registered: bool) -> None:
+    `shards`: only these; several readers of one name then read the log between them.
+    """
+
+    def __init__(self, reader: str, *, registered: bool, shards: Sequence[int] | None = None) -> None:
         self.reader = reader
+        self.shards = None if shards is None else list(shards)
         self.registered = registered
         self.position: dict[tuple[str, int], int] = {}
 
@@ -108,15 +112,15 @@ class Reader:
             cursor = await connection.execute(_SQL["log_register"], {"reader": self.reader})
             known = cursor.rowcount == 0
             rows = await (await connection.execute(_SQL["log_cursors"], {"reader": self.reader})).fetchall()
-            self.position = {(writer, shard): sequence for writer, shard, sequence in rows}
+            self.position = {(writer, shard): sequence for writer, shard, sequence in rows if self._is_mine(shard)}
         if at == "end" and not known:
             rows = await (await connection.execute(_SQL["log_streams"])).fetchall()
-            self.position = {(writer, shard): last for writer, shard, last in rows}
+            self.position = {(writer, shard): last for writer, shard, last in rows if self._is_mine(shard)}
 
     async def read(self, connection: psycopg.AsyncConnection, limit: int = 256) -> list[Entry]:
         """At most `limit` entries behind the position, in order within each stream; moves the position in memory."""
         async with connection.cursor(binary=True) as cursor:
-            await cursor.execute(_SQL["log_read"], {**self._columns(), "limit": limit})
+            await cursor.execute(_SQL["log_read"], {**self._columns(), "limit": limit, "only": self.shards})
             rows = await cursor.fetchall()
         entries = [
             Entry(writer, shard, sequence, Kind(kind), written_at, payload)
@@ -131,6 +135,9 @@ class Reader:
         if not self.registered:
             raise ValueError(f"reader {self.reader} is not registered and has no stored cursor")
         await connection.execute(_SQL["log_commit"], {"reader": self.reader, **self._columns()})
+
+    def _is_mine(self, shard: int) -> bool:
+        return self.shards is None or shard in self.shards
 
     def _columns(self) -> dict[str, list[Any]]:
         return {

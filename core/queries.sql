@@ -40,7 +40,7 @@ CROSS JOIN LATERAL (
     WHERE e.writer = s.writer AND e.shard = s.shard AND e.sequence > coalesce(p.sequence, 0)
     ORDER BY e.sequence LIMIT %(limit)s
 ) e
-WHERE s.last > coalesce(p.sequence, 0)
+WHERE s.last > coalesce(p.sequence, 0) AND (%(only)s::smallint[] IS NULL OR s.shard = ANY (%(only)s::smallint[]))
 -- Streams take turns, so that the limit cuts every stream at its end and never in its middle.
 ORDER BY e.sequence - coalesce(p.sequence, 0), e.written_at
 LIMIT %(limit)s

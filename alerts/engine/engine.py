@@ -219,7 +219,7 @@ class Engine:
         for sighting in self._sightings:
             digest, scenes = state.scenes.get(sighting.rule.id, ("", {}))
             if digest == self._digests[sighting.rule.id]:
-                sighting.scenes = {camera: scene for camera, scene in scenes.items() if camera in sighting.cameras}
+                sighting.scenes |= {camera: scene for camera, scene in scenes.items() if camera in sighting.cameras}
 
     def _load_fleet(self, fleet: Fleet, state: snapshot.FleetState) -> None:
         new = fleet.slots_of(state.ids.array())

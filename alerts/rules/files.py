@@ -90,13 +90,15 @@ def read(paths: Iterable[Path]) -> tuple[list[tuple[AnyRule, Block]], list[Probl
 
 
 def _read_file(file: Path, rules: list[tuple[AnyRule, Block]], problems: list[Problem]) -> None:
+    text = ""
     try:
         text = file.read_text(encoding="utf-8")
         document = tomllib.loads(text)
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         match = _TOML_LINE.search(str(error))
         reason = error.strerror or str(error) if isinstance(error, OSError) else f"not valid TOML: {error}"
-        problems.append(Problem(file=str(file), line=int(match[1]) if match else 0, rule="", reason=reason))
+        line = int(match[1]) if match else len(text.splitlines()) if "end of document" in reason else 0
+        problems.append(Problem(file=str(file), line=line, rule="", reason=reason))
         return
     problems.extend(
         Problem(file=str(file), line=0, rule="", reason=f"unknown table or key {key!r}; rules are [[rules]]")

@@ -20,8 +20,8 @@ async def put_in_force(
 ) -> dict[str, int]:
     """Put exactly these rules in force; return the version of each by id.
 
-    A rule whose definition differs from its newest version gets the next number. Runs in the caller's transaction. Only
-    one engine runs at a time, so two callers never number the same version.
+    A rule whose definition differs from its newest version gets the next number. Runs in the caller's transaction,
+    which holds a lock, so that two callers never number the same version.
     """
     versions: dict[str, int] = {}
     for rule in rules:

@@ -34,6 +34,12 @@ class AlertsSettings(Section):
         default=[], description="Linkage files: what is switched on while a violation stands; read at the start."
     )
     rules_check_s: float = Field(default=2, gt=0, description="Seconds between looks for changed rule files.")
+    engines: int = Field(
+        default=1,
+        ge=1,
+        le=16,
+        description="Parts into which the sites are divided; alerts processes share them out among each other.",
+    )
     snapshot_every_s: float = Field(
         default=2, ge=0, description="Seconds of readings that a restarted engine reads again at most."
     )

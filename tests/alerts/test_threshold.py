@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from alerts.engine import Engine
 from alerts.rules.model import AnyRule
 from tests.alerts.timeline import Timeline
-from tests.alerts.world import PM10, make_device, make_registry, rules
+from tests.alerts.world import PM10, PROFILES, at, batch, make_device, make_registry, rules
 
 WIND_BELOW = """
 [[rules]]
@@ -161,3 +162,20 @@ def test_progress_tells_values_that_moved(pm10: tuple[AnyRule, ...]) -> None:
     moved = line.engine.progress()
     assert [(item.subject, item.last, item.worst) for item in moved] == [("device:1", 200, 300)]
     assert line.engine.progress() == []
+
+
+def test_a_restart_in_mid_duration_neither_forgets_nor_hurries(tmp_path: Path) -> None:
+    """Pain 7 (thingsboard#7043, #10590, #6679): the time passed is kept, and is the readings' own."""
+    found, registry = rules(tmp_path, PM10 + 'duration = "10 s"\n'), make_registry([make_device(1)])
+    engine, told = Engine(found, registry, PROFILES), []
+    for second in range(12):
+        # Readings wait for an hour on their way: what counts is when they were taken.
+        told += [
+            (second, item.phase, item.started_at)
+            for item in engine.feed(batch([(1, second, {"pm10": 200.0})], arrived=3600 + second))
+        ]
+        state = engine.dump()
+        engine = Engine(found, registry, PROFILES)
+        engine.load(state)
+        assert engine.tick(at(7200 + second), listening_since=at(0)) == []
+    assert told == [(10, "raise", at(0))]

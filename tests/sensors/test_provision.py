@@ -251,6 +251,7 @@ async def test_a_sheet_as_spreadsheet_programs_save_it(
 async def test_five_hundred_devices_in_seconds_with_a_result_for_each(
     connection: psycopg.AsyncConnection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Pain 15 (thingsboard#4242, #7608, #7663): any column, a result for every row, twice is once."""
     # Hashing takes what it is meant to take, some 20 ms of a core for each; this looks at all the rest.
     monkeypatch.setattr(credentials, "_device", PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
     await apply(connection, write(tmp_path, BASE))

@@ -89,6 +89,7 @@ def line(text: str) -> dict[int, str]:
     ],
 )
 def test_scripts(script: dict[int, str], options: dict[str, float], expected: list[tuple[int, str, int]]) -> None:
+    """Pain 22 (wujixiu/helmet-detection#3, yolov5#7830): a person is judged by a vote over seconds, not by a frame."""
     assert play(script, **options) == expected
 
 

@@ -1,0 +1,47 @@
+"""Rule files that become unusable while they are in force: told with file, line and reason, and the old rules go on."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import pytest
+
+from alerts.rules.watch import RuleWatch
+from tests.alerts.world import PM10, PROFILES
+
+NIGHT = 'schedule = [{ from = "22:00", to = "06:00" }]\n'
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line", "reason"),
+    [
+        ('"pm10"\nunit', '"pm11"\nunit', 9, "has no metric 'pm11'"),
+        ("µg/m³", "mg/m³", 10, "is not the channel's"),
+        ("clear_below = 120", "clear_below = 180", 2, "lies above raise_above"),
+        (NIGHT, 'schedule = [{ from = "22:00", to = "06:00" }, { from = "05:00", to = "07:00" }]\n', 2, "overlap"),
+        (NIGHT, 'levels = [{ severity = "critical", raise_above = 100 }]\n', 2, "lies within the level before"),
+        (NIGHT, NIGHT + PM10.replace('"pm10"\nname', '"again"\nname') + NIGHT, 20, "says the same as rule pm10"),
+        (NIGHT, "schedule = [", 14, "not valid TOML"),
+    ],
+)
+def test_the_old_version_goes_on(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, old: str, new: str, line: int, reason: str
+) -> None:
+    path = tmp_path / "rules.toml"
+    path.write_text(PM10 + NIGHT, encoding="utf-8")
+    watch = RuleWatch([path], PROFILES, [])
+    before = watch.current
+    text = (PM10 + NIGHT).replace(old, new)
+    assert text != PM10 + NIGHT
+    path.write_text(text, encoding="utf-8")
+    with caplog.at_level(logging.ERROR):
+        assert watch.poll() is False
+    assert watch.current is before
+    (record,) = caplog.records
+    told = str(record.__dict__["error"])
+    assert f"{path}:{line}" in told, told
+    assert reason in told
+    path.write_text(PM10.replace("150", "160") + NIGHT, encoding="utf-8")
+    assert watch.poll() is True
+    assert [rule.raise_level for rule in watch.current] == [160]  # type: ignore[union-attr]
