@@ -65,6 +65,7 @@ class Sampler:
         self._due = 0.0
         self._keys: deque[float] = deque(maxlen=6)
         self._times: deque[float] = deque(maxlen=50)
+        self._intervals: list[float] = []  # between the last key frames; a stream that begins anew is taken to go on so
 
     def saw(self, at: float, *, is_key: bool) -> None:
         """A packet was received; `at` is its stream time in seconds, so that bursts of the network do not matter."""
@@ -74,6 +75,8 @@ class Sampler:
         self._times.append(at)
         if is_key:
             self._keys.append(at)
+            if len(self._keys) > 1:
+                self._intervals = [later - earlier for earlier, later in pairwise(self._keys)]
 
     @property
     def fps(self) -> float:
@@ -84,10 +87,7 @@ class Sampler:
     @property
     def key_interval_s(self) -> float:
         """Seconds between key frames; 0 while not known."""
-        if len(self._keys) < 3:
-            return 0.0
-        keys = list(self._keys)
-        return median(later - earlier for earlier, later in pairwise(keys))
+        return median(self._intervals) if self._intervals else 0.0
 
     @property
     def keys_suffice(self) -> bool:
@@ -105,11 +105,10 @@ class Sampler:
 
     def idles(self, at: float, stream_at: float) -> bool:
         """Whether no picture is wanted between `at` (`stream_at` by the stream's clock) and the next key frame."""
-        if len(self._keys) < 3:
+        if not self._intervals or not self._keys:
             return False
         # The longest of late: a camera whose intervals vary must not be left undecoded for seconds.
-        interval = max(later - earlier for earlier, later in pairwise(self._keys))
-        until_key = self._keys[-1] + interval - stream_at
+        until_key = self._keys[-1] + max(self._intervals) - stream_at
         return self._due - at >= until_key - _KEY_LATE / self.pace.fps
 
 
@@ -170,6 +169,7 @@ class Source:
         started, first_pts = time.monotonic(), None
         heard = shown = time.monotonic()
         context, resting = self._stream.codec_context, False
+        seconds = float(self._stream.time_base or 1)  # of a tick of the stream's clock
         try:
             for packet in self._container.demux(self._stream):
                 if packet.size == 0:
@@ -181,7 +181,7 @@ class Source:
                 self._counts.frames_in += 1
                 if self._tap is not None:
                     self._tap(packet)
-                stream_now = _stream_time(packet, now)
+                stream_now = now if packet.dts is None else packet.dts * seconds
                 self._sampler.saw(stream_now, is_key=packet.is_keyframe)
                 if packet.is_keyframe:
                     # Only here: a decoder that begins elsewhere shows grey smears until the next key frame.
@@ -222,13 +222,6 @@ def _sample(frame: av.VideoFrame, packet: av.Packet[Any], now: float) -> Sample:
     if frame.pts is not None and packet.pts is not None and packet.time_base is not None:
         late = max(0.0, float((packet.pts - frame.pts) * packet.time_base))
     return Sample(frame, time.time_ns() // 1000 - round(late * 1e6), now, float(frame.time or 0.0))
-
-
-def _stream_time(packet: av.Packet[Any], now: float) -> float:
-    """Seconds of the stream's clock; the time of arrival where it has none."""
-    if packet.dts is None or packet.time_base is None:
-        return now
-    return float(packet.dts * packet.time_base)
 
 
 def _wait_until(moment: float) -> None:

@@ -13,7 +13,7 @@ from core.settings.section import Section, Severity
 from core.settings.targets import Registration, TargetSettings
 from core.settings.tree import Settings, load_settings, settings_file
 from core.settings.uplinks import UplinkSettings
-from core.settings.vision import CameraSettings, VisionSettings
+from core.settings.vision import CameraSettings, Precision, VisionSettings
 
 __all__ = [
     "AlertsSettings",
@@ -24,6 +24,7 @@ __all__ = [
     "IngestSettings",
     "LogSettings",
     "NotifySettings",
+    "Precision",
     "Registration",
     "Section",
     "Settings",

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
-from smartsite.demo.rtsp import Clip, RtspServer, Stream
+from smartsite.demo.clip import Clip
+from smartsite.demo.rtsp import RtspServer, Stream
 
 
 async def run_camera_server(host: str, port: int, clips: dict[str, Clip], stop: asyncio.Event) -> None:

@@ -1,69 +1,40 @@
-"""A small RTSP server for simulated cameras: looped H.264 over RTP interleaved in the RTSP connection.
+"""A small RTSP server for simulated cameras: looped video over RTP interleaved in the RTSP connection.
 
-Enough of RFC 2326 and RFC 6184 for every client that asks for TCP; digest log-in and UDP are left to real cameras.
-A stream can be told to stall, to drop its viewers or to send garbage, as real cameras do.
+Enough of RFC 2326 for every client that asks for TCP; digest log-in and UDP are left to real cameras. A stream can be
+told to stall, to freeze, to drop its viewers, to send garbage or another clip, as real cameras do.
 """
 
 from __future__ import annotations
 
 import asyncio
 import base64
-import itertools
 import logging
+import math
 import random
 import struct
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from urllib.parse import unquote, urlsplit
 
+from smartsite.demo.clip import CLOCK_HZ, Clip, framed_noise
+
 logger = logging.getLogger(__name__)
-
-_CLOCK_HZ = 90_000  # of video over RTP
-_PAYLOAD_TYPE = 96
-_MTU = 1400
-_START_CODE = b"\x00\x00\x01"
-_KEY, _SPS, _PPS = 5, 7, 8
-
-
-@dataclass(frozen=True, slots=True)
-class Clip:
-    """Encoded pictures, to be shown again and again: each a list of NAL units without start codes."""
-
-    fps: float
-    pictures: tuple[tuple[bytes, ...], ...]
-
-    @classmethod
-    def from_annex_b(cls, fps: float, pictures: list[bytes]) -> Clip:
-        """From pictures in Annex B form, as encoders give them."""
-        return cls(fps, tuple(tuple(_units(picture)) for picture in pictures))
-
-    @property
-    def duration_s(self) -> float:
-        """Seconds of one showing."""
-        return len(self.pictures) / self.fps
-
-    def turned(self, seconds: float) -> Clip:
-        """The same round begun elsewhere: at the first key frame at or behind `seconds`."""
-        start = round(seconds * self.fps) % len(self.pictures)
-        keys = [n for n, units in enumerate(self.pictures) if any(unit[0] & 31 == _KEY for unit in units)]
-        start = next((key for key in keys if key >= start), 0)
-        return Clip(self.fps, self.pictures[start:] + self.pictures[:start])
-
-    def parameter_sets(self) -> tuple[bytes, bytes]:
-        """The first sequence and picture parameter set."""
-        units = {unit[0] & 31: unit for unit in reversed(list(itertools.chain.from_iterable(self.pictures)))}
-        return units[_SPS], units[_PPS]
 
 
 @dataclass(slots=True)
 class Stream:
-    """A clip under a path, and how it behaves at the moment."""
+    """A clip under a path, and how it behaves at the moment. Another clip may take its place at any time: whoever
+    watches goes on with that one's first picture, as with a camera whose encoder was set anew."""
 
     clip: Clip
     login: tuple[str, str] | None = None
     """User and password; None: open to all."""
     stalled: bool = False
     """Connections stay, nothing is sent."""
+    since: float | None = None
+    """The event loop's time at which the clip began: viewers join where it is, at its next key frame. None: every
+    viewer sees it from its start."""
+    frozen: bool = False
+    """The last key frame comes again and again in place of every picture."""
     garbage: bool = False
     """Packets carry noise in place of video."""
     refused: bool = False
@@ -165,7 +136,7 @@ class _Session:
         if stream.login is not None and headers.get("authorization") != _basic(*stream.login):
             return "401 Unauthorized", ['WWW-Authenticate: Basic realm="camera"'], ""
         if method == "DESCRIBE":
-            return "200 OK", [], _sdp(stream.clip)
+            return "200 OK", [], stream.clip.description()
         if method == "SETUP":
             if "interleaved" not in headers.get("transport", ""):
                 return "461 Unsupported Transport", [], ""
@@ -176,65 +147,32 @@ class _Session:
         return "405 Method Not Allowed", [], ""
 
     async def _play(self, stream: Stream) -> None:
-        """Send the clip for ever at its own pace."""
+        """Send the clip for ever at its own pace, from a key frame with its parameter sets."""
         stream.viewers.add(self._writer)
         loop = asyncio.get_running_loop()
-        started, sequence = loop.time(), 0
-        # Every viewer begins at the clip's start, with its key frame and parameter sets.
-        for index, units in enumerate(itertools.cycle(stream.clip.pictures)):
-            await asyncio.sleep(max(0.0, started + index / stream.clip.fps - loop.time()))
+        clip, index, sequence, stamp = stream.clip, 0, 0, 0
+        due = loop.time()
+        if stream.since is not None:
+            shown = math.ceil((due - stream.since) * clip.fps)
+            index = clip.key_after(shown % len(clip.pictures))
+            due = stream.since + (shown + (index - shown) % len(clip.pictures)) / clip.fps
+        while True:
+            await asyncio.sleep(max(0.0, due - loop.time()))
+            if stream.clip is not clip:
+                clip, index = stream.clip, 0
+            due += 1 / clip.fps
+            stamp += round(CLOCK_HZ / clip.fps)
+            framed = clip.framed(clip.key_before(index) if stream.frozen else index)
+            index = (index + 1) % len(clip.pictures)
             if stream.stalled:
                 continue
-            stamp = int(index * _CLOCK_HZ / stream.clip.fps) & 0xFFFFFFFF
-            sent = [random.randbytes(len(unit)) for unit in units] if stream.garbage else units
-            packets = [packet for unit in sent for packet in _fragments(unit)]
-            for number, packet in enumerate(packets, 1):
-                marker = 0x80 if number == len(packets) else 0
-                header = struct.pack(">BBHII", 0x80, marker | _PAYLOAD_TYPE, sequence, stamp, 0x5175)
-                self._writer.write(struct.pack(">cBH", b"$", 0, len(header) + len(packet)) + header + packet)
-                sequence = (sequence + 1) & 0xFFFF
+            if stream.garbage:
+                framed = framed_noise(framed, random.randbytes(len(framed.data)))
+            # One write a picture: a system call for each packet would be most of what serving costs.
+            self._writer.write(framed.at(sequence, stamp))
+            sequence += len(framed.offsets)
             await self._writer.drain()
 
 
 def _basic(user: str, password: str) -> str:
     return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
-
-
-def _sdp(clip: Clip) -> str:
-    sps, pps = clip.parameter_sets()
-    sets = ",".join(base64.b64encode(unit).decode() for unit in (sps, pps))
-    lines = [
-        "v=0",
-        "o=- 0 0 IN IP4 127.0.0.1",
-        "s=camera",
-        "t=0 0",
-        "a=control:*",
-        f"m=video 0 RTP/AVP {_PAYLOAD_TYPE}",
-        f"a=rtpmap:{_PAYLOAD_TYPE} H264/{_CLOCK_HZ}",
-        f"a=fmtp:{_PAYLOAD_TYPE} packetization-mode=1;profile-level-id={sps[1:4].hex()};sprop-parameter-sets={sets}",
-        f"a=framerate:{clip.fps:g}",
-        "a=control:track",
-    ]
-    return "\r\n".join(lines) + "\r\n"
-
-
-def _units(picture: bytes) -> Iterator[bytes]:
-    """NAL units of a picture in Annex B form."""
-    for part in picture.split(_START_CODE):
-        # A start code of four bytes leaves its first zero at the end of the unit before.
-        unit = part.rstrip(b"\x00")
-        if unit:
-            yield unit
-
-
-def _fragments(unit: bytes) -> Iterator[bytes]:
-    """RTP payloads of a NAL unit: itself, or FU-A fragments (RFC 6184, 5.8)."""
-    if len(unit) <= _MTU:
-        yield unit
-        return
-    indicator, kind = (unit[0] & 0xE0) | 28, unit[0] & 0x1F
-    body = unit[1:]
-    size = _MTU - 2
-    for start in range(0, len(body), size):
-        first, last = start == 0, start + size >= len(body)
-        yield bytes((indicator, (first << 7) | (last << 6) | kind)) + body[start : start + size]

@@ -7,15 +7,19 @@ again and again. Everything is drawn with a fixed seed: every demo shows the sam
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterable
+from fractions import Fraction
 from functools import cache
 
 import av
 import cv2
 import numpy as np
 import numpy.typing as npt
+from av.video.codeccontext import VideoCodecContext
 
 from core.errors import ConfigurationError
-from smartsite.demo.rtsp import Clip
+from smartsite.demo.clip import Clip, Codec
 
 Image = npt.NDArray[np.uint8]
 
@@ -252,21 +256,39 @@ def clip(*, fps: int = 10, with_person: bool = True) -> Clip:
     return encode(pictures, fps=fps)
 
 
-def encode(pictures: list[Image], *, fps: int, key_interval_s: float = 1.0) -> Clip:
-    """BGR pictures as H.264 in Annex B form, parameter sets before every key frame."""
-    height, width = pictures[0].shape[:2]
-    encoder = av.CodecContext.create("libx264", "w")
-    encoder.width, encoder.height, encoder.pix_fmt = width, height, "yuv420p"
-    encoder.framerate = fps  # type: ignore[assignment]
+_ENCODERS: dict[Codec, tuple[str, str]] = {"h264": ("libx264", "x264-params"), "hevc": ("libx265", "x265-params")}
+
+
+def encode(
+    pictures: Iterable[Image],
+    *,
+    fps: int,
+    key_interval_s: float = 1.0,
+    codec: Codec = "h264",
+    bit_rate: int | None = None,
+) -> Clip:
+    """BGR pictures of one size as video in Annex B form, parameter sets before every key frame; `bit_rate` in bit/s,
+    None: as many as it takes."""
+    pictures = iter(pictures)
+    first = next(pictures)
+    name, parameters = _ENCODERS[codec]
+    encoder = av.CodecContext.create(name, "w")
+    assert isinstance(encoder, VideoCodecContext)
+    encoder.height, encoder.width = first.shape[:2]
+    encoder.pix_fmt = "yuv420p"
+    encoder.framerate = Fraction(fps)
     encoder.gop_size = max(1, round(fps * key_interval_s))
     encoder.options = {
         "preset": "veryfast",
         "tune": "zerolatency",
-        "crf": "26",
-        "x264-params": "repeat-headers=1:scenecut=0",
+        **({"crf": "26"} if bit_rate is None else {}),
+        parameters: f"repeat-headers=1:scenecut=0:min-keyint={encoder.gop_size}:keyint={encoder.gop_size}"
+        + (":log-level=none" if codec == "hevc" else ""),
     }
+    if bit_rate is not None:
+        encoder.bit_rate = bit_rate
     packets = []
-    for picture in pictures:
+    for picture in itertools.chain([first], pictures):
         packets += encoder.encode(av.VideoFrame.from_ndarray(picture, format="bgr24"))
     packets += encoder.encode(None)
-    return Clip.from_annex_b(fps, [bytes(packet) for packet in packets])
+    return Clip.from_annex_b(fps, [bytes(packet) for packet in packets], codec)

@@ -10,7 +10,8 @@ import pytest
 from core.settings import VisionSettings
 from smartsite.demo import scene
 from smartsite.demo.cameras import run_camera_server
-from smartsite.demo.rtsp import Clip, RtspServer, Stream
+from smartsite.demo.clip import Clip
+from smartsite.demo.rtsp import RtspServer, Stream
 from tests.support.wait import eventually
 from vision.detectors import Detector, load_detector
 
@@ -107,3 +108,36 @@ async def test_the_camera_server_runs_until_it_is_told_to_stop(clip: Clip, unuse
     stop.set()
     await asyncio.wait_for(task, 5)
     assert not await described("a")
+
+
+def test_h265_is_described_and_cut_into_packets_too() -> None:
+    pictures = [scene.view(scene.panorama(with_person=False), 0.0)[:180, :320]] * 4
+    hevc = scene.encode(pictures, fps=10, codec="hevc")
+    description = hevc.description()
+    assert "H265/90000" in description
+    assert all(f"sprop-{name}=" in description for name in ("vps", "sps", "pps"))
+    framed = hevc.framed(0)
+    sent = framed.at(0xFFFF, 90_000)
+    assert [sent[offset + 2 : offset + 4] for offset in framed.offsets[:2]] == [b"\xff\xff", b"\x00\x00"]
+    assert all(sent[offset - 4 : offset - 3] == b"$" for offset in framed.offsets)
+
+
+async def test_a_stream_with_a_beginning_shows_late_viewers_what_is_on_now(clip: Clip) -> None:
+    loop = asyncio.get_running_loop()
+    server = RtspServer({"a": Stream(clip, since=loop.time() - 100.05)})
+    await server.start("127.0.0.1", 0)
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    url = f"rtsp://127.0.0.1:{server.port}/a"
+    try:
+        for number, line in enumerate([f"SETUP {url}", f"PLAY {url}"], 1):
+            writer.write(
+                f"{line} RTSP/1.0\r\nCSeq: {number}\r\nTransport: RTP/AVP/TCP;interleaved=0-1\r\n\r\n".encode()
+            )
+            await reader.readuntil(b"\r\n\r\n")
+        asked = loop.time()
+        assert await asyncio.wait_for(reader.readexactly(1), 10) == b"$"
+        # The next of its key frames, one a second, is due 0.95 s after the clip has been on for 100.05 s.
+        assert loop.time() - asked > 0.5
+    finally:
+        writer.close()
+        await server.close()

@@ -7,7 +7,8 @@ import pytest
 
 from core.settings import CameraSettings
 from smartsite.demo import scene
-from smartsite.demo.rtsp import Clip, RtspServer, Stream
+from smartsite.demo.clip import Clip
+from smartsite.demo.rtsp import RtspServer, Stream
 
 FPS = 10
 

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from core.errors import ConfigurationError
-from core.settings import VisionSettings
+from core.settings import Precision, VisionSettings
 from vision.detections import Detections
 
 MODELS = Path(__file__).parent.parent / "models"
@@ -40,16 +40,20 @@ class Detector(Protocol):
 def load_detector(settings: VisionSettings) -> Detector:
     """The detector that the settings name; ConfigurationError where its model is not usable."""
     return open_detector(
-        settings.model or BUILT_IN, threads=settings.threads, score=SCORE_FLOOR, input_px=settings.input_px
+        settings.model or BUILT_IN,
+        threads=settings.threads,
+        score=SCORE_FLOOR,
+        input_px=settings.input_px,
+        precision=settings.precision,
     )
 
 
-def open_detector(model: Path, *, threads: int, score: float, input_px: int) -> Detector:
+def open_detector(model: Path, *, threads: int, score: float, input_px: int, precision: Precision = "f32") -> Detector:
     """The detector for a model's form, told by the file's ending; ConfigurationError where it is not usable."""
     if model.suffix == ".xml":
         from vision.detectors.openvino import OpenVinoDetector
 
-        return OpenVinoDetector(model, threads=threads, score=score, input_px=input_px)
+        return OpenVinoDetector(model, threads=threads, score=score, input_px=input_px, precision=precision)
     if model.suffix == ".onnx":
         from vision.detectors.onnx import OnnxDetector
 

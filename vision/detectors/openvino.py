@@ -12,6 +12,7 @@ import numpy as np
 import openvino
 
 from core.errors import ConfigurationError
+from core.settings import Precision
 from vision.detectors.network import Floats, NetworkDetector, check_ports, digest
 
 _MOST_SHAPES = 12
@@ -20,17 +21,17 @@ _MOST_SHAPES = 12
 class OpenVinoDetector(NetworkDetector):
     """One network with one infer request for each shape of its input."""
 
-    def __init__(self, model: Path, *, threads: int, score: float, input_px: int) -> None:
+    def __init__(self, model: Path, *, threads: int, score: float, input_px: int, precision: Precision = "f32") -> None:
         """`model` is the .xml beside its .bin; `threads` of inference; boxes below `score` are dropped."""
         self._core = openvino.Core()
         self._model = model
-        self._properties = {
+        self._properties: dict[str, int | str] = {
             "INFERENCE_NUM_THREADS": threads,
             "PERFORMANCE_HINT": "LATENCY",
-            # Left to itself OpenVINO computes in bfloat16 where the CPU has it: scores are then off by up to 0.03 from
-            # other machines', and without AMX it takes a quarter more time.
-            "INFERENCE_PRECISION_HINT": "f32",
         }
+        if precision != "auto":
+            # Left to itself OpenVINO computes in bfloat16 where the processor has instructions for it.
+            self._properties["INFERENCE_PRECISION_HINT"] = precision
         self._requests: dict[tuple[int, int], openvino.InferRequest] = {}
         try:
             network = self._core.read_model(model)

@@ -1,0 +1,168 @@
+"""The set: a PostgreSQL of the benchmark's own, the cameras' process, `smartsite run vision`, and stock ultralytics."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psycopg
+
+from core.clock import SystemClock
+from core.settings import DatabaseSettings, Settings
+from smartsite.postgres import EmbeddedPostgres
+from smartsite.schema import bring_up_to_date
+
+_READY_S = 90.0
+
+CAMERAS = """
+INSERT INTO camera (site_id, code, name, url, zone)
+SELECT (SELECT min(id) FROM site), 'c' || n, 'c' || n, u.url, 'gate' FROM unnest(%s::text[]) WITH ORDINALITY u (url, n)
+"""
+STATES = """
+SELECT split_part(url, '/', 5)::integer AS number, s.state, s.frames_in, s.frames_analysed, s.frames_gated,
+       (s.detail->>'frames_skipped')::integer AS skipped
+FROM camera c LEFT JOIN camera_state s ON s.camera_id = c.id ORDER BY 1
+"""
+EPISODES = """
+SELECT split_part(c.url, '/', 5)::integer AS number, extract(epoch FROM e.started_at)::float8 AS started,
+       extract(epoch FROM e.last_seen_at)::float8 AS seen, e.peak_score
+FROM episode e JOIN camera c ON c.id = e.camera_id WHERE e.kind = 'no_helmet' ORDER BY e.started_at
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Cameras:
+    """The running cameras."""
+
+    process: asyncio.subprocess.Process
+    port: int
+    epoch: float
+
+    @property
+    def pid(self) -> int:
+        """Whose CPU is told apart."""
+        return self.process.pid
+
+    def cut(self) -> None:
+        """Cut every connection."""
+        assert self.process.stdin is not None
+        self.process.stdin.write(b"cut\n")
+
+    def url(self, kind: str, number: int) -> str:
+        """Where a camera is."""
+        return f"rtsp://127.0.0.1:{self.port}/{kind}/{number}"
+
+
+class Stage:
+    """Holds the database; everything else comes and goes."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._postgres = EmbeddedPostgres(folder)
+        self._url = ""
+
+    async def open(self) -> None:
+        """Start the server."""
+        self._url = self._postgres.start()
+        await bring_up_to_date(Settings(database=DatabaseSettings(url=self._url)), clock=SystemClock())  # type: ignore[arg-type]
+        with psycopg.connect(self._url) as connection:
+            connection.execute("INSERT INTO site (code, name) VALUES ('bench', 'bench')")
+
+    def close(self) -> None:
+        """Stop it."""
+        self._postgres.stop()
+
+    @property
+    def postgres_pid(self) -> int:
+        """Whose CPU is told apart."""
+        assert self._postgres.pid is not None
+        return self._postgres.pid
+
+    def rows(self, statement: str) -> list[dict[str, Any]]:
+        """What the database says."""
+        with psycopg.connect(self._url, row_factory=psycopg.rows.dict_row) as connection:
+            return connection.execute(statement).fetchall()
+
+    @contextlib.asynccontextmanager
+    async def process(self, *arguments: str, **environment: str) -> AsyncIterator[asyncio.subprocess.Process]:
+        """A Python process with its errors in the folder, ended with SIGTERM."""
+        with (self._folder / "processes.log").open("ab") as log:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable, *arguments, env={**os.environ, **environment},
+                stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=log,
+            )  # fmt: skip
+        try:
+            yield process
+        finally:
+            if process.returncode is None:
+                process.send_signal(signal.SIGTERM)
+            await process.communicate()
+
+    @contextlib.asynccontextmanager
+    async def cameras(self, count: int, few: int, kinds: list[str]) -> AsyncIterator[Cameras]:
+        """The cameras, encoded and served."""
+        arguments = [str(count), "--few", str(few), *kinds]
+        async with self.process("-m", "benchmarks.vision.cameras", *arguments) as process:
+            assert process.stdout is not None
+            told = json.loads(await process.stdout.readline())
+            yield Cameras(process, told["port"], told["epoch"])
+
+    @contextlib.asynccontextmanager
+    async def ours(self, urls: list[str], **camera: float) -> AsyncIterator[tuple[int, float]]:
+        """The vision room on these cameras, all of which have been looked at: its process id, and the seconds that
+        took. `camera` are defaults of all cameras."""
+        with psycopg.connect(self._url) as connection:
+            connection.execute("TRUNCATE camera CASCADE")
+            connection.execute(CAMERAS, [urls])
+        environment = {
+            "SMARTSITE_DATABASE__URL": self._url,
+            "SMARTSITE_DATA_DIR": str(self._folder / "data"),
+            "SMARTSITE_LOG__LEVEL": "warning",
+            "SMARTSITE_VISION__LIVE_PORT": "0",
+            **{f"SMARTSITE_VISION__CAMERA__{name.upper()}": str(value) for name, value in camera.items()},
+        }
+        began = time.monotonic()
+        async with self.process("-m", "smartsite", "run", "vision", **environment) as process:
+            await self.until(lambda: all(row["frames_analysed"] for row in self.rows(STATES)), process)
+            yield process.pid, time.monotonic() - began
+
+    async def until(self, done: Callable[[], bool], process: asyncio.subprocess.Process | None = None) -> None:
+        """Wait for a condition, while the process lives."""
+        deadline = time.monotonic() + _READY_S
+        while not done():
+            if process is not None and process.returncode is not None:
+                raise RuntimeError(f"a process ended; see {self._folder / 'processes.log'}")
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"not ready in {_READY_S:g} s; see {self._folder / 'processes.log'}")
+            await asyncio.sleep(0.1)
+
+    @contextlib.asynccontextmanager
+    async def stock(self, model: Path, url: str, stride: int) -> AsyncIterator[tuple[int, list[float], float]]:
+        """ultralytics on one camera after its first results: its process id, a list that grows by the time of each
+        result, and the seconds until the first."""
+        results: list[float] = []
+        began = time.monotonic()
+
+        async def listen(output: asyncio.StreamReader) -> None:
+            while line := await output.readline():
+                if line.strip().isdigit():  # and not a line of its log
+                    results.append(time.monotonic())
+
+        async with self.process("-m", "benchmarks.vision.stock", str(model), url, str(stride)) as process:
+            assert process.stdout is not None
+            listening = asyncio.create_task(listen(process.stdout))
+            try:
+                await self.until(lambda: len(results) > 2, process)
+                yield process.pid, results, results[0] - began
+            finally:
+                process.kill()  # its reading threads do not end by themselves
+                await listening
