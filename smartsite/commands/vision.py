@@ -26,7 +26,14 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _train_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="folder with images/ and labels/")
+    parser.add_argument(
+        "--data",
+        type=Path,
+        required=True,
+        action="append",
+        metavar="DIR",
+        help="folder with images/ and labels/; give it again for more",
+    )
     parser.add_argument("--weights", type=Path, required=True, metavar="FILE", help=".pt to start from")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where weights.pt and last.pt go")
     parser.add_argument("--resume", action="store_true", help="go on from last.pt in --out")
@@ -40,6 +47,7 @@ def _train_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", default="cpu", help="cpu, or cuda with one GPU (%(default)s)")
     parser.add_argument("--threads", type=int, default=2, help="threads of the network on the CPU (%(default)s)")
     parser.add_argument("--workers", type=int, default=1, help="processes that prepare pictures (%(default)s)")
+    parser.add_argument("--cache", action="store_true", help="keep all photographs in memory (0.5 MB each)")
 
 
 def _evaluate_arguments(parser: argparse.ArgumentParser) -> None:
@@ -90,6 +98,7 @@ def _train(options: argparse.Namespace) -> int:
         device=options.device,
         threads=options.threads,
         workers=options.workers,
+        cache=options.cache,
     )
     train(plan, resume=options.resume, say=say)
     return 0

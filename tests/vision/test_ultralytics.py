@@ -122,7 +122,7 @@ def test_training_is_bounded_by_time(tmp_path: Path) -> None:
     ticks = iter(range(0, 10**6, 60))  # every look at the clock finds a minute gone
     said: list[str] = []
     plan = TrainingPlan(
-        folder, WEIGHTS, tmp_path / "run", epochs=1000, hours=0.1, size=64, batch=4, workers=0, threads=1
+        [folder], WEIGHTS, tmp_path / "run", epochs=1000, hours=0.1, size=64, batch=4, workers=0, threads=1
     )
     train(plan, resume=False, say=said.append, monotonic=lambda: float(next(ticks)))
     assert said[-1].startswith("finished after 6 steps, 0.10 h")
@@ -135,9 +135,9 @@ def test_what_cannot_be_trained_or_exported_is_explained(tmp_path: Path) -> None
 
     folder = made.small_set(tmp_path / "photos")
     with pytest.raises(InvalidInput, match=r"no .*last\.pt"):
-        train(TrainingPlan(folder, WEIGHTS, tmp_path / "run"), resume=True, say=lambda _: None)
+        train(TrainingPlan([folder], WEIGHTS, tmp_path / "run"), resume=True, say=lambda _: None)
     with pytest.raises(ConfigurationError, match=r"no weights at .*none\.pt"):
-        train(TrainingPlan(folder, tmp_path / "none.pt", tmp_path / "run"), resume=False, say=lambda _: None)
+        train(TrainingPlan([folder], tmp_path / "none.pt", tmp_path / "run"), resume=False, say=lambda _: None)
     with pytest.raises(InvalidInput, match="int8 needs photographs"):
         export(WEIGHTS, tmp_path / "a.xml", precision="int8", input_px=640)
     with pytest.raises(InvalidInput, match="is for OpenVINO"):

@@ -24,7 +24,7 @@ STRIDE = 32
 _GREY = 114  # what the letterbox is filled with in training
 ONE_HEAD = 0.6  # boxes that overlap by more are the same head
 _MOST = 300  # boxes of a picture
-_LEAST = 320  # pixels of the longer side to which the smallest pictures are enlarged
+_MOST_ENLARGED = 2.0  # heads of a few pixels are found more often when they are enlarged, up to here
 
 Floats = npt.NDArray[np.float32]
 Image = npt.NDArray[np.uint8]
@@ -88,10 +88,9 @@ class Preparation:
 def fitting_shape(height: int, width: int, longest: int) -> tuple[int, int]:
     """Height and width of the smallest input that holds the picture scaled to `longest` pixels: 384x640 for 16:9.
 
-    A picture that is smaller than `longest` keeps its own size: enlarging it costs time and tells nothing new.
+    A smaller picture is enlarged to `longest`, but to no more than twice its size.
     """
-    longest = min(longest, max(height, width, _LEAST))
-    scale = longest / max(height, width)
+    scale = min(longest / max(height, width), _MOST_ENLARGED)
     # One pixel of rounding must not cost a whole stride.
     sides = [max(1, -(-int(side * scale - 0.5) // STRIDE)) * STRIDE for side in (height, width)]
     return sides[0], sides[1]

@@ -14,13 +14,16 @@ from vision.training.heads import HEAD
 _FILL = 114
 _LEAST_SHARE = 0.35  # of a head's area must be left in the picture for its label to stay
 _LEAST_PX = 5.0
-_MOST_ENLARGED = 6.0
+_MOST_ENLARGED = 10.0
+_LEAST_CLOSE_UP = 12  # pixels of a head's height: what is smaller shows nothing when it is enlarged
 
 
-def whole(picture: Labelled, size: int, rng: np.random.Generator) -> Labelled:
-    """The photograph a little larger or smaller than the input, turned and shifted a little."""
+def whole(
+    picture: Labelled, size: int, rng: np.random.Generator, *, enlarged: tuple[float, float] = (0.6, 1.5)
+) -> Labelled:
+    """The photograph at `enlarged` (least, most) times the size of the input, turned and shifted a little."""
     height, width = picture.image.shape[:2]
-    scale = size / max(height, width) * np.exp(rng.uniform(np.log(0.6), np.log(1.5)))
+    scale = size / max(height, width) * np.exp(rng.uniform(*np.log(enlarged)))
     centre = np.array([width, height]) / 2 + rng.uniform(-0.15, 0.15, 2) * (width, height)
     return _framed(picture, centre, scale, (size, size), rng)
 
@@ -28,9 +31,9 @@ def whole(picture: Labelled, size: int, rng: np.random.Generator) -> Labelled:
 def close_up(picture: Labelled, size: int, rng: np.random.Generator) -> Labelled:
     """One head fills a fifth to nine tenths of the input's height; a bare one where there is one."""
     heights = picture.boxes[:, 3] - picture.boxes[:, 1]
-    if not len(heights) or heights.max() < 20:
+    if not len(heights) or heights.max() < _LEAST_CLOSE_UP:
         return whole(picture, size, rng)
-    weights = heights * (heights >= 20)
+    weights = heights * (heights >= _LEAST_CLOSE_UP)
     bare = weights * (picture.kind == HEAD)
     weights = bare if bare.any() else weights
     chosen = picture.boxes[rng.choice(len(heights), p=weights / weights.sum())]

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 
 from core.errors import ConfigurationError, InvalidInput
@@ -22,7 +23,9 @@ from vision.training.pictures import Draw, TrainingPictures
 from vision.yolo import load_ultralytics
 
 _WARM_UP = 100  # steps
+_TELL_S = 20.0
 _LEAST_RATE = 0.01  # of the first
+_CALM_FROM = 0.75  # of the run: from here on pictures are closer to photographs
 _MANY_PER_HEAD = 0.7  # weight of the one-to-many head's loss, the head that is exported; the NMS-free one has the rest
 
 
@@ -30,7 +33,7 @@ _MANY_PER_HEAD = 0.7  # weight of the one-to-many head's loss, the head that is 
 class TrainingPlan:
     """What is trained, on what, for how long. `hours` ends the run early, its schedule drawn to fit."""
 
-    data: Path
+    data: Sequence[Path]
     weights: Path
     out: Path
     epochs: int = 30
@@ -43,6 +46,7 @@ class TrainingPlan:
     device: str = "cpu"
     threads: int = 2
     workers: int = 1
+    cache: bool = False
     save_minutes: float = 5.0
 
 
@@ -63,7 +67,9 @@ def train(plan: TrainingPlan, *, resume: bool, say: Say, monotonic: Callable[[],
     `resume` goes on from `out`/last.pt, of which a run writes one every few minutes. Raises ConfigurationError where
     ultralytics or the weights are missing, InvalidInput where the data are not usable.
     """
-    pictures = TrainingPictures(photographs(plan.data))
+    # Threads that OpenCV began before a fork are missing in the workers, which would wait for them without end.
+    cv2.setNumThreads(1)
+    pictures = TrainingPictures([each for folder in plan.data for each in photographs(folder)], cache=plan.cache)
     last = plan.out / "last.pt"
     if resume and not last.is_file():
         raise InvalidInput(f"there is no {last} to go on from", hint="leave --resume away to start afresh")
@@ -82,51 +88,50 @@ def train(plan: TrainingPlan, *, resume: bool, say: Say, monotonic: Callable[[],
 
     before = told = saved = monotonic()
     seen = 0
-    while progress() < 1:
-        loader = _loader(pictures, plan, run.state.step)
-        for batch in loader:
-            run.step(batch, progress())
-            now = monotonic()
-            run.state.seconds += now - before
-            before, seen = now, seen + plan.batch
-            if now - told > 20:
-                say(run.line(per_epoch, progress(), seen / (now - told)))
-                told, seen = now, 0
-            if now - saved > plan.save_minutes * 60:
-                run.save(last)
-                saved = now
-            if progress() >= 1 or run.state.step % per_epoch == 0:
-                break
-        run.save(last)
+    for batch in _loader(pictures, plan, run.state.step, calm=lambda: progress() >= _CALM_FROM):
+        run.step(batch, progress())
+        now = monotonic()
+        run.state.seconds += now - before
+        before, seen = now, seen + plan.batch
+        if now - told > _TELL_S:
+            say(run.line(per_epoch, progress(), seen / (now - told)))
+            told, seen = now, 0
+        over = progress() >= 1
+        if over or now - saved > plan.save_minutes * 60 or run.state.step % per_epoch == 0:
+            run.save(last)
+            saved = now
+        if over:
+            break
     finished = plan.out / "weights.pt"
     run.export(finished)
     say(f"finished after {run.state.step} steps, {run.state.seconds / 3600:.2f} h: {finished}")
     return finished
 
 
-def _loader(pictures: TrainingPictures, plan: TrainingPlan, step: int) -> Any:
-    """Batches of one epoch as tensors, made by `workers` processes; another order for every `step` it begins at."""
+def _loader(pictures: TrainingPictures, plan: TrainingPlan, step: int, calm: Callable[[], bool]) -> Any:
+    """Batches as tensors, made by `workers` processes, without end; another order for every `step` it begins at."""
     import torch
 
     rng = np.random.default_rng([plan.seed, step])
     return torch.utils.data.DataLoader(
         _Tensors(pictures),
-        batch_sampler=_Sampler(list(pictures.epoch(plan.size, plan.batch, rng))),
+        batch_sampler=_Sampler(lambda: pictures.epoch(plan.size, plan.batch, rng, calm)),
         num_workers=plan.workers,
         collate_fn=_collate,
         prefetch_factor=3 if plan.workers else None,
+        pin_memory=plan.device != "cpu",
     )
 
 
 class _Sampler:
-    def __init__(self, batches: list[list[Draw]]) -> None:
-        self._batches = batches
+    """One epoch after the other, drawn as they are asked for: the workers never start anew."""
+
+    def __init__(self, epoch: Callable[[], Iterator[list[Draw]]]) -> None:
+        self._epoch = epoch
 
     def __iter__(self) -> Iterator[list[Draw]]:
-        return iter(self._batches)
-
-    def __len__(self) -> int:
-        return len(self._batches)
+        while True:
+            yield from self._epoch()
 
 
 class _Tensors:
@@ -136,9 +141,6 @@ class _Tensors:
         self._pictures = pictures
 
     def __getitem__(self, draw: Draw) -> Labelled:
-        import cv2
-
-        cv2.setNumThreads(1)
         return self._pictures[draw]
 
 
@@ -173,7 +175,9 @@ class _Run:
         self.state = _State()
         self._plan = plan
         self._device = torch.device(plan.device)
-        self._model = _network(plan.weights).to(self._device)
+        # On a GPU half of the time goes into normalisation where the channels are not last in memory.
+        self._layout = torch.channels_last if self._device.type == "cuda" else torch.contiguous_format
+        self._model = _network(plan.weights).to(self._device, memory_format=self._layout)
         self._still = list(self._model.model[: plan.freeze])
         for layer in self._still:
             for parameter in layer.parameters():
@@ -189,7 +193,7 @@ class _Run:
             ],
             lr=plan.rate,
         )
-        self._ema = ModelEMA(self._model, tau=500)
+        self._ema = ModelEMA(self._model, decay=0.999, tau=500)
         self._loss = math.nan
         if checkpoint is not None:
             self._restore(checkpoint)
@@ -204,8 +208,8 @@ class _Run:
         self._model.train()
         for layer in self._still:
             layer.eval()  # keeps the averages of its normalisation
-        batch = {key: value.to(self._device) for key, value in batch.items()}
-        batch["img"] = batch["img"].float() / 255
+        batch = {key: value.to(self._device, non_blocking=True) for key, value in batch.items()}
+        batch["img"] = (batch["img"].float() / 255).contiguous(memory_format=self._layout)
         with torch.autocast(self._device.type, torch.bfloat16, enabled=self._device.type == "cuda"):
             losses, _ = self._model(batch)
         loss = losses.sum()
