@@ -63,8 +63,8 @@ def test_the_name_tells_model_and_version(detector: Detector) -> None:
         (321, 480, 480, (320, 480)),  # one pixel of rounding costs no stride
         (500, 500, 416, (416, 416)),
         (10, 2000, 640, (32, 640)),
-        (300, 400, 640, (320, 416)),  # not enlarged
-        (100, 200, 640, (160, 320)),  # but for what is very small
+        (300, 400, 640, (480, 640)),  # enlarged
+        (100, 200, 640, (224, 416)),  # but not more than twofold
     ],
 )
 def test_the_input_fits_the_picture(height: int, width: int, longest: int, shape: tuple[int, int]) -> None:
