@@ -33,6 +33,7 @@ def forms(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     for name, file, more in (
         ("onnx", "model.onnx", []),
         ("fp32", "fp32.xml", ["--precision", "fp32"]),
+        ("fp16", "fp16.xml", []),
         ("int8", "int8.xml", ["--precision", "int8", "--data", str(photos)]),
     ):
         made_of[name] = folder / file
@@ -70,7 +71,7 @@ def assert_same(found: Detections, expected: Detections, *, px: float, score: fl
             assert other.class_id[nearest] == kind
 
 
-@pytest.mark.parametrize(("form", "px", "score"), [("onnx", 1.5, 0.02), ("fp32", 1.5, 0.02), ("built-in", 1.5, 0.02)])
+@pytest.mark.parametrize(("form", "px", "score"), [("onnx", 1.5, 0.02), ("fp32", 1.5, 0.02), ("fp16", 1.5, 0.02)])
 def test_every_form_finds_the_boxes_of_ultralytics(forms: dict[str, Path], form: str, px: float, score: float) -> None:
     reference, detector = opened(forms["pt"]), opened(forms[form])
     assert detector.classes == reference.classes == ("helmet", "head")
@@ -84,12 +85,12 @@ def test_every_form_finds_the_boxes_of_ultralytics(forms: dict[str, Path], form:
 
 
 def test_eight_bits_find_the_same_heads_roughly(forms: dict[str, Path]) -> None:
-    detector, reference = opened(forms["int8"]), opened(forms["pt"])
-    assert (
-        forms["int8"].with_suffix(".bin").stat().st_size < 0.65 * forms["built-in"].with_suffix(".bin").stat().st_size
-    )
-    picture = pictures()["cameraman"]
-    assert_same(detector.detect(picture), reference.detect(picture), px=12, score=0.25, least=0.3)
+    reference = opened(forms["pt"])
+    for name in ("int8", "built-in"):
+        size, double = (forms[form].with_suffix(".bin").stat().st_size for form in (name, "fp16"))
+        assert size < 0.65 * double
+        picture = pictures()["cameraman"]
+        assert_same(opened(forms[name]).detect(picture), reference.detect(picture), px=12, score=0.25, least=0.3)
 
 
 def test_training_runs_is_cut_short_and_goes_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -60,9 +60,10 @@ def _save(made: Path, out: Path, precision: Precision, calibration: Sequence[Pho
             nncf.Dataset(list(_inputs(chosen, input_px))),
             preset=nncf.QuantizationPreset.MIXED,
             subset_size=len(chosen),
-            # What turns the network's last features into pixels: eight bits are too coarse for a place.
+            # What turns the network's last features into places: eight bits are too coarse for those.
             ignored_scope=nncf.IgnoredScope(
-                patterns=[".*model.23/aten::(add|sub|mul|div|sigmoid|cat|split)/.*"], validate=False
+                patterns=[r".*model\.23/aten::(add|sub|mul|div|sigmoid|cat|split)/.*", r".*model\.23\.cv2\..*"],
+                validate=False,
             ),
         )
     openvino.save_model(network, out, compress_to_fp16=precision != "fp32")
