@@ -63,7 +63,7 @@ async def run(settings: Settings, clock: Clock, stop: asyncio.Event) -> None:
             for lane in lanes:
                 lane.wake.set()
             # One that waits for a database that is away would wait on.
-            _, late = await asyncio.wait(tasks, timeout=2 * _GRACE_S)
+            _, late = await asyncio.wait(tasks, timeout=_GRACE_S + 1)
             for task in late:
                 task.cancel()
     finally:

@@ -64,7 +64,7 @@ async def run(settings: Settings, watch: RegistryWatch, clock: Clock, stop: asyn
                 notifier.wake.set()
             notifier.wake.set()
             # It would wait on for a database that is away.
-            _, late = await asyncio.wait({task}, timeout=2 * _GRACE_S)
+            _, late = await asyncio.wait({task}, timeout=_GRACE_S + 1)
             for task in late:
                 task.cancel()
     finally:

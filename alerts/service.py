@@ -17,6 +17,7 @@ from alerts.uplink import worker as uplinks
 from core.clock import Clock, SystemClock
 from core.database import Reconnecting
 from core.settings import Settings
+from core.tasks import until
 from core.workers import Heartbeat
 from sensors.profiles import load_profiles
 from sensors.registry import RegistryWatch
@@ -24,6 +25,7 @@ from sensors.registry import RegistryWatch
 logger = logging.getLogger(__name__)
 
 NAME = "alerts"
+_GRACE_S = 3.0
 
 
 async def serve(settings: Settings, stop: asyncio.Event) -> None:
@@ -34,9 +36,19 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
     """
     clock = SystemClock()
     targets = {target.name for target in settings.alerts.targets}
-    rules = await _rules(settings, targets, clock)
     watch = RegistryWatch(settings.database, application=NAME, clock=clock)
-    await watch.open()
+    found: list[RuleWatch] = []
+
+    async def prepare() -> None:
+        found.append(await _rules(settings, targets, clock))
+        await watch.open()
+
+    # The database may be away for long.
+    await until(stop, prepare())
+    if stop.is_set():
+        await watch.run(stop)  # gives up its connection
+        return
+    (rules,) = found
     profiles = load_profiles(settings.kinds_dir)
     linkages = load(settings.alerts.linkages, profiles)
     team = Team(settings.alerts.engines)
@@ -60,6 +72,7 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
 
     ending = asyncio.Event()
     engines = [asyncio.create_task(one.run(stop), name=f"engine {lane}") for lane, one in enumerate(lanes)]
+    halt = asyncio.create_task(stop.wait(), name="stop")
     beside = [
         asyncio.create_task(watch.run(ending), name="registry"),
         asyncio.create_task(heart.run(ending, detail), name="heartbeat"),
@@ -69,16 +82,20 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
     ]
     logger.info("alerts is ready", extra={"rules": len(rules.current.enabled), "targets": len(targets)})
     try:
-        done, _ = await asyncio.wait({*engines, *beside}, return_when=asyncio.FIRST_COMPLETED)
+        done, _ = await asyncio.wait({*engines, halt, *beside}, return_when=asyncio.FIRST_COMPLETED)
         for task in done:
             task.result()  # only engines end without an error, when they are told to stop
-        await asyncio.gather(*engines)
+        # They store what is in hand; one that waits for a database that is away would wait on.
+        done, _ = await asyncio.wait(engines, timeout=_GRACE_S)
+        for task in done:
+            task.result()
     finally:
-        # The engine has ended or must: what it committed last is delivered now or by the next process.
+        # What the engines committed last is delivered now or by the next process.
+        halt.cancel()
         for engine in engines:
             engine.cancel()
         ending.set()
-        await asyncio.gather(*engines, *beside, return_exceptions=True)
+        await asyncio.gather(*engines, halt, *beside, return_exceptions=True)
 
 
 async def _rules(settings: Settings, targets: Collection[str], clock: Clock) -> RuleWatch:

@@ -187,7 +187,7 @@ async def _downlink(world: World) -> None:
     """A sprayer that a linkage switched on for the dust alert, and what was tried before."""
     spray, dust = world.ids["spray-riverside"], world.ids["dust"]
     at = world.now - timedelta(seconds=470)
-    lost = {"state": "expired", "reason": "the device was not reached", "requested_by": "code-officer"}
+    lost = {"state": "expired", "reason": "RabbitMQ did not take it", "requested_by": "code-officer"}
     span = {"requested_at": at - timedelta(hours=1), "expires_at": at - timedelta(minutes=59)}
     await _row(world, "command", device_id=spray, name="spray_off", **lost, **span)
     done = {"state": "done", "requested_by": "linkage:dust-spray", "cause": f"alert {dust} is open"}

@@ -40,7 +40,9 @@ async def test_a_command_is_confirmed_given_and_followed_to_its_reply(
     given = panel.locator("[data-test=command]")
     await expect(given).to_have_count(2)
     await expect(given.nth(0)).to_contain_text(re.compile("开启喷淋.*联动 扬尘喷淋联动.*0.4 秒.*已执行", re.DOTALL))
-    await expect(given.nth(1)).to_contain_text(re.compile("王安全.*已过期.*没有联系上设备", re.DOTALL))
+    await expect(given.nth(1)).to_contain_text(
+        re.compile("王安全.*已过期.*没有联系上设备: RabbitMQ 没有接收", re.DOTALL)
+    )
 
     await panel.locator("[data-order=spray_on]").click()
     await expect(panel.locator("[data-test=order]")).to_contain_text("确认执行“开启喷淋”：1 号雾炮？")

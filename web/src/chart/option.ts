@@ -55,7 +55,8 @@ export function chartOption(input: ChartInput): EChartsCoreOption {
       type: 'value',
       min: range?.[0] ?? 0,
       max: range?.[1] ?? 1,
-      axisLabel: { color: faint, fontSize: size, showMinLabel: false, showMaxLabel: false, formatter: input.number },
+      // Without anything to show there is no scale either.
+      axisLabel: { show: range !== null, color: faint, fontSize: size, showMinLabel: false, showMaxLabel: false, formatter: input.number },
       splitLine: { lineStyle: { color: token('--line') } },
     },
     series: [

@@ -145,6 +145,11 @@ const en: typeof zh = {
     not_taken: 'the device did not take it',
     no_reply: 'the device did not reply',
   },
+  commandReason: {
+    'the device has not subscribed to its commands at RabbitMQ': 'it has not subscribed to its commands at RabbitMQ',
+    'RabbitMQ did not take it': 'RabbitMQ did not take it',
+    'the connection to RabbitMQ was lost before it had confirmed': 'the connection to RabbitMQ was lost before it had confirmed',
+  },
   decision: {
     on: 'On',
     off: 'Off',
@@ -396,6 +401,15 @@ const en: typeof zh = {
     no_command: 'No command waits for it',
     conflict: 'Conflicts with a stored value',
     unstorable: 'Refused by the database',
+    bad_crc: 'Wrong checksum',
+    bad_length: 'Wrong length',
+    bad_st: 'Another system type',
+    bad_value: 'Not a value',
+    bad_cipher: 'Cannot be decrypted',
+    bad_options: "The device's HJ 212 options are wrong",
+    overlong: 'Frame without an end',
+    unsupported: 'Unsupported command',
+    kind_changed: 'The kind has changed',
   },
   error: {
     network: 'The server cannot be reached; check the network',

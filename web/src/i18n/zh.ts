@@ -144,6 +144,11 @@ const zh = {
     not_taken: '设备没有收下',
     no_reply: '设备没有回复',
   },
+  commandReason: {
+    'the device has not subscribed to its commands at RabbitMQ': '设备没有在 RabbitMQ 订阅指令',
+    'RabbitMQ did not take it': 'RabbitMQ 没有接收',
+    'the connection to RabbitMQ was lost before it had confirmed': 'RabbitMQ 确认前连接中断',
+  },
   decision: {
     on: '开启',
     off: '关闭',
@@ -395,6 +400,15 @@ const zh = {
     no_command: '没有对应的指令',
     conflict: '与已有数据冲突',
     unstorable: '数据库拒绝',
+    bad_crc: '校验错误',
+    bad_length: '长度不符',
+    bad_st: '系统类型不符',
+    bad_value: '监测值无效',
+    bad_cipher: '无法解密',
+    bad_options: '设备的 HJ 212 配置无效',
+    overlong: '报文过长',
+    unsupported: '不支持的命令',
+    kind_changed: '设备类型已变更',
   },
   error: {
     network: '无法连接服务器，请检查网络',
