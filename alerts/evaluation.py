@@ -40,7 +40,7 @@ from sensors.registry import Registry, RegistryWatch, load_registry
 logger = logging.getLogger(__name__)
 
 READER = "alerts"
-_RULES_LOCK = 0x5317E0A2
+_RULES_LOCK = 0x5317E0B2
 _SHARE_S = 1.0
 _BATCH = 256
 _REST_S = 0.02  # a turn costs the same for one entry as for many: let some gather

@@ -23,7 +23,7 @@ from smartsite.rooms import SERVICES, specs
 from smartsite.schema import bring_up_to_date
 from tests.support.wait import eventually
 
-GRACE_S = min(spec.grace_s for spec in specs({}))
+GRACE_S = min(spec.grace_s for spec in specs({}, Settings()))
 """Then the supervisor kills."""
 
 
