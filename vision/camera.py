@@ -17,12 +17,14 @@ from sensors.registry import Camera
 from vision import wire
 from vision.blur import blurred
 from vision.capture_client import CaptureClient
-from vision.decide import Decider, Episode, Left, Transition
+from vision.decide import Decider
 from vision.detections import Detections
 from vision.detectors import Detector
 from vision.episodes import Change, EpisodeWriter, Footage, Pictures
 from vision.frame import LIVE_QUALITY, Frame, Image, bgr, crop, enlarged, jpeg
 from vision.full_pictures import FullPictures
+from vision.judge import Episode, Left, Transition
+from vision.light import is_night
 from vision.live import LiveFeed, live_message
 from vision.options import order_of
 from vision.planes import Planes
@@ -174,7 +176,13 @@ class CameraWorker:
             self._frame = frame
         self._tracks = self._tracker.update(self._detections, picture.time / 1e6)
         changes = self.decider.observe(
-            picture.time, self._detections, self._tracks, alive=self._tracker.alive, looked=looked
+            picture.time,
+            self._detections,
+            self._tracks,
+            alive=self._tracker.alive,
+            looked=looked,
+            size=(picture.width, picture.height),
+            night=self._frame is not None and is_night(self._frame.look, self._options.night_luma),
         )
         for change in changes:
             if change.phase == "started":

@@ -16,7 +16,7 @@ from core.clock import Clock, from_micros, micros
 from core.evidence import Evidence
 from core.sql import queries
 from sensors import entries
-from vision.decide import KIND, Episode, Left, Phase
+from vision.judge import Episode, Left, Phase
 
 SQL = queries(__package__)
 
@@ -46,7 +46,6 @@ async def start(
     votes = [{"time": vote.time, "score": round(vote.score, 4), "bare": vote.bare} for vote in episode.votes]
     parameters = _parameters(subject, episode) | {
         "site_id": subject.site_id,
-        "kind": KIND,
         "votes": Jsonb(votes),
         "zone": episode.zone,
         "box": list(episode.box),
@@ -90,6 +89,7 @@ async def sighted(connection: psycopg.AsyncConnection, episodes: Iterable[tuple[
             SQL["episode_seen"],
             {
                 "cameras": [camera for camera, _ in pairs],
+                "kinds": [episode.kind for _, episode in pairs],
                 "tracks": [episode.track for _, episode in pairs],
                 "started": [from_micros(episode.started_at) for _, episode in pairs],
                 "seen": [from_micros(episode.last_seen_at) for _, episode in pairs],
@@ -105,11 +105,11 @@ async def left(connection: psycopg.AsyncConnection, clock: Clock) -> dict[int, L
     async with connection.cursor(row_factory=dict_row) as cursor:
         await cursor.execute(SQL["episodes_open"])
         rows = await cursor.fetchall()
-    cameras = {row["camera_id"] for row in rows} | {camera for camera, _, _ in seen}
+    cameras = {row["camera_id"] for row in rows} | {camera for camera, *_ in seen}
     return {
         camera: Left(
             tuple(_episode(row) for row in rows if row["camera_id"] == camera),
-            {zone: micros(moment) for owner, zone, moment in seen if owner == camera},
+            {(kind, zone): micros(moment) for owner, kind, zone, moment in seen if owner == camera},
         )
         for camera in cameras
     }
@@ -123,7 +123,7 @@ async def _tell(
         episode=number,
         camera=subject.camera_id,
         site=subject.site_id,
-        kind=KIND,
+        kind=episode.kind,
         phase=phase,
         started_at=episode.started_at,
         last_seen_at=episode.last_seen_at,
@@ -142,6 +142,7 @@ async def _tell(
 def _parameters(subject: Subject, episode: Episode) -> dict[str, Any]:
     return {
         "camera_id": subject.camera_id,
+        "kind": episode.kind,
         "track": episode.track,
         "started_at": from_micros(episode.started_at),
         "last_seen_at": from_micros(episode.last_seen_at),
@@ -158,4 +159,5 @@ def _episode(row: dict[str, Any]) -> Episode:
         last_seen_at=micros(row["last_seen_at"]),
         peak_score=row["peak_score"],
         box=(x1, y1, x2, y2),
+        kind=row["kind"],
     )

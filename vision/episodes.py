@@ -20,8 +20,8 @@ from core.database import Reconnecting, is_outage
 from core.evidence import Evidence, EvidenceStore
 from core.settings import DatabaseSettings
 from vision import episode_rows, metrics
-from vision.decide import Episode, Transition
 from vision.episode_rows import Subject
+from vision.judge import Episode, Transition
 
 logger = logging.getLogger(__name__)
 

@@ -11,8 +11,8 @@ from core.errors import InvalidInput
 from core.settings import CameraSettings
 from sensors.registry import Camera, Registry
 from vision.camera import CameraWorker
-from vision.decide import Episode, Left, Transition
 from vision.episodes import Change, EpisodeWriter
+from vision.judge import Episode, Left, Transition
 from vision.options import camera_settings
 from vision.states import StateBoard
 

@@ -1,10 +1,10 @@
 -- episode_start --
--- An episode is named by camera, track and start, so that a start whose commit was not heard of is not doubled.
+-- An episode is named by camera, kind, track and start, so that a start whose commit was not heard of is not doubled.
 INSERT INTO episode (camera_id, site_id, kind, track, started_at, last_seen_at, peak_score, votes, zone, box,
                      frame_sha256, crop_sha256, model, heads)
 VALUES (%(camera_id)s, %(site_id)s, %(kind)s, %(track)s, %(started_at)s, %(last_seen_at)s, %(peak_score)s, %(votes)s,
         %(zone)s, %(box)s, %(frame_sha256)s, %(crop_sha256)s, %(model)s, %(heads)s)
-ON CONFLICT (camera_id, track, started_at) DO NOTHING
+ON CONFLICT (camera_id, kind, track, started_at) DO NOTHING
 RETURNING id, frame_sha256, crop_sha256, box, model
 
 -- episode_files --
@@ -14,29 +14,29 @@ SELECT %(episode_id)s, role, sha256 FROM unnest(%(roles)s::text[], %(digests)s::
 -- episode_clip --
 INSERT INTO episode_evidence (episode_id, role, sha256, first_at, last_at)
 SELECT id, 'clip', %(sha256)s, %(first_at)s, %(last_at)s FROM episode
-WHERE camera_id = %(camera_id)s AND track = %(track)s AND started_at = %(started_at)s
+WHERE camera_id = %(camera_id)s AND kind = %(kind)s AND track = %(track)s AND started_at = %(started_at)s
 ON CONFLICT (episode_id, role) DO NOTHING
 RETURNING episode_id
 
 -- episode_end --
 UPDATE episode SET ended_at = %(ended_at)s, last_seen_at = %(last_seen_at)s, peak_score = %(peak_score)s
-WHERE camera_id = %(camera_id)s AND track = %(track)s AND started_at = %(started_at)s AND ended_at IS NULL
+WHERE camera_id = %(camera_id)s AND kind = %(kind)s AND track = %(track)s AND started_at = %(started_at)s AND ended_at IS NULL
 RETURNING id, frame_sha256, crop_sha256, box, model
 
 -- episode_seen --
 UPDATE episode e SET last_seen_at = s.last_seen_at, peak_score = s.peak_score
-FROM unnest(%(cameras)s::integer[], %(tracks)s::integer[], %(started)s::timestamptz[], %(seen)s::timestamptz[],
-            %(peaks)s::real[]) AS s (camera_id, track, started_at, last_seen_at, peak_score)
-WHERE e.camera_id = s.camera_id AND e.track = s.track AND e.started_at = s.started_at AND e.ended_at IS NULL
+FROM unnest(%(cameras)s::integer[], %(kinds)s::text[], %(tracks)s::integer[], %(started)s::timestamptz[],
+            %(seen)s::timestamptz[], %(peaks)s::real[]) AS s (camera_id, kind, track, started_at, last_seen_at, peak_score)
+WHERE e.camera_id = s.camera_id AND e.kind = s.kind AND e.track = s.track AND e.started_at = s.started_at AND e.ended_at IS NULL
 
 -- episodes_open --
-SELECT camera_id, site_id, track, started_at, last_seen_at, peak_score, zone, box
+SELECT camera_id, site_id, kind, track, started_at, last_seen_at, peak_score, zone, box
 FROM episode WHERE ended_at IS NULL ORDER BY id
 
 -- episodes_last_seen --
--- When each camera last saw an episode of its zone: what a cool-down is counted from.
-SELECT camera_id, zone, max(last_seen_at) FROM episode
-WHERE started_at > %(since)s GROUP BY camera_id, zone
+-- When each camera last saw an episode of a kind and zone: what a cool-down is counted from.
+SELECT camera_id, kind, zone, max(last_seen_at) FROM episode
+WHERE started_at > %(since)s GROUP BY camera_id, kind, zone
 
 -- camera_states --
 SELECT camera_id, frames_in, frames_analysed, frames_gated FROM camera_state

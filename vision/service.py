@@ -20,10 +20,10 @@ from core.workers import Heartbeat
 from sensors.registry import Camera, RegistryWatch
 from vision import episode_rows
 from vision.camera import CameraWorker
-from vision.decide import Left
 from vision.detectors import load_detector
 from vision.episodes import EpisodeWriter
 from vision.fleet import Fleet, runs
+from vision.judge import Left
 from vision.leases import Leases
 from vision.live import LiveServer
 from vision.states import StateBoard

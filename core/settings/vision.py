@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from core.settings.section import Section
+from core.settings.zones import Zone
 
 
 class CameraSettings(Section):
@@ -34,6 +35,15 @@ class CameraSettings(Section):
     gate_look_s: float = Field(default=30, gt=0, description="Seconds after which a still picture is looked at anyway.")
     score: float = Field(default=0.5, gt=0, le=1, description="Least score of a box that counts in the vote.")
     head_px: float = Field(default=16, ge=1, description="Heads lower than this many pixels are unknown: no vote.")
+    night_luma: float = Field(
+        default=50,
+        ge=0,
+        le=255,
+        description="Mean brightness below which, or without colour (infrared), a picture is judged as at night.",
+    )
+    night_score: float = Field(default=0.5, gt=0, le=1, description="`score` at night.")
+    night_head_px: float = Field(default=20, ge=1, description="`head_px` at night.")
+    zones: tuple[Zone, ...] = Field(default=(), description="Parts of the picture; see docs/cameras.md.")
     vote_positive: int = Field(
         default=5, ge=1, le=100, description="Bare-headed looks at one person that make an episode ..."
     )

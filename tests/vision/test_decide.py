@@ -6,10 +6,14 @@ import pytest
 
 from core.settings import CameraSettings
 from tests.vision.boxes import CLASSES, Box, detections, head
-from vision.decide import Decider, Left
+from vision.decide import Decider
+from vision.judge import Left
 from vision.tracker import Tracker
 
 OPTIONS = CameraSettings(vote_positive=3, vote_window=5, quiet_s=4, cool_down_s=0, head_px=20)
+
+
+SIZE = (1000, 500)
 
 
 class Scene:
@@ -24,7 +28,7 @@ class Scene:
         found = detections(*boxes)
         tracks = self.tracker.update(found, second)
         now = round(second * 1e6)
-        changes = self.decider.observe(now, found, tracks, alive=self.tracker.alive, looked=looked)
+        changes = self.decider.observe(now, found, tracks, alive=self.tracker.alive, looked=looked, size=SIZE)
         self.told += [(round(second), change.phase, change.episode.track) for change in changes]
 
 
@@ -156,7 +160,7 @@ def test_a_later_watch_goes_on_with_what_an_earlier_one_left() -> None:
 
 def test_a_later_watch_keeps_the_cool_down() -> None:
     scene = Scene(cool_down_s=60)
-    scene.decider.resume(Left((), {"gate": 0}))
+    scene.decider.resume(Left((), {("no_helmet", "gate"): 0}))
     for second in range(50, 65):
         scene.see(second, head())
     assert scene.told == [(60, "started", 1)]

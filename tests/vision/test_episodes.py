@@ -24,8 +24,8 @@ from sensors import entries
 from tests.conftest import Server
 from tests.support.clock import FakeClock
 from tests.support.wait import eventually
-from vision.decide import Episode, Transition, Vote
 from vision.episodes import Change, EpisodeWriter, Footage, Pictures
+from vision.judge import Episode, Transition, Vote
 
 START = 1_790_000_000_000_000
 
