@@ -80,13 +80,10 @@ class PacketRing:
         """
         if self._stream is None or packet.size == 0:
             return
-        pts, dts = packet.pts, packet.dts
-        if pts is None and dts is None:
-            return
-        dts = dts if dts is not None else pts
-        pts = pts if pts is not None else dts
-        assert pts is not None
-        assert dts is not None
+        before = self._packets[-1].dts if self._packets else 0
+        # The first packet of a connection may come without any: it is the key frame that all others need.
+        dts = next(stamp for stamp in (packet.dts, packet.pts, before) if stamp is not None)
+        pts = packet.pts if packet.pts is not None else dts
         if packet.is_keyframe:
             self._keys.append(time)
         elif not self._packets:

@@ -163,6 +163,19 @@ def test_a_clock_that_jumps_is_one_step(stream: tuple[av.VideoStream, list[av.Pa
     assert duration < 6
 
 
+def test_a_first_packet_without_a_time_is_kept(stream: tuple[av.VideoStream, list[av.Packet]]) -> None:
+    video, packets = stream
+    ring = PacketRing(keep_s=60, most_bytes=1 << 20)
+    ring.begin(video)
+    packets[0].pts = packets[0].dts = None
+    for number, packet in enumerate(packets):
+        ring.add(packet, number * STEP)
+    assert ring.first == 0
+    cutting = ring.cut(0, 3_000_000)
+    assert cutting is not None
+    assert len(pictures(cutting.mp4)) >= 27
+
+
 def test_other_codecs_are_not_kept(tmp_path: Path) -> None:
     path = tmp_path / "pictures.mkv"
     with av.open(str(path), "w") as container:

@@ -70,7 +70,7 @@ async def test_the_cameras_of_a_dead_node_go_on_at_another(
     left = await eventually(lambda: settled(1), timeout=120, every=0.3)
     assert set(left) < set(both)
     # Room again: the lost worker is made anew there and gets its part.
-    await asyncio.to_thread(cluster.add_node, num_cpus=1)
+    cluster.add_node(num_cpus=1, wait=False)  # not in a thread: it minds signals
     assert set(await eventually(lambda: settled(2), timeout=150, every=0.3)) == set(both)
     stop.set()
     await asyncio.wait_for(running, 60)
