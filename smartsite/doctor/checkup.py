@@ -55,7 +55,9 @@ def _ports(settings: Settings) -> list[Finding]:
         ingest = settings.ingest
         found.append(machine.examine_port("port of HJ 212", ingest.hj212_host, ingest.hj212_port, "ingest.hj212_port"))
     vision = settings.vision
-    found.append(machine.examine_port("port of live video", vision.live_host, vision.live_port, "vision.live_port"))
+    for number in range(vision.workers if vision.live_port and not vision.ray_address else 1):
+        port = vision.live_port + number
+        found.append(machine.examine_port("port of live video", vision.live_host, port, "vision.live_port"))
     return found
 
 
