@@ -136,8 +136,9 @@ FROM ingest_count
 
 -- quarantine --
 -- What no device sent belongs to no site and is for people who see all.
-SELECT q.id, q.arrived_at, q.source, q.device_id, q.client, q.topic, q.reason, q.detail, q.payload, q.payload_bytes
-FROM quarantine q LEFT JOIN device d ON d.id = q.device_id
+SELECT q.id, q.arrived_at, q.source, q.device_id, s.code || '/' || d.code AS device, q.client, q.topic, q.reason, q.detail,
+       q.payload, q.payload_bytes
+FROM quarantine q LEFT JOIN device d ON d.id = q.device_id LEFT JOIN site s ON s.id = d.site_id
 WHERE (%(sites)s::int[] IS NULL OR d.site_id = ANY (%(sites)s)) AND (%(before)s::bigint IS NULL OR q.id < %(before)s)
 ORDER BY q.id DESC LIMIT %(limit)s
 

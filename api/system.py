@@ -73,6 +73,7 @@ class Quarantined(BaseModel):
     arrived_at: Millis
     source: str = Field(examples=["mqtt"])
     device_id: int | None = Field(description="None: no such device.")
+    device: str | None = Field(description="Its site and code.", examples=["riverside/dust-1"])
     client: str
     topic: str = Field(examples=["smartsite/v1/riverside/dust-1/telemetry"])
     reason: str = Field(description="Stable code.", examples=["malformed"])

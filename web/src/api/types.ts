@@ -415,6 +415,7 @@ export interface QuarantineRow {
   arrived_at: number
   source: string
   device_id: number | null
+  device: string | null
   client: string
   topic: string
   reason: string
