@@ -64,7 +64,7 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
         )
         for lane in range(team.engines)
     ]
-    heart = Heartbeat(NAME, room="alerts", settings=settings.database, clock=clock)
+    heart = Heartbeat(settings.alerts.worker, room="alerts", settings=settings.database, clock=clock)
 
     def detail() -> dict[str, Any]:
         held = [lane for lane, evaluation in enumerate(lanes) if evaluation.running]

@@ -7,6 +7,7 @@ from before the rule's hours, or from before an exemption, does not count in the
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,11 @@ from alerts.rules.model import OfflineRule
 from sensors.registry import Registry
 
 
+def silence_of(rule: OfflineRule, interval_s: float) -> timedelta:
+    """The silence that makes a device offline which reports every `interval_s`."""
+    return max(rule.after, timedelta(seconds=rule.missed * interval_s))
+
+
 class OfflineEvaluator:
     """One offline rule over a fleet.
 
@@ -32,7 +38,9 @@ class OfflineEvaluator:
         self.fleet = fleet
         self.member: Mask = fleet.members(rule.scope)
         # [slots], microseconds: who reports every ten minutes is not gone after ten.
-        self._after: Times = np.maximum(span(rule.after), (rule.missed * fleet.interval).astype(np.int64))
+        self._after: Times = np.array(
+            [span(silence_of(rule, device.interval_s)) for device in fleet.devices], dtype=np.int64
+        )
         self.open: Mask = np.zeros(len(fleet), dtype=np.bool_)
         self.since: Times = np.full(len(fleet), NEVER, dtype=np.int64)
         self.closed: Times = np.full(len(fleet), NEVER, dtype=np.int64)

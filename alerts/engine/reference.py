@@ -6,12 +6,12 @@ that was stored in the allowed order is there, of the device as of the reference
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 
-from alerts.engine.fleet import Fleet, Mask, Rows, Slots, Times, Values, rounds
+from alerts.engine.fleet import Fleet, Mask, Rows, Slots, Times, Values
 from alerts.engine.transitions import Transition
 from alerts.engine.windows import DECIMALS, Verdicts, WindowEvaluator
 from alerts.rules.model import Reference, WindowRule
@@ -27,6 +27,7 @@ class ReferenceEvaluator(WindowEvaluator):
         super().__init__(rules, fleet, registry)
         _, group = np.unique([device.site_id for device in fleet.devices], return_inverse=True)
         self._group: npt.NDArray[np.intp] = group.astype(np.intp)
+        self._clock = self._group
         self._inside = [np.flatnonzero(group == number) for number in range(int(group.max(initial=-1)) + 1)]
         references = [_reference(rule) for rule in self.rules]
         self._factor: Values = np.array([reference.factor for reference in references])
@@ -49,8 +50,10 @@ class ReferenceEvaluator(WindowEvaluator):
             np.where(reference, rows.usable[self._other], rows.usable[self.channel]),
         )
 
-    def _rounds(self, slots: Slots) -> Iterator[Slots | slice]:
-        return rounds(self._group[slots])
+    def _due_by_clock(self, clock: Slots, slots: Slots) -> Times:  # noqa: ARG002
+        # A device that is new on its site has judged nothing yet.
+        by_group = np.array([self.due[inside].max() for inside in self._inside], dtype=np.int64)
+        return by_group[clock]
 
     def _moved(self, slots: Slots, until: Times) -> tuple[Slots, Times]:
         groups, first = np.unique(self._group[slots], return_index=True)

@@ -8,13 +8,13 @@ belongs to a judged pane comes too late and is counted, not used.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import groupby
+from itertools import groupby, pairwise
 from typing import Any, NamedTuple, TypeVar, cast
 
 import numpy as np
 import numpy.typing as npt
 
-from alerts.engine.fleet import NEVER, Fleet, Mask, Rows, Slots, Times, Values, rounds
+from alerts.engine.fleet import NEVER, Fleet, Mask, Rows, Slots, Times, Values
 from alerts.engine.limits import LimitEvaluator
 from alerts.engine.transitions import Transition
 from alerts.engine.violations import span
@@ -77,6 +77,33 @@ def alike(rules: Iterable[R]) -> list[list[R]]:
     return [list(group) for _, group in groupby(sorted(rules, key=_shape), key=_shape)]
 
 
+def stretches(clock: Slots, until: Times, due: Times) -> Iterator[tuple[Slots, Slots]]:
+    """Cut readings into turns: of each clock a stretch in which windows end at its first reading or not at all.
+
+    `until`: the pane before which a reading's clock has judged everything; `due`: what it had judged before. Yields the
+    first readings of the stretches at which windows end, one a clock, and all readings of the turn.
+    """
+    order = np.argsort(clock, kind="stable")
+    fresh = np.concatenate(([True], clock[order][1:] != clock[order][:-1]))
+    rank = np.cumsum(fresh) - 1
+    low = until.min() - 1
+    reached, before = until[order] - low, np.maximum(due[order] - low, 0)
+    # The running maximum of each clock, by lifting every clock above the one before it.
+    lift = rank * (max(int(reached.max()), int(before.max())) + 1)
+    running = np.maximum.accumulate(np.maximum(reached, before) + lift)
+    previous = np.where(fresh, before + lift, np.concatenate((running[:1], running[:-1])))
+    moves = running > previous
+    steps = np.cumsum(moves)
+    # Stretches of a clock count from 1; readings before the first one are of turn 0.
+    turn: Slots = steps - (steps - moves)[fresh][rank]
+    by_turn = np.argsort(turn, kind="stable")
+    bounds = np.searchsorted(turn[by_turn], np.arange(int(turn.max()) + 2))
+    for first, last in pairwise(bounds.tolist()):
+        part = by_turn[first:last]
+        if len(part):
+            yield order[part[moves[part]]], order[part]
+
+
 def _needed(rule: PaneRule, expected: Values) -> Values:
     """Valid readings that a window needs for a verdict, by slot."""
     if isinstance(rule, CountRule):
@@ -122,6 +149,7 @@ class WindowEvaluator(LimitEvaluator):
         self._sign: Values = np.array([[1.0 if rule.upward else -1.0] for rule in rules])
         self._level: Values = self._sign * [[rule.raise_level] for rule in rules]
         self._concerned: Mask = np.asarray(self.member.any(axis=0))
+        self._clock: Slots = np.arange(len(fleet))  # whose readings move the windows of each device on
         self._taken = self.member  # [rows, slots], whose readings are added up
         # A change over a window, by the time that the rule says.
         self._scale: Values = np.array([_per_window(rule) for rule in rules])
@@ -152,9 +180,10 @@ class WindowEvaluator(LimitEvaluator):
         moving[self._moved(slots[ending], until[ending])[0]] = True
         ordered = np.flatnonzero(moving[slots])
         told: list[Transition] = []
-        for turn in self._rounds(slots[ordered]):
-            part = ordered[turn]
-            told += self._judge(*self._moved(slots[part], until[part]))
+        clock = self._clock[slots[ordered]]
+        for first, turn in stretches(clock, until[ordered], self._due_by_clock(clock, slots[ordered])):
+            head, part = ordered[first], ordered[turn]
+            told += self._judge(*self._moved(slots[head], until[head]))
             self._add(slots[part], times[part], values[:, part], usable[:, part])
         if len(ordered) < len(slots):
             rest = np.flatnonzero(~moving[slots])
@@ -165,9 +194,9 @@ class WindowEvaluator(LimitEvaluator):
         """[rows, readings]: the value of each reading for each row, and whether it may feed a rule."""
         return rows.values[self.channel], rows.usable[self.channel]
 
-    def _rounds(self, slots: Slots) -> Iterator[Slots | slice]:
-        """Cut readings into rounds in which no window moves twice."""
-        return rounds(slots)
+    def _due_by_clock(self, clock: Slots, slots: Slots) -> Times:  # noqa: ARG002
+        """The first pane that is not judged, of the clock of each reading."""
+        return self.due[slots]
 
     def _moved(self, slots: Slots, until: Times) -> tuple[Slots, Times]:
         """The devices whose windows a reading of these devices moves on."""

@@ -83,27 +83,34 @@ class History:
             by_topic={(device.site, device.code): device for device in devices.values()},
         )
 
-    def chunks(self, longest: timedelta) -> Iterator[tuple[int, list[ReadingBatch]]]:
-        """(time reached, batches) in the order of time, each of at most so long."""
-        step = longest // timedelta(microseconds=1)
+    def chunks(self, longest: timedelta, moments: Iterable[int] = ()) -> Iterator[tuple[int, list[ReadingBatch]]]:
+        """(time reached, the readings before it) in the order of time: pieces of at most so long, cut at `moments`."""
         starts = [int(table.time[0]) for table in self.tables if len(table.time)]
         if not starts:
             return
         end = max(int(table.time[-1]) for table in self.tables if len(table.time))
+        step = longest // timedelta(microseconds=1)
+        cuts = {*range(min(starts) + step, end, step), *(moment for moment in moments if moment <= end), end + 1}
         at = [0] * len(self.tables)
-        until = min(starts) + step
-        while True:
+        for until in sorted(cuts):
             batches = []
             for place, table in enumerate(self.tables):
                 last = int(np.searchsorted(table.time, until))
                 if last > at[place]:
                     batches.append(table.part(at[place], last))
                     at[place] = last
-            yield min(until, end), batches
-            if until > end:
-                return
-            upcoming = [int(t.time[a]) for t, a in zip(self.tables, at, strict=True) if a < len(t.time)]
-            until = max(until + step, min(upcoming, default=until) // step * step)
+            yield until, batches
+
+    def silences(self, device: int, longest: timedelta) -> list[int]:
+        """The moments just after the last reading before each silence of so long, and just after that time."""
+        after = longest // timedelta(microseconds=1)
+        found: list[int] = []
+        for table in self.tables:
+            times = table.time[table.device == device]
+            if len(times):
+                found += times[:-1][np.diff(times) > after].tolist()
+                found.append(int(times[-1]))
+        return [moment for time in found for moment in (time + 1, time + after + 1)]
 
     def until(self, at: int) -> History:
         """What was known at a moment."""

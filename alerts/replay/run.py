@@ -7,13 +7,15 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from alerts.engine import Engine, Transition
+from alerts.engine.calendar import scheduled
+from alerts.engine.offline import silence_of
 from alerts.model import Severity
 from alerts.replay.history import History
 from alerts.rules.model import AnyRule, OfflineRule
 from sensors.profiles import Profile
 
-# Longer pieces go faster; absence is judged at their ends, so that they are a part of what it waits for.
-_LONG, _PARTS = timedelta(hours=6), 10
+# Longer pieces go faster. Hours of an offline rule begin and end at minutes, which a piece must not pass unseen.
+_LONG, _SHORT = timedelta(hours=6), timedelta(minutes=1)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -40,11 +42,21 @@ def replay(rules: Iterable[AnyRule], history: History, profiles: Mapping[str, Pr
     """The alerts of enabled rules over the history, in the order of their beginnings."""
     rules = tuple(rules)
     engine = Engine(rules, history.devices(), profiles)
-    longest = min([_LONG, *(rule.after / _PARTS for rule in rules if isinstance(rule, OfflineRule))])
+    offline = [rule for rule in rules if isinstance(rule, OfflineRule)]
+    longest = _SHORT if any(scheduled(rule) for rule in offline) else _LONG
+    # Absence is judged at the moment at which it has lasted long enough, as in service within a fraction of a second.
+    devices = history.devices().devices.values() if offline else ()
+    moments = [
+        moment
+        for device in devices
+        for rule in offline
+        if rule.scope.device_kind in (None, device.kind)
+        for moment in history.silences(device.id, silence_of(rule, device.interval_s))
+    ]
     standing: dict[tuple[str, str], Episode] = {}
     found: list[Episode] = []
     since: int | None = None
-    for now, batches in history.chunks(longest):
+    for now, batches in history.chunks(longest, moments):
         since = now - longest // timedelta(microseconds=1) if since is None else since
         told = engine.feed(*batches)
         told += engine.tick(now, listening_since=since)

@@ -40,6 +40,11 @@ class AlertsSettings(Section):
         le=16,
         description="Parts into which the sites are divided; alerts processes share them out among each other.",
     )
+    worker: str = Field(
+        default="alerts",
+        pattern=r"^[a-z0-9][a-z0-9_-]{0,31}$",
+        description="Name of this alerts process; where several run, each has its own.",
+    )
     snapshot_every_s: float = Field(
         default=2, ge=0, description="Seconds of readings that a restarted engine reads again at most."
     )

@@ -63,6 +63,16 @@ def test_quality_and_silence_count(tmp_path: Path) -> None:
     assert episodes[0].ended is not None
 
 
+def test_a_silent_device_beside_one_that_speaks(tmp_path: Path) -> None:
+    speaks: list[tuple[float, float | None, str]] = [(float(at), 10.0, "") for at in range(4000)]
+    silent = [value for value in speaks if not 100 <= value[0] < 200]
+    lines = [*_csv(speaks), *_csv(silent, device="dust-2")[1:]]
+    episodes = replay(rules(tmp_path, OFFLINE), read_csv(lines, PROFILES["dust"], name="x"), PROFILES)
+    (found,) = episodes
+    assert found.device == 2
+    assert found.started == micros(BEGIN + timedelta(seconds=99))
+
+
 @pytest.mark.parametrize(
     ("lines", "reason"),
     [
