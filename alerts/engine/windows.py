@@ -183,7 +183,8 @@ class WindowEvaluator(LimitEvaluator):
         clock = self._clock[slots[ordered]]
         for first, turn in stretches(clock, until[ordered], self._due_by_clock(clock, slots[ordered])):
             head, part = ordered[first], ordered[turn]
-            told += self._judge(*self._moved(slots[head], until[head]))
+            if len(head):
+                told += self._judge(*self._moved(slots[head], until[head]))
             self._add(slots[part], times[part], values[:, part], usable[:, part])
         if len(ordered) < len(slots):
             rest = np.flatnonzero(~moving[slots])

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from alerts.engine import Engine, Standing, Transition
@@ -147,6 +147,7 @@ def _play(
     return _by_subject(told)
 
 
+@example([(1, 0.0, 50.0, "N"), (1, 0.0, 50.0, "N"), (1, 5.0, 50.0, "N")], [1])
 @settings(max_examples=150, deadline=None)
 @given(streams, st.lists(st.integers(0, 200), max_size=8))
 def test_any_cut_into_batches_tells_the_same(rows: list[Row], cuts: list[int]) -> None:
