@@ -185,6 +185,7 @@ async def _set_severity(
     await _note(connection, after, "severity", actor, {"from": alert.severity, "to": severity, **detail}, clock)
     if after.exempt is None and _rank(severity) > _rank(alert.severity):
         await outbox.enqueue(connection, after, "raise", registry, settings, clock)
+        await notices.plan(connection, after, "severity", registry, settings, clock)
     await announce(connection, writer, [(after.id, after.site_id)], "updated", at=clock.now())
     return after
 

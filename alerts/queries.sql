@@ -310,48 +310,6 @@ SELECT id, %(now)s, CASE state WHEN 'accepted' THEN 'poll' ELSE 'send' END, 'no_
        'an earlier worker ended before it recorded a reply'
 FROM delivery WHERE id = %(id)s
 
--- notification_put --
-INSERT INTO notification (alert_id, phase, person_id, channel, state, reason, next_attempt_at, created_at)
-VALUES (%(alert_id)s, %(phase)s, %(person_id)s, %(channel)s, %(state)s, %(reason)s, %(now)s, %(now)s)
-ON CONFLICT DO NOTHING
-
--- notification_told --
-SELECT n.person_id, n.channel, a.severity FROM notification n JOIN alert a ON a.id = n.alert_id
-WHERE n.state = 'sent' AND n.phase = 'raised' AND n.person_id = ANY (%(people)s)
-  AND n.sent_at > %(now)s - make_interval(secs => %(cool_down_s)s)
-  AND a.id <> %(alert_id)s AND a.site_id = %(site_id)s AND a.rule = %(rule)s AND a.subject = %(subject)s
-
--- notification_owed --
-SELECT person_id, channel FROM notification
-WHERE alert_id = %(alert_id)s AND phase = 'raised' AND state IN ('pending', 'sent')
-
--- notification_claim --
--- An end waits until its raise has gone out.
-WITH due AS (
-    SELECT n.id FROM notification n
-    WHERE n.state = 'pending' AND n.next_attempt_at <= %(now)s
-      AND (n.leased_by IS NULL OR n.leased_until < %(now)s OR n.leased_by NOT IN (
-          SELECT objid::bigint FROM pg_locks WHERE locktype = 'advisory' AND classid = %(space)s AND granted))
-      AND (n.phase <> 'cleared' OR NOT EXISTS (
-          SELECT FROM notification e WHERE e.alert_id = n.alert_id AND e.phase = 'raised'
-          AND e.person_id = n.person_id AND e.channel = n.channel AND e.state = 'pending'))
-    ORDER BY n.next_attempt_at, n.id LIMIT %(limit)s FOR UPDATE OF n SKIP LOCKED
-)
-UPDATE notification n SET leased_by = %(holder)s, leased_until = %(until)s
-FROM due WHERE n.id = due.id
-RETURNING n.id, n.alert_id, n.phase, n.person_id, n.channel, n.attempts, n.created_at
-
--- notification_settle --
-UPDATE notification
-SET state = %(state)s, error = %(error)s, attempts = attempts + 1,
-    next_attempt_at = %(next_attempt_at)s, sent_at = %(sent_at)s, leased_by = NULL, leased_until = NULL
-WHERE id = %(id)s AND state = 'pending'
-
--- notification_withhold_end --
-UPDATE notification SET state = 'withheld', reason = 'not_told'
-WHERE alert_id = %(alert_id)s AND phase = 'cleared' AND person_id = %(person_id)s AND channel = %(channel)s
-  AND state = 'pending'
-
 -- uplink_lock --
 SELECT pg_try_advisory_lock(%(space)s::integer, hashtext(%(uplink)s))
 

@@ -7,9 +7,10 @@ import logging
 from collections.abc import Collection
 from typing import Any
 
-from alerts import delivery, notify
+from alerts import delivery, periodic
 from alerts.evaluation import Evaluation
 from alerts.linkage import Linker, load
+from alerts.notices import worker as notices
 from alerts.rules.versions import in_force
 from alerts.rules.watch import RuleWatch
 from alerts.team import Team
@@ -77,7 +78,8 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
         asyncio.create_task(watch.run(ending), name="registry"),
         asyncio.create_task(heart.run(ending, detail), name="heartbeat"),
         asyncio.create_task(delivery.run(settings, clock, ending), name="delivery"),
-        asyncio.create_task(notify.run(settings, watch, clock, ending), name="notify"),
+        asyncio.create_task(notices.run(settings, watch, clock, ending), name="notify"),
+        asyncio.create_task(periodic.run(settings, watch, clock, ending), name="periodic"),
         asyncio.create_task(uplinks.run(settings, watch, profiles, clock, ending), name="up-links"),
     ]
     logger.info("alerts is ready", extra={"rules": len(rules.current.enabled), "targets": len(targets)})

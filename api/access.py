@@ -23,15 +23,15 @@ from core.sql import queries
 SQL = queries("api")
 COOKIE = "smartsite_session"
 
-Right = Literal["acknowledge", "review", "command", "system", "permit", "original"]
+Right = Literal["acknowledge", "review", "command", "system", "permit", "rota", "original"]
 RIGHTS: dict[str, frozenset[Right]] = {
     # Whoever judges what a camera saw must see it as it was; everybody else sees faces blurred.
-    "leader": frozenset({"acknowledge", "review", "command", "system", "permit", "original"}),
-    "operator": frozenset({"acknowledge", "review", "command", "system", "permit", "original"}),
+    "leader": frozenset({"acknowledge", "review", "command", "system", "permit", "rota", "original"}),
+    "operator": frozenset({"acknowledge", "review", "command", "system", "permit", "rota", "original"}),
     "inspector": frozenset({"acknowledge", "review", "original"}),
-    "supervisor": frozenset({"acknowledge", "review", "original"}),
-    "officer": frozenset({"acknowledge", "command"}),
-    "integrator": frozenset({"command", "system", "permit"}),
+    "supervisor": frozenset({"acknowledge", "review", "rota", "original"}),
+    "officer": frozenset({"acknowledge", "command", "rota"}),
+    "integrator": frozenset({"command", "system", "permit", "rota"}),
     "auditor": frozenset({"system"}),
 }
 

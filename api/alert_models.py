@@ -125,7 +125,7 @@ class Notification(BaseModel):
     person: str = Field(description="The person's code.")
     person_name: str
     channel: str = Field(examples=["json"])
-    phase: Literal["raised", "cleared", "reminder", "escalated"]
+    phase: Literal["raised", "severity", "cleared", "reminder", "escalated"]
     state: Literal["pending", "sent", "withheld", "failed"]
     reason: str = Field(description="Why it was sent or withheld.", examples=["first_raise"])
     attempts: int

@@ -10,6 +10,7 @@ from fastapi import APIRouter, FastAPI
 from starlette.middleware.gzip import GZipMiddleware
 
 from api import (
+    acknowledge,
     alerts,
     cameras,
     clocks,
@@ -24,7 +25,9 @@ from api import (
     health,
     live,
     mutes,
+    notifications,
     permits,
+    rota,
     session,
     sites,
     statistics,
@@ -75,6 +78,8 @@ def build(context: Context, *, web_dir: Path) -> FastAPI:
         mutes,
         permits,
         deliveries,
+        notifications,
+        rota,
         evidence,
         system,
         live,
@@ -83,6 +88,7 @@ def build(context: Context, *, web_dir: Path) -> FastAPI:
     app.include_router(root)
     app.include_router(health.router)
     app.include_router(docs.router)
+    app.include_router(acknowledge.router)
     app.router.default = GZipMiddleware(WebPage(web_dir))
     # The last added is the outermost.
     app.add_middleware(errors.BodyLimit, max_bytes=context.settings.api.max_body_kb * 1024)

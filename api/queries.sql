@@ -275,3 +275,13 @@ ORDER BY q.id DESC LIMIT 21
 SELECT d.site_id, s.code AS site, d.code, d.kind, s.time_zone
 FROM device d JOIN site s ON s.id = d.site_id
 WHERE d.id = %(device_id)s AND d.enabled AND s.enabled AND (%(sites)s::int[] IS NULL OR d.site_id = ANY (%(sites)s))
+
+-- notifications --
+SELECT n.id, n.alert_id, a.site_id, a.rule, p.code AS person, p.name AS person_name, n.channel, n.phase, n.step, n.state,
+       n.reason, n.digest, n.message, n.attempts, n.created_at, n.next_attempt_at, n.sent_at, n.error
+FROM notification n JOIN alert a ON a.id = n.alert_id JOIN person p ON p.id = n.person_id
+WHERE (%(sites)s::int[] IS NULL OR a.site_id = ANY (%(sites)s))
+  AND (%(states)s::text[] IS NULL OR n.state = ANY (%(states)s))
+  AND (%(alert_id)s::bigint IS NULL OR n.alert_id = %(alert_id)s) AND (%(person)s::text IS NULL OR p.code = %(person)s)
+  AND (%(before)s::bigint IS NULL OR n.id < %(before)s)
+ORDER BY n.id DESC LIMIT %(limit)s

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from dataclasses import asdict
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, Query
 from pydantic import BaseModel, Field
@@ -10,7 +11,7 @@ from pydantic import BaseModel, Field
 from api.access import SQL, Viewer, having
 from api.context import SILENT_AFTER, Database, Here, Millis, row, rows
 from api.errors import documented
-from core import log
+from core import log, schedule
 from sensors import rollup_work
 
 router = APIRouter(tags=["system"])
@@ -51,6 +52,23 @@ class Counts(BaseModel):
     frames_analysed: int
 
 
+class PeriodicJob(BaseModel):
+    """A piece of periodic work and its last run on record."""
+
+    job: str = Field(examples=["escalations"])
+    schedule: str = Field(description="Jobs of a schedule run one after another in one process.", examples=["alerts"])
+    holder: str = Field(description="host:pid of the process that ran it.")
+    started_at: Millis
+    ended_at: Millis
+    outcome: Literal["ok", "failed"]
+    result: str = Field(description="What it did last, in a few words.")
+    error: str
+    next_run_at: Millis | None
+    every_s: float
+    runs: int = Field(description="Runs on record; idle runs of frequent jobs are not.")
+    failures: int
+
+
 class LogState(BaseModel):
     """The log between the processes."""
 
@@ -64,6 +82,7 @@ class System(BaseModel):
     workers: list[Worker]
     counts: Counts
     log: LogState
+    jobs: list[PeriodicJob]
 
 
 class Quarantined(BaseModel):
@@ -104,6 +123,7 @@ async def system(_viewer: Overseer, context: Here, database: Database) -> System
         workers=[Worker(**worker, healthy=now - worker["beat_at"] <= SILENT_AFTER) for worker in workers],
         counts=Counts(**counts),
         log=LogState(streams=streams["n"], lag=max(lags.values(), default=0)),
+        jobs=[PeriodicJob(**asdict(one)) for one in await schedule.runs(database)],
     )
 
 

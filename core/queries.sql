@@ -103,3 +103,21 @@ ON CONFLICT (name) DO UPDATE SET room = excluded.room, host = excluded.host, pid
 
 -- worker_gone --
 DELETE FROM worker WHERE name = %(name)s AND pid = %(pid)s AND host = %(host)s
+
+-- schedule_lock --
+-- One process at a time works, whichever process of whichever machine gets the lock; it goes with its connection.
+SELECT pg_try_advisory_lock(%(key)s)
+
+-- job_run_put --
+INSERT INTO job_run (job, schedule, holder, started_at, ended_at, outcome, result, error, next_run_at, every_s, failures)
+VALUES (%(job)s, %(schedule)s, %(holder)s, %(started_at)s, %(ended_at)s, %(outcome)s, %(result)s, %(error)s,
+        %(next_run_at)s, %(every_s)s, %(failed)s)
+ON CONFLICT (job) DO UPDATE SET schedule = excluded.schedule, holder = excluded.holder,
+    started_at = excluded.started_at, ended_at = excluded.ended_at, outcome = excluded.outcome,
+    result = CASE WHEN excluded.result = '' AND excluded.outcome = 'ok' THEN job_run.result ELSE excluded.result END,
+    error = excluded.error, next_run_at = excluded.next_run_at, every_s = excluded.every_s,
+    runs = job_run.runs + 1, failures = job_run.failures + excluded.failures
+
+-- job_runs --
+SELECT job, schedule, holder, started_at, ended_at, outcome, result, error, next_run_at, every_s, runs, failures
+FROM job_run ORDER BY schedule, job

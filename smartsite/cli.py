@@ -28,6 +28,7 @@ COMMANDS = (
     "config",
     "rules",
     "deliveries",
+    "notices",
     "reconcile",
     "regulator",
     "simulate",

@@ -1,7 +1,3 @@
--- housekeeping_lock --
--- One keeper at a time works, whichever process of whichever machine gets the lock; it goes with its connection.
-SELECT pg_try_advisory_lock(%(key)s)
-
 -- expired_sessions --
 DELETE FROM session WHERE expires_at < %(now)s
 
@@ -92,3 +88,16 @@ FROM alert a JOIN episode p ON p.id = a.episode_id JOIN camera c ON c.id = p.cam
 JOIN episode_evidence f ON f.episode_id = p.id AND f.role = 'frame'
 WHERE a.verdict = ANY (%(verdicts)s) AND (%(since)s::timestamptz IS NULL OR a.reviewed_at >= %(since)s)
 ORDER BY a.id
+
+-- notices --
+SELECT n.id, n.created_at, n.alert_id, n.phase, n.step, p.code AS person, n.channel, n.state, n.reason, n.digest,
+       n.message, n.attempts, n.next_attempt_at, n.sent_at, n.error
+FROM notification n JOIN person p ON p.id = n.person_id
+WHERE (%(alert)s::bigint IS NULL OR n.alert_id = %(alert)s) AND (%(person)s::text IS NULL OR p.code = %(person)s)
+  AND (%(state)s::text IS NULL OR n.state = %(state)s)
+ORDER BY n.id DESC LIMIT %(limit)s
+
+-- escalations --
+SELECT alert_id, step, due_at, roles FROM escalation
+WHERE state = 'waiting' AND (%(alert)s::bigint IS NULL OR alert_id = %(alert)s)
+ORDER BY due_at, alert_id, step LIMIT %(limit)s

@@ -49,7 +49,8 @@ def _section(prefix: str, model: type[BaseModel]) -> Iterator[str]:
             continue
         rows.append(_row(f"{prefix}{name}", field))
         if nested is not None:
-            inner.append((f"{prefix}{name}[].", nested))
+            several = "[]" if isinstance(field.default, list) or field.is_required() else ""
+            inner.append((f"{prefix}{name}{several}.", nested))
     title = prefix.rstrip(".") or "The root"
     yield f"\n## {title}\n\n{_summary(model)}\n\n| setting | value | default | meaning |\n|---|---|---|---|\n"
     yield from rows
@@ -94,7 +95,11 @@ def _default(field: FieldInfo) -> str:
         value = str(value)
     if isinstance(value, SecretStr):
         value = value.get_secret_value()
-    return "" if value in (None, "", [], {}) else f"`{json.dumps(value, ensure_ascii=False)}`"
+    return "" if value in (None, "", [], {}) else f"`{json.dumps(value, ensure_ascii=False, default=_plain)}`"
+
+
+def _plain(value: BaseModel) -> dict[str, Any]:
+    return value.model_dump(mode="json", exclude_defaults=True)
 
 
 def _summary(model: type[BaseModel]) -> str:

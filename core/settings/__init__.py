@@ -4,12 +4,13 @@
 working directory where that exists. Every field is described; docs/settings.md is checked against this package.
 """
 
-from core.settings.alerts import AlertsSettings, NotifySettings
+from core.settings.alerts import AlertsSettings
 from core.settings.api import ApiSettings, LogSettings
 from core.settings.database import DatabaseSettings
 from core.settings.evidence import EvidenceSettings
 from core.settings.ingest import IngestSettings
-from core.settings.section import Section, Severity
+from core.settings.notify import EscalationSettings, NotifySettings, SmsSettings
+from core.settings.section import Role, Section, Severity
 from core.settings.targets import Registration, TargetSettings
 from core.settings.tree import Settings, load_settings, settings_file
 from core.settings.uplinks import UplinkSettings
@@ -20,15 +21,18 @@ __all__ = [
     "ApiSettings",
     "CameraSettings",
     "DatabaseSettings",
+    "EscalationSettings",
     "EvidenceSettings",
     "IngestSettings",
     "LogSettings",
     "NotifySettings",
     "Precision",
     "Registration",
+    "Role",
     "Section",
     "Settings",
     "Severity",
+    "SmsSettings",
     "TargetSettings",
     "UplinkSettings",
     "VisionSettings",

@@ -6,24 +6,10 @@ from pathlib import Path
 
 from pydantic import Field, model_validator
 
-from core.settings.section import Section, Severity
+from core.settings.notify import NotifySettings
+from core.settings.section import Section
 from core.settings.targets import TargetSettings
 from core.settings.uplinks import UplinkSettings
-
-
-class NotifySettings(Section):
-    """Who on a site is told of a violation, and how."""
-
-    officer: Severity = Field(default="info", description="Least severity of which a site's safety officers are told.")
-    supervisor: Severity = Field(default="major", description="Least severity of which its supervisors are told.")
-    link: str = Field(
-        default="http://127.0.0.1:8000",
-        pattern=r"^https?://",
-        description="Address of the web page as officers reach it; messages link to the alert there.",
-    )
-    timeout_s: float = Field(default=10, gt=0, le=120, description="Seconds that one message may take.")
-    in_flight: int = Field(default=4, ge=1, le=64, description="Messages under way at the same time.")
-    give_up_hours: float = Field(default=24, gt=0, description="Hours of failing after which a message is given up.")
 
 
 class AlertsSettings(Section):

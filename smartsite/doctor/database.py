@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import psycopg
 
+from core import schedule
 from core.clock import Clock
 from core.database import connect
 from core.errors import ConfigurationError
@@ -23,6 +24,8 @@ _SKEW = timedelta(seconds=2)
 _STALE = timedelta(seconds=15)
 _LAG = 10_000
 _ROLLUP_LAG = timedelta(minutes=5)
+_OVERDUE_AT_LEAST = timedelta(minutes=2)
+_OVERDUE_PERIODS = 2
 _GAPS_OF = timedelta(days=1)
 _NAMED = 3
 SQL = queries("smartsite")
@@ -49,6 +52,8 @@ async def examine(settings: Settings, *, clock: Clock) -> AsyncIterator[Finding]
                 yield finding
             yield await _log(connection)
             yield await _rollups(connection, clock)
+            async for finding in _jobs(connection, clock):
+                yield finding
             yield await _sequences(connection, clock)
 
 
@@ -127,6 +132,23 @@ async def _rollups(connection: psycopg.AsyncConnection, clock: Clock) -> Finding
     if clock.now() - through > _ROLLUP_LAG:
         return warn("roll-ups", fact, "see that the keeper runs; until then charts are read from single readings")
     return ok("roll-ups", fact)
+
+
+async def _jobs(connection: psycopg.AsyncConnection, clock: Clock) -> AsyncIterator[Finding]:
+    """The last run of each piece of periodic work, and whether the next one is overdue."""
+    for run in await schedule.runs(connection):
+        subject = f"periodic {run.job}"
+        overdue = clock.now() - run.ended_at > max(_OVERDUE_AT_LEAST, _OVERDUE_PERIODS * timedelta(seconds=run.every_s))
+        fact = f"{run.outcome} at {run.ended_at:%Y-%m-%d %H:%M:%S} UTC by {run.holder}"
+        fact += f": {run.error or run.result}" if run.error or run.result else ""
+        if run.next_run_at is not None and not overdue:
+            fact += f", next {run.next_run_at:%H:%M:%S}"
+        if run.outcome == "failed":
+            yield warn(subject, fact, f"see the log of {run.schedule}; it is tried again by itself")
+        elif overdue:
+            yield warn(subject, fact, f"see that the process {run.schedule} runs")
+        else:
+            yield ok(subject, fact)
 
 
 async def _sequences(connection: psycopg.AsyncConnection, clock: Clock) -> Finding:

@@ -28,6 +28,7 @@ BODIES: dict[str, Any] = {
     "assignee": {"person": None},
     "severity": {"severity": "critical"},
     "permits": {"kind": "night_work", "reference": "1", "starts_at": 1785571200000, "ends_at": 1785600000000},
+    "rota": {"version": 0, "shifts": []},
 }
 
 

@@ -6,22 +6,26 @@ from datetime import timedelta
 import psycopg
 
 from core.clock import SystemClock
-from core.database import Reconnecting, connect
+from core.database import connect
+from core.schedule import Schedule
 from core.settings import Settings
 from smartsite import watchdog
-from smartsite.keeper import Housekeeping, Keeper
+from smartsite.keeper import LOCK, Housekeeping
 
 CLOCK = SystemClock()
 
 
+def schedule(settings: Settings, name: str) -> Schedule:
+    return Schedule(settings.database, name=name, lock=LOCK, clock=CLOCK)
+
+
 async def test_only_one_keeper_works_at_a_time(settings: Settings) -> None:
     jobs = Housekeeping(settings, CLOCK)
-    first = Reconnecting(settings.database, application="first", clock=CLOCK)
-    second = Reconnecting(settings.database, application="second", clock=CLOCK)
-    assert await Keeper(first).run(jobs.log)
-    assert not await Keeper(second).run(jobs.log)
+    first, second = schedule(settings, "first"), schedule(settings, "second")
+    assert await first.turn(jobs.log)
+    assert not await second.turn(jobs.log)
     await first.close()
-    assert await Keeper(second).run(jobs.log)
+    assert await second.turn(jobs.log)
     await second.close()
 
 
@@ -53,12 +57,12 @@ async def test_leftovers_go_and_the_rest_stays(settings: Settings) -> None:
 
 
 async def test_keeper_outlives_the_database(settings: Settings) -> None:
-    async def fails(_connection: psycopg.AsyncConnection) -> None:
+    async def fails(_connection: psycopg.AsyncConnection) -> str:
         raise psycopg.errors.AdminShutdown("terminating connection")
 
-    keeper = Reconnecting(settings.database, application="keeper", clock=CLOCK)
-    assert not await Keeper(keeper).run(fails)
-    assert await Keeper(keeper).run(Housekeeping(settings, CLOCK).partitions)
+    keeper = schedule(settings, "keeper")
+    assert not await keeper.turn(fails)
+    assert await keeper.turn(Housekeeping(settings, CLOCK).partitions)
     await keeper.close()
 
 

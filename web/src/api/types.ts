@@ -16,7 +16,7 @@ export interface Labelled {
 }
 
 /** What a role may do beyond reading. */
-export type Right = 'acknowledge' | 'review' | 'command' | 'system' | 'permit' | 'original'
+export type Right = 'acknowledge' | 'review' | 'command' | 'system' | 'permit' | 'rota' | 'original'
 
 export interface Person extends Named {
   id: number

@@ -1,22 +1,19 @@
-"""Sending one message through apprise, and our own channel `log://`, which writes it to the log.
+"""All other contacts: apprise's own channels.
 
-Loading apprise takes long: only the notification worker imports this module.
+Loading apprise takes long: this module is imported with the first contact that needs it.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import threading
-from dataclasses import dataclass
 from urllib.parse import quote
 
 import apprise
-from apprise.decorators import notify as apprise_notify
 
-from alerts.contacts import scheme_of
-from alerts.wording import Message
-
-logger = logging.getLogger(__name__)
+from alerts.channels.base import NOT_AN_ADDRESS, Means, Outgoing, Sent
+from alerts.notices.contacts import scheme_of
 
 # No plug-in folders, no storage on disk, no desktop pop-ups: only what the package itself brings.
 _ASSET = apprise.AppriseAsset(plugin_paths=[], storage_path=None, async_mode=False, secure_logging=True)
@@ -27,33 +24,35 @@ apprise.logger.setLevel(logging.WARNING)
 _WITH_HEADERS = frozenset({"json", "jsons", "form", "forms", "xml", "xmls"})
 
 
-@apprise_notify(on="log", name="Smartsite log")  # type: ignore[no-untyped-call, untyped-decorator]
-def _write_to_log(body: str, title: str, *_: object, **__: object) -> bool:
-    logger.info("notification: %s", title, extra={"text": body.replace("\n", " | ")})
-    return True
+async def send(contact: str, outgoing: Outgoing, means: Means) -> Sent:
+    """Send one message in a thread; a channel that overruns the time-out keeps its thread a while.
 
-
-@dataclass(frozen=True, slots=True)
-class Sent:
-    """Whether the channel took the message; `error` says why not, without secrets. `usable`: a retry may help."""
-
-    ok: bool
-    error: str = ""
-    usable: bool = True
-
-
-def send(url: str, message: Message, *, alert: int, phase: str, timeout_s: float) -> Sent:
-    """Send one message. Blocks, up to about `timeout_s` for channels that keep to it: call it in a thread.
-
-    Webhooks get the headers X-Smartsite-Alert and X-Smartsite-Phase.
+    Webhooks get the headers X-Smartsite-Alert, X-Smartsite-Phase and X-Smartsite-Message, which is the same however
+    often a message is tried.
     """
+    sending = asyncio.get_running_loop().run_in_executor(
+        means.threads, lambda: _send(contact, outgoing, means.timeout_s)
+    )
+    try:
+        async with asyncio.timeout(means.timeout_s):
+            return await sending
+    except TimeoutError:
+        return Sent(ok=False, error=f"no answer from the channel within {means.timeout_s:g} s")
+
+
+def _send(url: str, outgoing: Outgoing, timeout_s: float) -> Sent:
     scheme = scheme_of(url)
     options = {"cto": f"{timeout_s / 2:g}", "rto": f"{timeout_s / 2:g}"}
     if scheme in _WITH_HEADERS:
-        options |= {"+X-Smartsite-Alert": str(alert), "+X-Smartsite-Phase": phase}
+        options |= {
+            "+X-Smartsite-Alert": str(outgoing.alert),
+            "+X-Smartsite-Phase": outgoing.phase,
+            "+X-Smartsite-Message": outgoing.reference,
+        }
     plugin = _plugin(_with_options(url, options))
     if plugin is None:
-        return Sent(ok=False, error="the contact is not an address that can be used", usable=False)
+        return NOT_AN_ADDRESS
+    message = outgoing.message
     with _Complaints() as complaints:
         ok = bool(plugin.notify(title=message.title, body=message.body, notify_type=apprise.NotifyType.WARNING))
     return Sent(ok=ok, error="" if ok else complaints.text or "the channel did not take the message")

@@ -1,0 +1,40 @@
+"""The periodic work of the alerts room. Several processes may offer it; the one that holds the lock does it."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import psycopg
+
+from alerts.notices.escalation import escalate_due
+from core.clock import Clock
+from core.schedule import Schedule
+from core.settings import Settings
+from sensors.registry import RegistryWatch
+
+LOCK = 0x5AFE0B1
+"""Key of the advisory lock of whoever does it."""
+
+_ESCALATIONS_S = 1.0
+
+
+class AlertJobs:
+    """The jobs; each is safe to run again at any time."""
+
+    def __init__(self, settings: Settings, watch: RegistryWatch, clock: Clock) -> None:
+        self._settings = settings
+        self._watch = watch
+        self._clock = clock
+
+    async def escalations(self, connection: psycopg.AsyncConnection[Any]) -> str:
+        """Tells further people of violations that nobody acknowledges."""
+        return await escalate_due(connection, self._watch.current, self._settings, self._clock)
+
+
+async def run(settings: Settings, watch: RegistryWatch, clock: Clock, stop: asyncio.Event) -> None:
+    """Do what is due until `stop`."""
+    jobs = AlertJobs(settings, watch, clock)
+    schedule = Schedule(settings.database, name="alerts", lock=LOCK, clock=clock)
+    schedule.every(_ESCALATIONS_S, jobs.escalations)
+    await schedule.run(stop)
