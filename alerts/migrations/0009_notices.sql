@@ -1,5 +1,5 @@
 -- Messages beyond the raise and the end: escalations by step, in digests, red ones first.
-ALTER TABLE notification ADD COLUMN step smallint NOT NULL DEFAULT 0,
+ALTER TABLE notification ADD COLUMN step integer NOT NULL DEFAULT 0,
     ADD COLUMN priority smallint NOT NULL DEFAULT 1,       -- place of the severity: 0 info ... 3 critical, which goes first
     ADD COLUMN digest boolean NOT NULL DEFAULT false,      -- gathered with others of the person and channel
     ADD COLUMN message text NOT NULL DEFAULT '';           -- rows that went out as one message have the same
