@@ -78,7 +78,7 @@ def _shown(stored: duty.Stored, registry: Registry, site_id: int, context: Here)
     zone = ZoneInfo(registry.sites[site_id].time_zone)
     return DutyRota(
         version=stored.version,
-        updated_at=stored.updated_at,  # type: ignore[arg-type]  # Millis takes the moment
+        updated_at=stored.updated_at,
         updated_by=stored.updated_by,
         shifts=stored.rota.shifts,
         changes=stored.rota.changes,

@@ -161,8 +161,10 @@ class Claims:
                 await connection.execute(_SQL["gate_calls"], calls)
         return parcels, moved
 
-    async def _overtaken(self, connection: psycopg.AsyncConnection[Any], notice: Notice, now: datetime) -> str | None:
-        """Why a message that had to wait is not sent any more."""
+    async def _overtaken(
+        self, connection: psycopg.AsyncConnection[Any], notice: Notice, now: datetime
+    ) -> str | datetime | None:
+        """Why a message is not sent any more, or until when it waits for what comes of another."""
         alert = notice.alert
         if notice.phase == "escalated":
             if alert.acknowledged_at is not None or alert.verdict == "false_alarm":
@@ -181,7 +183,8 @@ class Claims:
         }
         row = await (await connection.execute(_SQL["overtaken"], asked)).fetchone()
         assert row is not None
-        told, earlier = row
+        told: bool = row[0]
+        earlier: datetime | None = row[1]
         if told:
             return "cool_down"
         if earlier is not None:
