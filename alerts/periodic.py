@@ -8,6 +8,7 @@ from typing import Any
 import psycopg
 
 from alerts.notices.escalation import escalate_due
+from alerts.rectification import reminders, requests
 from core.clock import Clock
 from core.schedule import Schedule
 from core.settings import Settings
@@ -17,6 +18,8 @@ LOCK = 0x5AFE0B1
 """Key of the advisory lock of whoever does it."""
 
 _ESCALATIONS_S = 1.0
+_REMINDERS_S = 5.0
+_OLD_REQUESTS_S = 3600.0
 
 
 class AlertJobs:
@@ -31,10 +34,20 @@ class AlertJobs:
         """Tells further people of violations that nobody acknowledges."""
         return await escalate_due(connection, self._watch.current, self._settings, self._clock)
 
+    async def reminders(self, connection: psycopg.AsyncConnection[Any]) -> str:
+        """Reminds of orders to rectify, and tells further roles of those that are late."""
+        return await reminders.remind_due(connection, self._watch.current, self._clock)
+
+    async def old_requests(self, connection: psycopg.AsyncConnection[Any]) -> None:
+        """Forgets idempotency keys that nobody will send again."""
+        await requests.forget_old(connection, now=self._clock.now())
+
 
 async def run(settings: Settings, watch: RegistryWatch, clock: Clock, stop: asyncio.Event) -> None:
     """Do what is due until `stop`."""
     jobs = AlertJobs(settings, watch, clock)
     schedule = Schedule(settings.database, name="alerts", lock=LOCK, clock=clock)
     schedule.every(_ESCALATIONS_S, jobs.escalations)
+    schedule.every(_REMINDERS_S, jobs.reminders)
+    schedule.every(_OLD_REQUESTS_S, jobs.old_requests)
     await schedule.run(stop)

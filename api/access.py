@@ -23,14 +23,18 @@ from core.sql import queries
 SQL = queries("api")
 COOKIE = "smartsite_session"
 
-Right = Literal["acknowledge", "review", "command", "system", "permit", "rota", "original"]
+Right = Literal[
+    "acknowledge", "review", "command", "system", "permit", "rota", "original", "order", "rectify", "supervise"
+]
 RIGHTS: dict[str, frozenset[Right]] = {
     # Whoever judges what a camera saw must see it as it was; everybody else sees faces blurred.
-    "leader": frozenset({"acknowledge", "review", "command", "system", "permit", "rota", "original"}),
-    "operator": frozenset({"acknowledge", "review", "command", "system", "permit", "rota", "original"}),
-    "inspector": frozenset({"acknowledge", "review", "original"}),
-    "supervisor": frozenset({"acknowledge", "review", "rota", "original"}),
-    "officer": frozenset({"acknowledge", "command", "rota"}),
+    "leader": frozenset(
+        {"acknowledge", "review", "command", "system", "permit", "rota", "original", "order", "supervise"}
+    ),
+    "operator": frozenset({"acknowledge", "review", "command", "system", "permit", "rota", "original", "order"}),
+    "inspector": frozenset({"acknowledge", "review", "original", "order", "supervise"}),
+    "supervisor": frozenset({"acknowledge", "review", "rota", "original", "order"}),
+    "officer": frozenset({"acknowledge", "command", "rota", "rectify"}),
     "integrator": frozenset({"command", "system", "permit", "rota"}),
     "auditor": frozenset({"system"}),
 }

@@ -125,7 +125,10 @@ class Notification(BaseModel):
     person: str = Field(description="The person's code.")
     person_name: str
     channel: str = Field(examples=["json"])
-    phase: Literal["raised", "severity", "cleared", "reminder", "escalated"]
+    phase: str = Field(
+        description="raised, severity, escalated, cleared; of an order its step, reminder or overdue.",
+        examples=["raised"],
+    )
     state: Literal["pending", "sent", "withheld", "failed"]
     reason: str = Field(description="Why it was sent or withheld.", examples=["first_raise"])
     attempts: int

@@ -26,7 +26,9 @@ from api import (
     live,
     mutes,
     notifications,
+    people,
     permits,
+    rectifications,
     rota,
     session,
     sites,
@@ -79,6 +81,8 @@ def build(context: Context, *, web_dir: Path) -> FastAPI:
         permits,
         deliveries,
         notifications,
+        people,
+        rectifications,
         rota,
         evidence,
         system,
@@ -91,7 +95,11 @@ def build(context: Context, *, web_dir: Path) -> FastAPI:
     app.include_router(acknowledge.router)
     app.router.default = GZipMiddleware(WebPage(web_dir))
     # The last added is the outermost.
-    app.add_middleware(errors.BodyLimit, max_bytes=context.settings.api.max_body_kb * 1024)
+    app.add_middleware(
+        errors.BodyLimit,
+        max_bytes=context.settings.api.max_body_kb * 1024,
+        photo_bytes=context.settings.alerts.rectification.photo_max_mb * 1024 * 1024,
+    )
     app.add_middleware(errors.LastResort)
     app.add_middleware(Measured)
     app.add_middleware(SecurityHeaders)

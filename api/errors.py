@@ -207,22 +207,28 @@ class LastResort:
             await response(scope, receive, send)
 
 
-class BodyLimit:
-    """Refuses to read more than `max_bytes` of a request's body."""
+PHOTOS = "/photos"
+"""End of paths that take a photo as their body."""
 
-    def __init__(self, app: ASGIApp, max_bytes: int) -> None:
+
+class BodyLimit:
+    """Refuses to read more than `max_bytes` of a request's body, of a photo `photo_bytes`."""
+
+    def __init__(self, app: ASGIApp, max_bytes: int, photo_bytes: int) -> None:
         self._app = app
         self._max_bytes = max_bytes
+        self._photo_bytes = photo_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         read = 0
+        most = self._photo_bytes if scope.get("path", "").endswith(PHOTOS) else self._max_bytes
 
         async def limited() -> Message:
             nonlocal read
             message = await receive()
             read += len(message.get("body", b""))
-            if read > self._max_bytes:
-                raise HTTPException(413, f"the request is larger than {self._max_bytes} bytes")
+            if read > most:
+                raise HTTPException(413, f"the request is larger than {most} bytes")
             return message
 
         await self._app(scope, limited if scope["type"] == "http" else receive, send)

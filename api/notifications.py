@@ -20,9 +20,10 @@ State = Literal["pending", "sent", "withheld", "failed"]
 class ListedNotification(Notification):
     """A message with what it is about and how it went out."""
 
-    alert_id: int
+    alert_id: int | None
+    rectification_id: int | None
     site_id: int
-    rule: str
+    about: str = Field(description="The alert's rule or the order's number.", examples=["pm10-high"])
     step: int = Field(description="Step of the escalation table; 0: none.")
     digest: bool = Field(description="Gathered with others into one message.")
     message: str = Field(description="Those with the same one went out together; empty: not tried yet.")
@@ -47,7 +48,7 @@ async def page(
     limit: Annotated[int, Query(ge=1, le=500)] = 50,
     before: Annotated[int | None, Query(ge=1, lt=2**63, description="`next` of the page before.")] = None,
 ) -> NotificationPage:
-    """Messages about alerts of the sites that the person may see, each with the reason why it was sent or withheld."""
+    """Messages about alerts and orders of the person's sites, each with the reason why it was sent or withheld."""
     asked = {
         "sites": viewer.scope,
         "states": state,

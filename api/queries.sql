@@ -94,6 +94,9 @@ FROM evidence e CROSS JOIN LATERAL (
     UNION ALL
     SELECT p.site_id, f.role NOT IN ('frame_shown', 'crop_shown')
     FROM episode_evidence f JOIN episode p ON p.id = f.episode_id WHERE f.sha256 = e.sha256
+    UNION ALL
+    SELECT r.site_id, false
+    FROM rectification_photo f JOIN rectification r ON r.id = f.rectification_id WHERE f.sha256 = e.sha256
 ) u
 WHERE e.sha256 = %(sha256)s AND (%(sites)s::int[] IS NULL OR u.site_id = ANY (%(sites)s))
 ORDER BY u.original DESC, u.site_id LIMIT 1
@@ -277,11 +280,62 @@ FROM device d JOIN site s ON s.id = d.site_id
 WHERE d.id = %(device_id)s AND d.enabled AND s.enabled AND (%(sites)s::int[] IS NULL OR d.site_id = ANY (%(sites)s))
 
 -- notifications --
-SELECT n.id, n.alert_id, a.site_id, a.rule, p.code AS person, p.name AS person_name, n.channel, n.phase, n.step, n.state,
-       n.reason, n.digest, n.message, n.attempts, n.created_at, n.next_attempt_at, n.sent_at, n.error
-FROM notification n JOIN alert a ON a.id = n.alert_id JOIN person p ON p.id = n.person_id
-WHERE (%(sites)s::int[] IS NULL OR a.site_id = ANY (%(sites)s))
+SELECT n.id, n.alert_id, n.rectification_id, coalesce(a.site_id, r.site_id) AS site_id, coalesce(a.rule, r.number) AS about,
+       p.code AS person, p.name AS person_name, n.channel, n.phase, n.step, n.state, n.reason, n.digest, n.message,
+       n.attempts, n.created_at, n.next_attempt_at, n.sent_at, n.error
+FROM notification n
+LEFT JOIN alert a ON a.id = n.alert_id
+LEFT JOIN rectification r ON r.id = n.rectification_id
+JOIN person p ON p.id = n.person_id
+WHERE (%(sites)s::int[] IS NULL OR coalesce(a.site_id, r.site_id) = ANY (%(sites)s))
   AND (%(states)s::text[] IS NULL OR n.state = ANY (%(states)s))
   AND (%(alert_id)s::bigint IS NULL OR n.alert_id = %(alert_id)s) AND (%(person)s::text IS NULL OR p.code = %(person)s)
   AND (%(before)s::bigint IS NULL OR n.id < %(before)s)
 ORDER BY n.id DESC LIMIT %(limit)s
+
+-- rectifications --
+SELECT r.*, s.name AS site_name, s.name_en AS site_name_en, p.code AS person_code, p.name AS person_name,
+       p.name_en AS person_name_en, u.code AS unit_code, u.name AS unit_name, u.name_en AS unit_name_en,
+       coalesce(o.name, r.ordered_by) AS ordered_by_name,
+       r.state IN ('ordered', 'rectifying', 'returned') AND r.deadline_at <= %(now)s AS overdue
+FROM rectification r
+JOIN site s ON s.id = r.site_id
+JOIN person p ON p.id = r.person_id
+LEFT JOIN unit u ON u.id = r.unit_id
+LEFT JOIN person o ON o.code = r.ordered_by
+WHERE (%(sites)s::int[] IS NULL OR r.site_id = ANY (%(sites)s))
+  AND (%(id)s::bigint IS NULL OR r.id = %(id)s)
+  AND (%(states)s::text[] IS NULL OR r.state = ANY (%(states)s))
+  AND (%(site_id)s::int IS NULL OR r.site_id = %(site_id)s)
+  AND (NOT %(overdue)s OR (r.state IN ('ordered', 'rectifying', 'returned') AND r.deadline_at <= %(now)s))
+  AND (%(person_id)s::int IS NULL OR r.person_id = %(person_id)s)
+  AND (%(before)s::bigint IS NULL OR r.id < %(before)s)
+ORDER BY r.id DESC LIMIT %(limit)s
+
+-- rectification_events --
+SELECT e.id, e.at, e.version, e.kind, e.actor, p.name AS actor_name, e.detail
+FROM rectification_event e JOIN rectification r ON r.id = e.rectification_id LEFT JOIN person p ON p.code = e.actor
+WHERE e.rectification_id = %(id)s AND (%(sites)s::int[] IS NULL OR r.site_id = ANY (%(sites)s)) ORDER BY e.id
+
+-- rectification_photos --
+SELECT f.sha256, f.uploaded_at, f.uploaded_by, f.event_id
+FROM rectification_photo f JOIN rectification r ON r.id = f.rectification_id
+WHERE f.rectification_id = %(id)s AND (%(sites)s::int[] IS NULL OR r.site_id = ANY (%(sites)s))
+ORDER BY f.uploaded_at, f.sha256
+
+-- person_and_unit --
+-- Whether they have a part in the site, the desk decides.
+SELECT (SELECT id FROM person WHERE code = %(person)s) AS person_id,
+       (SELECT id FROM unit WHERE code = %(unit)s) AS unit_id
+
+-- site_people --
+SELECT p.code, p.name, p.name_en, p.role, u.code AS unit
+FROM person p LEFT JOIN unit u ON u.id = p.unit_id
+WHERE p.enabled AND (%(sites)s::int[] IS NULL OR %(site_id)s = ANY (%(sites)s))
+  AND (p.all_sites OR EXISTS (SELECT FROM person_site l WHERE l.person_id = p.id AND l.site_id = %(site_id)s))
+ORDER BY p.role, p.code
+
+-- site_companies --
+SELECT u.code, u.name, u.name_en, l.role
+FROM site_unit l JOIN unit u ON u.id = l.unit_id
+WHERE l.site_id = %(site_id)s AND (%(sites)s::int[] IS NULL OR l.site_id = ANY (%(sites)s)) ORDER BY l.role, u.code

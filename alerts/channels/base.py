@@ -35,7 +35,7 @@ class Outgoing:
 
     message: Message
     reference: str
-    alert: int
+    alert: int | None
     phase: str
     phone: str = ""
     picture: Path | None = None

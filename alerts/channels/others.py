@@ -45,7 +45,7 @@ def _send(url: str, outgoing: Outgoing, timeout_s: float) -> Sent:
     options = {"cto": f"{timeout_s / 2:g}", "rto": f"{timeout_s / 2:g}"}
     if scheme in _WITH_HEADERS:
         options |= {
-            "+X-Smartsite-Alert": str(outgoing.alert),
+            **({"+X-Smartsite-Alert": str(outgoing.alert)} if outgoing.alert is not None else {}),
             "+X-Smartsite-Phase": outgoing.phase,
             "+X-Smartsite-Message": outgoing.reference,
         }

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
 import psycopg
 from psycopg.rows import dict_row
@@ -16,6 +16,8 @@ from alerts.model import SEVERITIES, AlertRow, load_many
 from alerts.notices.contacts import by_channel
 from alerts.notices.gate import RED, Gate, after_call, endpoint_of, left, ready_at
 from alerts.notices.wording import NoticePhase
+from alerts.rectification.model import IN_HAND, Order
+from alerts.rectification.model import load_many as load_orders
 from core.clock import Clock
 from core.settings import NotifySettings
 from core.sql import queries
@@ -29,11 +31,12 @@ _MOMENT = timedelta(seconds=0.5)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Notice:
-    """One row that is due."""
+    """One row that is due: about an alert or about an order to rectify."""
 
     id: int
-    alert_id: int
-    phase: NoticePhase
+    alert_id: int | None
+    rectification_id: int | None
+    phase: str
     step: int
     person_id: int
     channel: str
@@ -42,7 +45,8 @@ class Notice:
     priority: int
     digest: bool
     created_at: datetime
-    alert: AlertRow
+    alert: AlertRow | None
+    order: Order | None
 
     @property
     def key(self) -> dict[str, Any]:
@@ -77,6 +81,11 @@ class Parcel:
     def reference(self) -> str:
         """The same however often the message is tried, unless others have joined it."""
         return f"{self.notices[0].id}-{len(self.notices)}"
+
+
+def phase_of(notice: Notice) -> NoticePhase:
+    """The phase of a notice about an alert."""
+    return cast("NoticePhase", notice.phase)
 
 
 class Claims:
@@ -165,7 +174,10 @@ class Claims:
         self, connection: psycopg.AsyncConnection[Any], notice: Notice, now: datetime
     ) -> str | datetime | None:
         """Why a message is not sent any more, or until when it waits for what comes of another."""
-        alert = notice.alert
+        alert, order = notice.alert, notice.order
+        if order is not None:
+            return "closed" if notice.phase in ("reminder", "overdue") and order.state not in IN_HAND else None
+        assert alert is not None
         if notice.phase == "escalated":
             if alert.acknowledged_at is not None or alert.verdict == "false_alarm":
                 return "acknowledged"
@@ -201,7 +213,9 @@ class Claims:
         now: datetime,
     ) -> list[Notice]:
         """What goes out in the same message: a digest's others, or all that the last free call must carry."""
-        if notice.priority >= RED or not (notice.digest or left(gate, notice.priority, now=now) <= 1):
+        if notice.alert is None or notice.priority >= RED:
+            return []
+        if not notice.digest and left(gate, notice.priority, now=now) > 1:
             return []
         asked = self._asked() | notice.key | {"only_digest": notice.digest, "taken": [*done, notice.id]}
         return await self._rows(connection, "companions", asked)
@@ -218,8 +232,13 @@ class Claims:
         async with connection.cursor(row_factory=dict_row) as cursor:
             await cursor.execute(_SQL[statement], asked)
             rows = await cursor.fetchall()
-        alerts = await load_many(connection, [row["alert_id"] for row in rows]) if rows else {}
-        return [Notice(alert=alerts[row["alert_id"]], **row) for row in rows]
+        alert_ids = [row["alert_id"] for row in rows if row["alert_id"] is not None]
+        order_ids = [row["rectification_id"] for row in rows if row["rectification_id"] is not None]
+        alerts = await load_many(connection, alert_ids) if alert_ids else {}
+        orders = await load_orders(connection, order_ids) if order_ids else {}
+        return [
+            Notice(alert=alerts.get(row["alert_id"]), order=orders.get(row["rectification_id"]), **row) for row in rows
+        ]
 
     async def _gates(self, connection: psycopg.AsyncConnection[Any], endpoints: set[str]) -> dict[str, Gate]:
         if not endpoints:

@@ -54,7 +54,7 @@ WHERE alert_id = %(alert_id)s AND step = %(step)s
 
 -- candidates --
 -- Red first. An end waits until what was to be told before it has gone out. Pairs in `busy_...` are passed over.
-SELECT n.id, n.alert_id, n.phase, n.step, n.person_id, n.channel, n.reason, n.attempts, n.priority, n.digest,
+SELECT n.id, n.alert_id, n.rectification_id, n.phase, n.step, n.person_id, n.channel, n.reason, n.attempts, n.priority, n.digest,
        n.created_at
 FROM notification n
 WHERE n.state = 'pending' AND n.next_attempt_at <= %(now)s
@@ -84,10 +84,10 @@ UPDATE notification SET next_attempt_at = %(until)s, leased_by = NULL, leased_un
 
 -- companions --
 -- What else may go out in one message to the same person and channel, red ones not.
-SELECT n.id, n.alert_id, n.phase, n.step, n.person_id, n.channel, n.reason, n.attempts, n.priority, n.digest,
+SELECT n.id, n.alert_id, n.rectification_id, n.phase, n.step, n.person_id, n.channel, n.reason, n.attempts, n.priority, n.digest,
        n.created_at
 FROM notification n
-WHERE n.state = 'pending' AND n.next_attempt_at <= %(now)s AND n.person_id = %(person_id)s
+WHERE n.state = 'pending' AND n.next_attempt_at <= %(now)s AND n.alert_id IS NOT NULL AND n.person_id = %(person_id)s
   AND n.channel = %(channel)s AND n.priority < 3 AND (n.digest OR NOT %(only_digest)s) AND n.id <> ALL (%(taken)s)
   AND (n.leased_by IS NULL OR n.leased_until < %(now)s OR n.leased_by NOT IN (
       SELECT objid::bigint FROM pg_locks WHERE locktype = 'advisory' AND classid = %(space)s AND granted))
@@ -140,3 +140,11 @@ WHERE endpoint = %(endpoint)s
 
 -- gate_passed --
 UPDATE channel_gate SET failures = 0, reason = '', paused_until = NULL WHERE endpoint = %(endpoint)s AND failures > 0
+
+-- notifications_put_order --
+INSERT INTO notification (rectification_id, phase, step, person_id, channel, state, reason, priority, next_attempt_at,
+                          created_at)
+SELECT %(rectification_id)s, %(phase)s, %(step)s, person_id, channel, state, reason, %(priority)s, %(now)s, %(now)s
+FROM unnest(%(people)s::integer[], %(channels)s::text[], %(states)s::text[], %(reasons)s::text[])
+    AS t (person_id, channel, state, reason)
+ON CONFLICT DO NOTHING

@@ -50,10 +50,10 @@ def compose(
 
     A raise tells the first value beyond the limit, everything later the worst one. Times are the site's.
     """
-    words = facts(alert, language, registry, phase=phase)
-    words["minutes"] = str(int((now - alert.raised_at).total_seconds() // 60))
-    title, _, text = _template(phase, language).substitute(words).partition("\n")
-    label = _words()["link"]["details" if phase == "cleared" else "acknowledge"][language]
+    filled = facts(alert, language, registry, phase=phase)
+    filled["minutes"] = str(int((now - alert.raised_at).total_seconds() // 60))
+    title, _, text = _template(phase, language).substitute(filled).partition("\n")
+    label = words()["link"]["details" if phase == "cleared" else "acknowledge"][language]
     return Message(
         title=title,
         text=text.strip(),
@@ -61,7 +61,7 @@ def compose(
         label=label,
         severity=alert.severity,
         over=phase == "cleared",
-        words=words | {"link": link},
+        words=filled | {"link": link},
     )
 
 
@@ -70,11 +70,11 @@ def digest(told: Sequence[tuple[AlertRow, NoticePhase]], language: Language, reg
     latest: dict[int, tuple[AlertRow, NoticePhase]] = {}
     for alert, phase in told:
         latest[alert.id] = (alert, phase)
-    lines, states = [], _words()["digest"]
+    lines, states = [], words()["digest"]
     for alert, phase in list(latest.values())[:_LINES]:
-        words = facts(alert, language, registry, phase=phase)
+        told_of = facts(alert, language, registry, phase=phase)
         state = "cleared" if not alert.is_open else phase
-        line = _template("line", language).substitute(words, state=states[state][language] if state in states else "")
+        line = _template("line", language).substitute(told_of, state=states[state][language] if state in states else "")
         lines.append(" ".join(line.split()))
     beyond = len(latest) - len(lines)
     more = Template(states["more"][language]).substitute(count=beyond) if beyond else ""
@@ -86,7 +86,7 @@ def digest(told: Sequence[tuple[AlertRow, NoticePhase]], language: Language, reg
         title=title,
         text=text.strip(),
         link=link,
-        label=_words()["link"]["details"][language],
+        label=words()["link"]["details"][language],
         severity=max((alert.severity for alert, _ in latest.values()), key=SEVERITIES.index),
         over=all(not alert.is_open for alert, _ in latest.values()),
         words={"title": title, "link": link, "count": str(len(latest))},
@@ -96,14 +96,14 @@ def digest(told: Sequence[tuple[AlertRow, NoticePhase]], language: Language, reg
 def facts(alert: AlertRow, language: Language, registry: Registry, *, phase: NoticePhase = "raised") -> dict[str, str]:
     """The words that templates may name."""
     site = registry.sites[alert.site_id]
-    zone, words, chinese = ZoneInfo(site.time_zone), _words(), language == "zh"
+    zone, said, chinese = ZoneInfo(site.time_zone), words(), language == "zh"
     value = alert.first_value if phase == "raised" else alert.max_value
     measure = value_text = limit_text = ""
     if alert.metric and value is not None and alert.limit_value is not None:
         value_text, limit_text = number(value), number(alert.limit_value)
         measure = _template("measure", language).substitute(value=value_text, limit=limit_text, unit=alert.unit)
     return {
-        "severity": words["severity"][alert.severity][language],
+        "severity": said["severity"][alert.severity][language],
         "site": site.name if chinese else site.name_en or site.name,
         "rule": alert.rule_name if chinese else alert.rule_name_en,
         "subject": _subject(alert, registry, chinese=chinese),
@@ -119,7 +119,7 @@ def facts(alert: AlertRow, language: Language, registry: Registry, *, phase: Not
 
 def required_action(alert: AlertRow, language: Language) -> str:
     """What is to be done about the violation."""
-    actions = _words()["action"]
+    actions = words()["action"]
     # A stuck value asks for the instrument, whatever it measures; `state` and `door` mean something else in each kind.
     by_metric = None if alert.rule_kind in ("stuck", "state") else actions["metric"].get(alert.metric)
     return str((by_metric or actions["kind"][alert.rule_kind])[language])
@@ -148,7 +148,8 @@ def _template(name: str, language: Language) -> Template:
 
 
 @cache
-def _words() -> dict[str, Any]:
+def words() -> dict[str, Any]:
+    """The words of alerts/templates/words.toml."""
     return tomllib.loads(_file("words.toml"))
 
 

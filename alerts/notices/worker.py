@@ -22,8 +22,9 @@ from alerts.channels import Means, Outgoing, Sent
 from alerts.channels.sms import options_of
 from alerts.hold import Hold
 from alerts.notices import links, wording
-from alerts.notices.claims import Claims, Notice, Parcel
+from alerts.notices.claims import Claims, Notice, Parcel, phase_of
 from alerts.notices.contacts import by_channel
+from alerts.notices.order_wording import compose_order
 from alerts.outbox import CHANNEL
 from alerts.settlement import backoff_s
 from core.clock import Clock
@@ -170,7 +171,8 @@ class Notifier:
             logger.warning(
                 "notification failed",
                 extra={
-                    "alerts": [notice.alert.id for notice in parcel.notices],
+                    "alerts": [notice.alert_id for notice in parcel.notices if notice.alert_id is not None],
+                    "order": parcel.notices[0].rectification_id,
                     "person": parcel.person_id,
                     "channel": parcel.channel,
                     "error": sent.error,
@@ -196,34 +198,39 @@ class Notifier:
         return Sent(sent.ok, redact(sent.error), sent.usable, sent.retry_after_s)
 
     def _outgoing(self, parcel: Parcel, person: Person) -> Outgoing:
-        registry = self._watch.current
-        language: wording.Language = "en" if person.language == "en" else "zh"
         first = parcel.notices[0]
-        if len(parcel.notices) > 1:
-            told = [(notice.alert, notice.phase) for notice in parcel.notices]
-            message = wording.digest(told, language, registry, self._page("alerts"))
-        else:
-            link = self._link(first)
-            message = wording.compose(first.alert, first.phase, language, registry, link, now=self._clock.now())
         picture = None
-        if len(parcel.notices) == 1 and first.phase == "raised" and first.alert.frame_sha256 is not None:
-            picture = self._evidence.path(first.alert.frame_sha256)
+        if len(parcel.notices) == 1 and first.phase == "raised" and first.alert is not None:
+            frame = first.alert.frame_sha256
+            picture = self._evidence.path(frame) if frame is not None else None
         return Outgoing(
-            message=message,
+            message=self._message(parcel, "en" if person.language == "en" else "zh"),
             reference=parcel.reference,
-            alert=first.alert.id,
+            alert=first.alert_id,
             phase=first.phase,
             phone=person.phone,
             picture=picture,
         )
+
+    def _message(self, parcel: Parcel, language: wording.Language) -> wording.Message:
+        registry, now, first = self._watch.current, self._clock.now(), parcel.notices[0]
+        if first.order is not None:
+            link = self._page(f"rectifications/{first.order.id}")
+            return compose_order(first.order, first.phase, language, registry, link, now=now)
+        told = [(notice.alert, phase_of(notice)) for notice in parcel.notices if notice.alert is not None]
+        if len(told) > 1:
+            return wording.digest(told, language, registry, self._page("alerts"))
+        (alert, phase), *_ = told
+        return wording.compose(alert, phase, language, registry, self._link(first), now=now)
 
     def _page(self, path: str) -> str:
         return f"{self._settings.link.rstrip('/')}/{path}"
 
     def _link(self, notice: Notice) -> str:
         """Where the alert is acknowledged, or looked at once it is over."""
+        assert notice.alert_id is not None
         if notice.phase == "cleared" or self._key is None:
-            return self._page(f"alerts/{notice.alert.id}")
+            return self._page(f"alerts/{notice.alert_id}")
         expires_at = notice.created_at + timedelta(hours=self._settings.link_hours)
-        token = links.make(self._key, alert_id=notice.alert.id, person_id=notice.person_id, expires_at=expires_at)
+        token = links.make(self._key, alert_id=notice.alert_id, person_id=notice.person_id, expires_at=expires_at)
         return self._page(f"{links.PATH.strip('/')}/{token}")

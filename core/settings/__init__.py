@@ -10,6 +10,7 @@ from core.settings.database import DatabaseSettings
 from core.settings.evidence import EvidenceSettings
 from core.settings.ingest import IngestSettings
 from core.settings.notify import EscalationSettings, NotifySettings, SmsSettings
+from core.settings.rectification import RectificationSettings
 from core.settings.section import Role, Section, Severity
 from core.settings.targets import Registration, TargetSettings
 from core.settings.tree import Settings, load_settings, settings_file
@@ -27,6 +28,7 @@ __all__ = [
     "LogSettings",
     "NotifySettings",
     "Precision",
+    "RectificationSettings",
     "Registration",
     "Role",
     "Section",

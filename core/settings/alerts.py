@@ -7,6 +7,7 @@ from pathlib import Path
 from pydantic import Field, model_validator
 
 from core.settings.notify import NotifySettings
+from core.settings.rectification import RectificationSettings
 from core.settings.section import Section
 from core.settings.targets import TargetSettings
 from core.settings.uplinks import UplinkSettings
@@ -37,6 +38,7 @@ class AlertsSettings(Section):
     targets: list[TargetSettings] = Field(default=[], description="Regulators to which violations are reported.")
     uplinks: list[UplinkSettings] = Field(default=[], description="Platforms that take data by HJ 212.")
     notify: NotifySettings = NotifySettings()
+    rectification: RectificationSettings = RectificationSettings()
 
     @model_validator(mode="after")
     def _names_are_unique(self) -> AlertsSettings:

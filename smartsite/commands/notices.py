@@ -53,16 +53,20 @@ async def _look(settings: Settings, options: argparse.Namespace) -> dict[str, An
 
 
 def _text(found: dict[str, Any]) -> str:
-    lines = [
-        f"{one['id']}  {one['created_at']:%Y-%m-%d %H:%M:%S}Z  alert {one['alert_id']} {one['phase']}"
-        f"{' step ' + str(one['step']) if one['step'] and one['phase'] == 'escalated' else ''} to {one['person']}"
-        f" by {one['channel'] or '-'}: {one['state']}, {one['reason']}"
-        + (f" ({one['attempts']} attempts, {one['error']})" if one["error"] else "")
-        for one in found["notices"]
-    ]
+    lines = [_line(one) for one in found["notices"]]
     lines += [
         f"alert {one['alert_id']} step {one['step']}: {', '.join(one['roles'])} will be told at"
         f" {one['due_at']:%Y-%m-%d %H:%M:%S}Z unless somebody acknowledges"
         for one in found["escalations"]
     ]
     return "\n".join([*lines, f"{len(found['notices'])} messages"])
+
+
+def _line(one: dict[str, Any]) -> str:
+    about = one["rectification"] or f"alert {one['alert_id']}"
+    step = f" step {one['step']}" if one["phase"] == "escalated" else ""
+    error = f" ({one['attempts']} attempts, {one['error']})" if one["error"] else ""
+    return (
+        f"{one['id']}  {one['created_at']:%Y-%m-%d %H:%M:%S}Z  {about} {one['phase']}{step} to {one['person']}"
+        f" by {one['channel'] or '-'}: {one['state']}, {one['reason']}{error}"
+    )

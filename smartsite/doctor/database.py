@@ -136,9 +136,12 @@ async def _rollups(connection: psycopg.AsyncConnection, clock: Clock) -> Finding
 
 async def _jobs(connection: psycopg.AsyncConnection, clock: Clock) -> AsyncIterator[Finding]:
     """The last run of each piece of periodic work, and whether the next one is overdue."""
+    # Where nothing runs at all, that is told already.
+    row = await (await connection.execute("SELECT EXISTS (SELECT FROM worker)")).fetchone()
     for run in await schedule.runs(connection):
         subject = f"periodic {run.job}"
-        overdue = clock.now() - run.ended_at > max(_OVERDUE_AT_LEAST, _OVERDUE_PERIODS * timedelta(seconds=run.every_s))
+        period = max(_OVERDUE_AT_LEAST, _OVERDUE_PERIODS * timedelta(seconds=run.every_s))
+        overdue = bool(row and row[0]) and clock.now() - run.ended_at > period
         fact = f"{run.outcome} at {run.ended_at:%Y-%m-%d %H:%M:%S} UTC by {run.holder}"
         fact += f": {run.error or run.result}" if run.error or run.result else ""
         if run.next_run_at is not None and not overdue:

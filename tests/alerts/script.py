@@ -16,6 +16,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 from alerts.notices.escalation import escalate_due
 from alerts.notices.worker import Notifier
+from alerts.rectification.reminders import remind_due
 from sensors.registry import RegistryWatch
 from tests.alerts.outgoing import World
 from tests.alerts.providers import Provider
@@ -60,6 +61,7 @@ class Script:
         """Send all that is due now."""
         self._watch.adopt(self.place.registry)
         await escalate_due(self.place.connection, self.place.registry, self.place.settings, self._clock)
+        await remind_due(self.place.connection, self.place.registry, self._clock)
         while parcels := await self.notifier.claim():
             await asyncio.gather(*map(self.notifier.handle, parcels))
 

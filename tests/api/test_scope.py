@@ -29,6 +29,17 @@ BODIES: dict[str, Any] = {
     "severity": {"severity": "critical"},
     "permits": {"kind": "night_work", "reference": "1", "starts_at": 1785571200000, "ends_at": 1785600000000},
     "rota": {"version": 0, "shifts": []},
+    "start": {"version": 1},
+    "rectifications/review": {"version": 1, "passed": True},
+    "photos": "a photo",
+    "submit": {"version": 1},
+    "deadline": {"version": 1, "deadline_at": 1785600000000},
+    "assign": {"version": 1, "person": "code-southerner"},
+    "comment": {"version": 1},
+    "supervision": {"version": 1, "listed": True, "text": "x"},
+    "stop-work": {"version": 1, "scope": "x", "text": "x"},
+    "resume-work": {"version": 1},
+    "withdraw": {"version": 1},
 }
 
 
@@ -39,7 +50,11 @@ def operations(app: FastAPI) -> list[tuple[str, str]]:
 
 
 def body_of(path: str) -> Any:
-    return BODIES.get(path.rsplit("/", 1)[-1])
+    parts = path.split("/")
+    return BODIES.get(f"{parts[3]}/{parts[-1]}", BODIES.get(parts[-1]))
+
+
+HEADERS = {"Idempotency-Key": "a-key-of-the-walk"}
 
 
 async def foreign(world: World) -> dict[str, str]:
@@ -54,6 +69,7 @@ async def foreign(world: World) -> dict[str, str]:
         "mute_id": str(await world.mute("south-mute", "south")),
         "delivery_id": str(await world.delivery(alert)),
         "sha256": await world.evidence(b"south-crop"),
+        "order_id": str(await world.order("south")),
     }
 
 
@@ -65,7 +81,7 @@ async def test_without_a_session_every_route_answers_401(
     for method, path in operations(app):
         if (method, path) in PUBLIC:
             continue
-        answer = await visitor.request(method, path.format(**ids), json=body_of(path))
+        answer = await visitor.request(method, path.format(**ids), json=body_of(path), headers=HEADERS)
         assert (answer.status_code, answer.json()["error"]["code"]) == (401, "unauthenticated"), (method, path)
         walked += 1
     assert walked >= 15
@@ -81,7 +97,11 @@ async def test_what_belongs_to_a_foreign_site_is_not_found(app: FastAPI, log_in:
             continue
         # A parameter that is not in the table fails here: say what it means on a foreign site.
         answer = await client.request(
-            method, path.format(**ids), json=body_of(path), params={"channel": "pm10", "points": 9, "period": "hour"}
+            method,
+            path.format(**ids),
+            json=body_of(path),
+            params={"channel": "pm10", "points": 9, "period": "hour"},
+            headers=HEADERS,
         )
         assert answer.status_code == 404, (method, path, answer.text)
         assert answer.json()["error"]["code"] == "not_found"
@@ -120,7 +140,8 @@ def test_every_statement_on_what_belongs_to_sites_takes_the_scope(name: str) -> 
     """A statement that reads a table of sites filters by %(sites)s, or says in its first line why not."""
     statement = queries("api")[name]
     reads = re.search(
-        r"\b(FROM|JOIN)\s+(site|device|camera|permit|mute|alert\w*|delivery\w*|notification|quarantine|evidence)\b",
+        r"\b(FROM|JOIN)\s+(site|device|camera|permit|mute|alert\w*|delivery\w*|notification|quarantine|evidence"
+        r"|rectification\w*)\b",
         statement,
     )
     access = name.startswith(("session", "person"))

@@ -175,6 +175,25 @@ class World:
             )
         return int(found[0])
 
+    async def order(self, site: str, person: str = "southerner") -> int:
+        """A rectification order on a site, due in a day."""
+        return await self._insert(
+            "rectification",
+            f"order-{site}",
+            number=f"{site}-2026-0001",
+            site_id=self.ids[site],
+            source="free",
+            level="general",
+            title=f"hazard {site}",
+            requirement="r",
+            person_id=self.ids[person],
+            state="ordered",
+            ordered_at=self.now,
+            ordered_by="x",
+            term_from=self.now,
+            deadline_at=self.now + timedelta(days=1),
+        )
+
     async def evidence(self, data: bytes, media_type: str = "image/jpeg") -> str:
         sha256 = hashlib.sha256(data).hexdigest()
         await self.connection.execute("INSERT INTO evidence VALUES (%s, %s, %s)", [sha256, media_type, len(data)])

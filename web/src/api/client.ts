@@ -73,16 +73,24 @@ async function failure(response: Response): Promise<ApiError> {
   return new ApiError(code, message, response.status, hint, fields)
 }
 
-async function ask(method: string, path: string, query: Query, body: unknown, signal?: AbortSignal): Promise<Response> {
-  const headers: Record<string, string> = { Accept: 'application/json' }
-  if (body !== undefined) headers['Content-Type'] = 'application/json'
+async function ask(
+  method: string,
+  path: string,
+  query: Query,
+  body: unknown,
+  signal?: AbortSignal,
+  more: Record<string, string> = {},
+): Promise<Response> {
+  const headers: Record<string, string> = { Accept: 'application/json', ...more }
+  const file = body instanceof Blob
+  if (body !== undefined) headers['Content-Type'] = file ? body.type || 'application/octet-stream' : 'application/json'
   if (method !== 'GET') headers['X-CSRF-Token'] = csrf
   let response: Response
   try {
     response = await fetch(address(path, query), {
       method,
       headers,
-      body: body === undefined ? undefined : JSON.stringify(body),
+      body: body === undefined ? undefined : file ? body : JSON.stringify(body),
       credentials: 'same-origin',
       signal,
     })
@@ -110,5 +118,11 @@ export const download = async (path: string): Promise<Blob> => (await ask('GET',
 export const get = <T>(path: string, query: Query = {}, signal?: AbortSignal): Promise<T> =>
   call<T>('GET', path, query, undefined, signal)
 export const post = <T>(path: string, body: unknown): Promise<T> => call<T>('POST', path, {}, body)
+/** A write that may be sent again under its key without being done twice. */
+export const postOnce = async <T>(path: string, body: unknown, key: string): Promise<T> =>
+  (await ask('POST', path, {}, body, undefined, { 'Idempotency-Key': key })).json() as Promise<T>
+/** A key that nobody has used; also where the page came over plain HTTP and the browser has no randomUUID. */
+export const newKey = (): string =>
+  Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, '0')).join('')
 export const put = <T>(path: string, body: unknown): Promise<T> => call<T>('PUT', path, {}, body)
 export const remove = <T>(path: string): Promise<T> => call<T>('DELETE', path, {}, undefined)

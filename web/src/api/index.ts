@@ -1,5 +1,5 @@
 // One function a route of the API.
-import { address, get, post, put, remove } from '@/api/client'
+import { address, get, post, postOnce, put, remove } from '@/api/client'
 import type {
   Assignee,
   Alert,
@@ -10,13 +10,17 @@ import type {
   Device,
   DeviceCommand,
   Kind,
+  NewOrder,
   Page,
   Period,
   QuarantineRow,
+  Rectification,
+  RectificationDetail,
   SeriesAnswer,
   Session,
   Site,
   SiteDetail,
+  SitePeople,
   Statistic,
   SystemStatus,
   Verdict,
@@ -68,6 +72,17 @@ export const api = {
     post<DeviceCommand>(`/devices/${device}/commands`, order),
   takeOver: (device: number, minutes: number) => put<Automatic>(`/devices/${device}/override`, { minutes }),
   giveBack: (device: number) => remove<Automatic>(`/devices/${device}/override`),
+
+  rectifications: (
+    query: { state?: string[]; site_id?: number; overdue?: string; mine?: string; before?: number; limit?: number },
+    signal?: AbortSignal,
+  ) => get<{ items: Rectification[]; next: number | null }>('/rectifications', query, signal),
+  rectification: (id: number, signal?: AbortSignal) => get<RectificationDetail>(`/rectifications/${id}`, {}, signal),
+  orderRectification: (order: NewOrder, key: string) => postOnce<RectificationDetail>('/rectifications', order, key),
+  rectify: (id: number, step: string, body: object, key: string) =>
+    postOnce<RectificationDetail>(`/rectifications/${id}/${step}`, body, key),
+  uploadPhoto: (id: number, photo: Blob) => post<{ sha256: string }>(`/rectifications/${id}/photos`, photo),
+  people: (site: number) => get<SitePeople>(`/sites/${site}/people`),
 
   system: () => get<SystemStatus>('/system'),
   quarantine: (cursor?: string) => get<Page<QuarantineRow>>('/quarantine', { limit: 50, cursor }),

@@ -16,7 +16,7 @@ export interface Labelled {
 }
 
 /** What a role may do beyond reading. */
-export type Right = 'acknowledge' | 'review' | 'command' | 'system' | 'permit' | 'rota' | 'original'
+export type Right = 'acknowledge' | 'review' | 'command' | 'system' | 'permit' | 'rota' | 'original' | 'order' | 'rectify' | 'supervise'
 
 export interface Person extends Named {
   id: number
@@ -434,4 +434,82 @@ export interface LiveMessage {
   sites?: (Partial<Site> & { id: number })[]
   devices?: (Partial<Device> & { id: number })[]
   cameras?: (Partial<Camera> & { id: number })[]
+}
+
+/** Of a rectification order; the reviewer acts in `submitted`, nobody any more in `passed` and `withdrawn`. */
+export type OrderState = 'ordered' | 'rectifying' | 'submitted' | 'returned' | 'passed' | 'withdrawn'
+export type OrderLevel = 'minor' | 'general' | 'serious'
+
+export interface CodeNamed extends Named {
+  code: string
+}
+
+export interface Rectification {
+  id: number
+  number: string
+  site_id: number
+  site_name: string
+  site_name_en: string
+  source: 'alert' | 'inspection' | 'free'
+  alert_id: number | null
+  level: OrderLevel
+  title: string
+  description: string
+  location: string
+  requirement: string
+  unit: CodeNamed | null
+  person: CodeNamed
+  state: OrderState
+  version: number
+  rounds: number
+  ordered_at: number
+  ordered_by: string
+  ordered_by_name: string
+  term_from: number
+  deadline_at: number
+  overdue: boolean
+  submitted_at: number | null
+  closed_at: number | null
+  listed_at: number | null
+  stop_work_at: number | null
+  stop_work_scope: string
+}
+
+export interface OrderEvent {
+  id: number
+  at: number
+  version: number
+  kind: string
+  actor: string
+  actor_name: string | null
+  detail: Record<string, unknown>
+}
+
+export interface OrderPhoto {
+  sha256: string
+  uploaded_at: number
+  uploaded_by: string
+  event_id: number | null
+}
+
+export interface RectificationDetail extends Rectification {
+  events: OrderEvent[]
+  photos: OrderPhoto[]
+}
+
+export interface NewOrder {
+  site_id: number
+  alert_id?: number
+  source?: 'inspection' | 'free'
+  level: OrderLevel
+  title: string
+  location: string
+  requirement: string
+  person: string
+  unit: string | null
+}
+
+export interface SitePeople {
+  people: (CodeNamed & { role: string; unit: string | null })[]
+  companies: (CodeNamed & { role: string })[]
 }

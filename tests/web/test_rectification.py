@@ -1,0 +1,75 @@
+"""Rectification on the page: an order is given, submitted from a phone with photos, and passed."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import cv2
+import numpy as np
+import psycopg
+import pytest
+from playwright.async_api import expect
+
+from tests.api.world import World
+from tests.web.conftest import Visit
+
+pytestmark = [pytest.mark.needs("browser"), pytest.mark.asyncio(loop_scope="module")]
+
+PHONE = {"width": 390, "height": 844}
+
+
+async def shot(visit: Visit, name: str) -> None:
+    """A picture of the page for whoever asks for one by SMARTSITE_SHOTS."""
+    if folder := os.environ.get("SMARTSITE_SHOTS"):
+        await visit.page.screenshot(path=str(Path(folder) / f"{name}.png"), full_page=True)
+
+
+async def test_an_order_goes_round_on_the_page(
+    visit: Visit, city: World, connection: psycopg.AsyncConnection, tmp_path: Path
+) -> None:
+    page = visit.page
+    await visit.log_in(at="/rectifications")
+    await page.click("[data-test=order-new]")
+    await page.click("[data-test=order-site]")
+    await page.get_by_role("option", name="滨江一号地块").click()
+    await page.fill("[data-test=order-title]", "3 号楼临边防护缺失")
+    await page.fill("[data-test=order-requirement]", "立即恢复临边防护并设警戒")
+    await page.click("[data-test=order-person]")
+    await page.get_by_role("option").filter(has_text="王安全").first.click()
+    await shot(visit, "order-new")
+    await page.click("[data-test=order-place]")
+    await expect(page.locator("[data-test=page-title]")).to_have_text("3 号楼临边防护缺失")
+    await expect(page.locator("[data-test=order-state]").first).to_have_text("已下达")
+    address = page.url.removeprefix(visit.origin)
+    await page.click("[data-test=log-out]")
+
+    await page.set_viewport_size(PHONE)
+    await visit.log_in("officer", at=address)
+    photo = tmp_path / "photo.jpg"
+    picture = np.linspace(30, 220, 640 * 480 * 3).reshape(480, 640, 3).astype(np.uint8)
+    photo.write_bytes(bytes(cv2.imencode(".jpg", picture)[1]))
+    await expect(page.locator("[data-test=order-submit]")).to_be_disabled()
+    await page.click("[data-test=order-start]")
+    await expect(page.locator("[data-test=order-state]").first).to_have_text("整改中")
+    await page.set_input_files("[data-test=photos]", str(photo))
+    await expect(page.locator("[data-test=fresh-photos] img")).to_have_count(1)
+    await page.fill("[data-test=order-text]", "已恢复防护栏")
+    await shot(visit, "order-phone")
+    await page.click("[data-test=order-submit]")
+    await expect(page.locator("[data-test=order-state]").first).to_have_text("待复查")
+    await expect(page.locator("[data-test=order-event]")).to_have_count(3)
+    await page.set_viewport_size({"width": 1920, "height": 1080})
+    await page.click("[data-test=log-out]")
+
+    await visit.log_in(at=address)
+    await page.click("[data-test=order-pass]")
+    await expect(page.locator("[data-test=order-state]").first).to_have_text("已通过")
+    await expect(page.locator("[data-test=order-event] img")).to_have_count(1)
+    await shot(visit, "order-passed")
+    await page.goto(visit.origin + "/rectifications")
+    await page.get_by_text("全部", exact=True).click()
+    await expect(page.locator("[data-test=order-row]")).to_have_count(1)
+    await shot(visit, "orders")
+    row = await (await connection.execute("SELECT state, version FROM rectification")).fetchone()
+    assert row == ("passed", 4)
