@@ -43,7 +43,7 @@ class SitePeople(BaseModel):
 
 
 @router.get("/{site_id}/people", summary="People and companies of a site", responses=documented(401, 404, 422))
-async def read(site_id: SiteId, viewer: Seen, database: Database) -> SitePeople:
+async def people(site_id: SiteId, viewer: Seen, database: Database) -> SitePeople:
     """Everybody who sees the site, and the companies that build and supervise it."""
     viewer.must_see(site_id)
     asked = {"site_id": site_id, "sites": viewer.scope}
