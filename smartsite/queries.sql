@@ -32,9 +32,12 @@ WHERE d.code = %(device)s AND d.kind = %(kind)s AND (%(site)s::text IS NULL OR s
 
 -- evidence_in_use --
 -- What must stay whatever its age: files of episodes that go on, of open alerts, and of those whose deliveries are not
--- through; with every episode that joined such an alert.
+-- through or whose rectification is not; with every episode that joined such an alert, and photos of open orders.
 WITH live AS (
     SELECT id, episode_id, frame_sha256, crop_sha256 FROM alert WHERE cleared_at IS NULL
+    UNION
+    SELECT a.id, a.episode_id, a.frame_sha256, a.crop_sha256 FROM rectification r JOIN alert a ON a.id = r.alert_id
+    WHERE r.closed_at IS NULL
     UNION
     SELECT a.id, a.episode_id, a.frame_sha256, a.crop_sha256 FROM delivery d JOIN alert a ON a.id = d.alert_id
     WHERE d.state IN ('held', 'pending', 'config_error', 'uncertain', 'dead')
@@ -48,6 +51,8 @@ WITH live AS (
     SELECT f.sha256 FROM episode_evidence f JOIN watched ON watched.id = f.episode_id
     UNION SELECT frame_sha256 FROM live WHERE frame_sha256 IS NOT NULL
     UNION SELECT crop_sha256 FROM live WHERE crop_sha256 IS NOT NULL
+    UNION SELECT f.sha256 FROM rectification_photo f JOIN rectification r ON r.id = f.rectification_id
+    WHERE r.closed_at IS NULL
 )
 SELECT sha256 FROM used WHERE {wanted}
 

@@ -143,7 +143,7 @@ async def test_lists_filter_and_statistics_count(log_in: LogIn, world: World, cl
         body = wanted(world, site_id=world.ids[site], person=person, title=f"隐患 {number}")
         await send(operator, "", body, f"order-key-{number}")
     await clock.advance(73 * 3600)
-    officer = await log_in("officer")
+    operator, officer = await log_in("operator"), await log_in("officer")
     assert [one["title"] for one in (await officer.get(URL)).json()["items"]] == ["隐患 1", "隐患 0"]
     assert len((await operator.get(URL, params={"overdue": True})).json()["items"]) == 3
     first = (await operator.get(URL, params={"limit": 2})).json()

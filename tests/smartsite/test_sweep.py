@@ -21,10 +21,11 @@ from alerts.engine import Sighting
 from alerts.life import _hold_evidence
 from core import evidence
 from core.clock import SystemClock
-from core.database import Reconnecting, connect
+from core.database import connect
 from core.evidence import EvidenceStore
+from core.schedule import Schedule
 from core.settings import EvidenceSettings, Settings
-from smartsite.keeper import Housekeeping, Keeper
+from smartsite.keeper import LOCK, Housekeeping
 from smartsite.sweep import EvidenceSweep, state
 from tests.api.world import World
 
@@ -327,7 +328,7 @@ async def test_files_that_no_row_knows_go_after_a_day(store: Store, settings: Se
 
 async def test_the_keeper_sweeps(store: Store, settings: Settings) -> None:
     sha256 = await store.put(1, age=40)
-    keeping = Reconnecting(settings.database, application="keeper", clock=CLOCK)
-    assert await Keeper(keeping).run(Housekeeping(settings, CLOCK).evidence)
-    await keeping.close()
+    keeper = Schedule(settings.database, name="keeper", lock=LOCK, clock=CLOCK)
+    assert await keeper.turn(Housekeeping(settings, CLOCK).evidence)
+    await keeper.close()
     assert not store.there(sha256)
