@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import psycopg
@@ -14,6 +15,8 @@ from core.sql import queries
 from sensors.registry import Registry
 
 _SQL = queries(__package__)
+# While a mute window or a cause keeps the raise from people, nobody can have acknowledged it.
+_LATER = timedelta(minutes=1)
 
 
 async def escalate_due(
@@ -33,6 +36,10 @@ async def escalate_due(
             # An acknowledgement that is being written is waited for: it cancels the step.
             alert = await load(connection, alert_id, lock=True)
             reason = _cancelled(alert)
+            if not reason and await _is_hushed(connection, alert_id):
+                later = {"alert_id": alert_id, "step": step, "due_at": clock.now() + _LATER}
+                await connection.execute(_SQL["escalation_later"], later)
+                continue
             if not reason and alert.site_id in registry.sites:
                 await escalate(connection, alert, step, roles, registry, settings, clock)
             settled = {
@@ -45,6 +52,11 @@ async def escalate_due(
             await connection.execute(_SQL["escalation_settle"], settled)
         told, cancelled = told + (not reason), cancelled + bool(reason)
     return f"{told} told, {cancelled} cancelled" if told or cancelled else ""
+
+
+async def _is_hushed(connection: psycopg.AsyncConnection[Any], alert_id: int) -> bool:
+    row = await (await connection.execute(_SQL["hushed"], {"alert_id": alert_id})).fetchone()
+    return bool(row and row[0])
 
 
 def _cancelled(alert: AlertRow) -> str:

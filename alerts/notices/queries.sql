@@ -52,6 +52,13 @@ FOR UPDATE SKIP LOCKED
 UPDATE escalation SET state = %(state)s, reason = %(reason)s, settled_at = %(now)s
 WHERE alert_id = %(alert_id)s AND step = %(step)s
 
+-- escalation_later --
+UPDATE escalation SET due_at = %(due_at)s WHERE alert_id = %(alert_id)s AND step = %(step)s
+
+-- hushed --
+SELECT EXISTS (SELECT FROM notification
+               WHERE alert_id = %(alert_id)s AND state = 'withheld' AND reason IN ('muted', 'inhibited', 'flapping'))
+
 -- candidates --
 -- Red first. An end waits until what was to be told before it has gone out. Pairs in `busy_...` are passed over.
 SELECT n.id, n.alert_id, n.rectification_id, n.phase, n.step, n.person_id, n.channel, n.reason, n.attempts, n.priority, n.digest,
