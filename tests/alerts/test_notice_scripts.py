@@ -343,6 +343,29 @@ async def test_an_escalation_that_waits_to_be_sent_is_overtaken(place: World, cl
         assert {row["state"] for row in await place.rows("notification")} == {"withheld"}
 
 
+async def test_what_is_hushed_does_not_escalate_until_it_is_told(place: World, clock: FakeClock) -> None:
+    with_notify(place, escalation=[{"after_minutes": 1, "roles": ["supervisor"]}], roles={"officer": "info"})
+    async with robot(Feishu, clock) as (feishu, base):
+        await place.person("wang", feishu.contact(base))
+        await place.person("li", feishu.contact(base), role="supervisor")
+
+        async def muted() -> None:
+            await raised(place)
+            await place.connection.execute("UPDATE notification SET state = 'withheld', reason = 'muted'")
+
+        async def unmuted() -> None:
+            await place.connection.execute(
+                "UPDATE notification SET state = 'pending', reason = 'first_raise', next_attempt_at = %s", [clock.now()]
+            )
+
+        async with script(place, clock) as story:
+            story.at(0, muted)
+            story.at(100, unmuted)
+            await story.run(until=130)
+            story.want(feishu, (100, 100.5), (120, 120.5))
+    assert await reasons(place) == [("wang", "raised", "first_raise"), ("li", "escalated", "escalated")]
+
+
 # -- duty
 
 
