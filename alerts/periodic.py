@@ -14,7 +14,7 @@ from core.schedule import Schedule
 from core.settings import Settings
 from sensors.registry import RegistryWatch
 
-LOCK = 0x5AFE0B1
+LOCK = 0x5317E0C2
 """Key of the advisory lock of whoever does it."""
 
 _ESCALATIONS_S = 1.0
