@@ -117,9 +117,11 @@ class Stage:
             yield Cameras(process, told["port"], told["epoch"])
 
     @contextlib.asynccontextmanager
-    async def ours(self, urls: list[str], **camera: float) -> AsyncIterator[tuple[int, float]]:
+    async def ours(
+        self, urls: list[str], *, model: Path | None = None, **camera: float
+    ) -> AsyncIterator[tuple[int, float]]:
         """The vision room on these cameras, all of which have been looked at: its process id, and the seconds that
-        took. `camera` are defaults of all cameras."""
+        took. `model` instead of the built-in one; `camera` are defaults of all cameras."""
         with psycopg.connect(self._url) as connection:
             connection.execute("TRUNCATE camera CASCADE")
             connection.execute(CAMERAS, [urls])
@@ -128,6 +130,7 @@ class Stage:
             "SMARTSITE_DATA_DIR": str(self._folder / "data"),
             "SMARTSITE_LOG__LEVEL": "warning",
             "SMARTSITE_VISION__LIVE_PORT": "0",
+            **({"SMARTSITE_VISION__MODEL": str(model)} if model else {}),
             **{f"SMARTSITE_VISION__CAMERA__{name.upper()}": str(value) for name, value in camera.items()},
         }
         began = time.monotonic()
