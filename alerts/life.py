@@ -186,6 +186,8 @@ async def _set_severity(
     if after.exempt is None and _rank(severity) > _rank(alert.severity):
         await outbox.enqueue(connection, after, "raise", registry, settings, clock)
         await notices.plan(connection, after, "severity", registry, settings, clock)
+        if told is not None:
+            await hush.hold(connection, after, told.rule, clock.now())
     await announce(connection, writer, [(after.id, after.site_id)], "updated", at=clock.now())
     return after
 

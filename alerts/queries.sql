@@ -61,6 +61,10 @@ UPDATE notification n SET state = 'pending', reason = 'first_raise', next_attemp
 FROM alert a
 WHERE a.id = n.alert_id AND n.alert_id = ANY (%(alert_ids)s::bigint[]) AND n.state = 'withheld' AND n.reason = %(reason)s
   AND a.cleared_at IS NULL AND a.acknowledged_at IS NULL
+  -- Of a raise and a rise that were both held one message is enough.
+  AND (n.phase = 'raised' OR NOT EXISTS (
+      SELECT FROM notification r WHERE r.alert_id = n.alert_id AND r.person_id = n.person_id AND r.channel = n.channel
+      AND r.phase = 'raised' AND r.state = 'withheld' AND r.reason = %(reason)s))
 
 -- hush_muted --
 SELECT DISTINCT a.id, a.rule, a.site_id FROM notification n JOIN alert a ON a.id = n.alert_id

@@ -105,3 +105,45 @@ async def test_one_that_comes_and_goes_is_told_a_few_times(settings: Settings, t
             reasons = [item[2:] for item in await _notices(site)]
             assert reasons[2:] == [("withheld", "flapping")] * 2
             assert all(reason == "first_raise" for _, reason in reasons[:2])
+
+
+async def test_a_rise_is_told_again_but_not_in_a_mute(settings: Settings, tmp_path: Path) -> None:
+    """Pain 10: who was told of the warning hears when it becomes grave; a mute holds both, and is followed by one."""
+    clock = FakeClock()
+    text = PM10 + 'levels = [{ severity = "critical", raise_above = 400, clear_below = 300 }]\n'
+    async with world(settings, clock, tmp_path, text) as site:
+        await _person(site)
+        async with site.engine():
+            await site.publish(batch([(1, 0, {"pm10": 160.0})], arrived=0))
+            await site.until(1)
+            await site.publish(batch([(1, 1, {"pm10": 500.0})], arrived=1))
+            await site.until(1, "severity = 'critical'")
+            assert await _all(site, 1) == [
+                ("raised", "pending", "first_raise"),
+                ("severity", "pending", "severity_rise"),
+            ]
+            await site.connection.execute(
+                """INSERT INTO mute (site_id, rule, starts_at, ends_at, reason, made_by)
+                   VALUES (NULL, '*', %s, %s, 'x', 'o')""",
+                (clock.now() - timedelta(hours=1), clock.now() + timedelta(minutes=10)),
+            )
+            await site.publish(batch([(2, 0, {"pm10": 160.0}), (2, 1, {"pm10": 500.0})], arrived=1))
+            await site.until(1, "severity = 'critical' AND device_id = 2")
+            held = [("raised", "withheld", "muted"), ("severity", "withheld", "muted")]
+            assert await _all(site, 2) == held
+            await clock.advance(601)
+
+            async def told() -> bool:
+                await clock.advance(0.5)
+                return await _all(site, 2) == [("raised", "pending", "first_raise"), held[1]]
+
+            await eventually(told)
+
+
+async def _all(site: World, device: int) -> list[tuple[str, str, str]]:
+    rows = await site.rows(
+        """SELECT n.phase, n.state, n.reason FROM notification n JOIN alert a ON a.id = n.alert_id
+           WHERE a.device_id = %s ORDER BY n.id""",
+        device,
+    )
+    return [(row["phase"], row["state"], row["reason"]) for row in rows]
