@@ -25,10 +25,19 @@ from vision.outbox import Outbox
 from vision.planes import Scaler, full
 from vision.ring import PacketRing
 from vision.source import Counts, Sample, Sampler, Source, SourceError
+from vision.view import Fault, ViewWatch
 
 _FIRST_DELAY, _LAST_DELAY = 0.5, 8.0
 _FIGURES_S = 1.0
 _PIPE_BYTES = 1 << 20
+# State, and what it tells people.
+_FAULTS: dict[Fault, tuple[wire.State, str]] = {
+    "": ("online", ""),
+    "frozen": ("stalled", "the same picture comes again and again: restart the camera"),
+    "black": ("broken", "the picture is black: light, lens or sensor"),
+    "covered": ("broken", "nothing is to be seen: the lens is covered, fogged or out of focus"),
+    "moved": ("online", "the camera shows another part than before: check its direction and its zones"),
+}
 _HELD = 2  # pictures that can still be had in full size
 
 
@@ -42,10 +51,14 @@ class Reader:
         self._counts = Counts()
         self._gate = MotionGate(share=order.gate_share, look_s=order.gate_look_s)
         self._clips = Clips(PacketRing(keep_s=order.clip_s, most_bytes=order.clip_bytes), outbox)
+        self._view = ViewWatch(frozen_s=order.frozen_s, blind_s=order.blind_s, shift=order.view_shift)
+        self._fault: Fault = ""
         self._scaler = Scaler(order.look_px)
         self._held: deque[tuple[int, av.VideoFrame]] = deque(maxlen=_HELD)
         self._figures_due = 0.0
         self._online = False
+        self._size = (0, 0)
+        self._codec = ""
         self._cpu_start_s = time.process_time()
 
     def take(self, demand: wire.Demand) -> None:
@@ -98,13 +111,10 @@ class Reader:
         source = Source(self._order, self._sampler, self._counts, tap=self._clips.take)
         with contextlib.closing(source), self._clips.of(source.stream):
             for sample in source.samples():
-                if not self._online:
-                    self._online = True
-                    self._outbox.status(
-                        wire.Status(
-                            state="online", codec=source.codec, width=sample.frame.width, height=sample.frame.height
-                        )
-                    )
+                size = (sample.frame.width, sample.frame.height)
+                if not self._online or size != self._size:
+                    self._online, self._fault, self._size, self._codec = True, "", size, source.codec
+                    self._outbox.status(wire.Status(state="online", codec=self._codec, width=size[0], height=size[1]))
                 self._take(sample)
                 self._tell_figures(sample.monotonic)
         if not source.is_file:
@@ -116,6 +126,7 @@ class Reader:
     def _take(self, sample: Sample) -> None:
         look, pace = self._scaler.small(sample.frame), self._sampler.pace
         moved = self._gate.passes(look.luma, sample.monotonic)
+        self._tell_fault(self._view.judge(look.luma, sample.monotonic))
         self._counts.sampled += 1
         self._counts.gated += not moved
         payload = look.data if moved or pace.everything else b""
@@ -133,6 +144,16 @@ class Reader:
             full=in_full,
         )
         self._outbox.picture(picture, payload + full(sample.frame).data if in_full else payload)
+
+    def _tell_fault(self, fault: Fault) -> None:
+        """Tell what the pictures say of the camera, where that has changed."""
+        if fault != self._fault:
+            self._fault = fault
+            state, message = _FAULTS[fault]
+            width, height = self._size
+            self._outbox.status(
+                wire.Status(state=state, reason=fault, message=message, codec=self._codec, width=width, height=height)
+            )
 
     def _tell_figures(self, now: float) -> None:
         if now < self._figures_due:

@@ -50,6 +50,9 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     read_timeout_s: float
     gate_share: float
     gate_look_s: float
+    frozen_s: float
+    blind_s: float
+    view_shift: float
     clip_s: float
     """Seconds of the encoded stream that are kept for clips ..."""
     clip_bytes: int

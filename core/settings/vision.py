@@ -33,6 +33,20 @@ class CameraSettings(Section):
         description="Share of the picture that must change before it is looked at; 0: always.",
     )
     gate_look_s: float = Field(default=30, gt=0, description="Seconds after which a still picture is looked at anyway.")
+    frozen_s: float = Field(
+        default=120,
+        ge=0,
+        description="Seconds after which a picture that stays the same to the last bit is frozen; 0: never.",
+    )
+    blind_s: float = Field(
+        default=10, ge=0, description="Seconds after which a picture on which nothing is to be seen is told; 0: never."
+    )
+    view_shift: float = Field(
+        default=0.08,
+        ge=0,
+        lt=1,
+        description="Share of the picture by which the view may move before the camera counts as turned; 0: any.",
+    )
     score: float = Field(default=0.5, gt=0, le=1, description="Least score of a box that counts in the vote.")
     head_px: float = Field(default=16, ge=1, description="Heads lower than this many pixels are unknown: no vote.")
     night_luma: float = Field(

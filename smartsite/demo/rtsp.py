@@ -150,7 +150,7 @@ class _Session:
         """Send the clip for ever at its own pace, from a key frame with its parameter sets."""
         stream.viewers.add(self._writer)
         loop = asyncio.get_running_loop()
-        clip, index, sequence, stamp = stream.clip, 0, 0, 0
+        clip, index, held, sequence, stamp = stream.clip, 0, 0, 0, 0
         due = loop.time()
         if stream.since is not None:
             shown = math.ceil((due - stream.since) * clip.fps)
@@ -159,10 +159,12 @@ class _Session:
         while True:
             await asyncio.sleep(max(0.0, due - loop.time()))
             if stream.clip is not clip:
-                clip, index = stream.clip, 0
+                clip, index, held = stream.clip, 0, 0
             due += 1 / clip.fps
             stamp += round(CLOCK_HZ / clip.fps)
-            framed = clip.framed(clip.key_before(index) if stream.frozen else index)
+            if not stream.frozen:
+                held = clip.key_before(index)
+            framed = clip.framed(held if stream.frozen else index)
             index = (index + 1) % len(clip.pictures)
             if stream.stalled:
                 continue

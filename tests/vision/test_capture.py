@@ -32,6 +32,7 @@ class Heard:
         self.states: list[tuple[str, str]] = []
         self.pictures: list[wire.Picture] = []
         self.sizes: list[int] = []
+        self.codecs: list[str] = []
         self.full: list[tuple[wire.Full, int]] = []
         self.figures = wire.Figures()
         self.delay_s = 0.0
@@ -41,6 +42,7 @@ class Heard:
         match message:
             case wire.Status():
                 self.states.append((message.state, message.reason))
+                self.codecs.append(message.codec)
             case wire.Figures():
                 self.figures = message
             case wire.Picture():
@@ -324,3 +326,47 @@ async def test_a_truncated_file_gives_what_it_holds(tmp_path: Path) -> None:
     async with reading(str(path)) as heard:
         await heard.more_pictures(1)
         await heard.until("stalled", "ended")
+
+
+def sights(*, seed: int = 0, dark: bool = False, position: float = 0.0) -> list[np.ndarray]:
+    """Two seconds of the drawn site with grain, or of darkness."""
+    random = np.random.default_rng(seed)
+    site = np.zeros((360, 640, 3)) if dark else scene.view(scene.panorama(), position)[::2, ::2]
+    return [(site + random.normal(0, 3, site.shape)).clip(0, 255).astype(np.uint8) for _ in range(20)]
+
+
+async def test_a_frozen_a_black_and_a_seeing_camera_tell_so(rtsp: RtspServer) -> None:
+    stream = Stream(scene.encode(sights(), fps=10))
+    rtsp.streams["eye"] = stream
+    options = FAST.model_copy(update={"frozen_s": 3, "blind_s": 2})
+    async with reading(address(rtsp, "eye"), options, fps=5) as heard:
+        await heard.until("online")
+        await heard.more_pictures(5)
+        assert heard.states == [("starting", ""), ("online", "")]
+        stream.frozen = True
+        await heard.until("stalled", "frozen", timeout=30)
+        stream.frozen = False
+        await heard.until("online", timeout=30)
+        stream.clip = scene.encode(sights(dark=True), fps=10)
+        await heard.until("broken", "black", timeout=30)
+        stream.clip = scene.encode(sights(), fps=10)
+        await heard.until("online", timeout=30)
+        await heard.more_pictures(3)
+
+
+async def test_another_resolution_and_another_codec_are_taken_up(rtsp: RtspServer) -> None:
+    pictures = sights()
+    stream = Stream(scene.encode(pictures, fps=10))
+    rtsp.streams["eye"] = stream
+    async with reading(address(rtsp, "eye"), fps=5) as heard:
+        await heard.more_pictures(3)
+        assert (heard.pictures[-1].width, heard.codecs[-1]) == (640, "h264")
+        # The encoder is set anew while the session goes on.
+        stream.clip = scene.encode([picture[:180, :320] for picture in pictures], fps=10)
+        await eventually(lambda: heard.pictures[-1].width == 320, timeout=30)
+        # The camera is given another codec, and ends its sessions.
+        stream.clip = scene.encode(pictures, fps=10, codec="hevc")
+        stream.drop()
+        await eventually(lambda: heard.codecs[-1] == "hevc" and heard.pictures[-1].width == 640, timeout=30)
+        await heard.more_pictures(3)
+        assert heard.states.count(("starting", "")) == 1, "the same process"
