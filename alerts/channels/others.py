@@ -64,6 +64,10 @@ def _plugin(url: str) -> apprise.NotifyBase | None:
     return apprise.Apprise.instantiate(url, asset=_ASSET)
 
 
+# With its first address apprise loads all its plug-ins: the first message of a process must not wait for that.
+_plugin("json://localhost")
+
+
 def _with_options(url: str, options: dict[str, str]) -> str:
     query = "&".join(f"{quote(name, safe='+')}={quote(value)}" for name, value in options.items())
     return f"{url}{'&' if '?' in url else '?'}{query}"
