@@ -244,6 +244,10 @@ async def test_whatever_refers_to_a_file_and_whenever_the_sweep_dies(
         assert store.there(digests[content])
         assert not aside.exists()
 
+    # Whenever it died: a file whose row was not removed is back.
+    await EvidenceSweep(settings, CLOCK).recover(connection)
+    assert {digests[content] for content in ages if not store.there(digests[content])} == set(await store.removed())
+
     await EvidenceSweep(settings, CLOCK).run(connection)
     assert {content for content in ages if not store.there(digests[content])} == due
     assert set(await store.removed()) == {digests[content] for content in due}

@@ -234,7 +234,7 @@ async def test_a_clip_of_a_camera_reaches_before_and_behind_the_moment(asked: As
     shown = pictures(mp4)
     assert shown[0].key_frame
     assert (shown[0].width, shown[0].height) == (1280, 720)
-    assert len(shown) / FPS == pytest.approx((clip.last - clip.first) / 1e6, abs=0.5)
+    assert len(shown) / FPS == pytest.approx((clip.last - clip.first) / 1e6, abs=1.5)
 
 
 async def test_a_stream_that_breaks_off_gives_what_there_was(asked: Asked, rtsp: RtspServer) -> None:

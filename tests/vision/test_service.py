@@ -148,7 +148,8 @@ async def blurred_and_filmed(
     with av.open(str(store.open(clip["sha256"]))) as container:
         frames = list(container.decode(container.streams.video[0]))
     assert frames[0].key_frame
-    assert len(frames) / 10 == pytest.approx((clip["last_at"] - clip["first_at"]).total_seconds(), abs=0.6)
+    # A busy machine receives in bursts: times of arrival are no finer than that.
+    assert len(frames) / 10 == pytest.approx((clip["last_at"] - clip["first_at"]).total_seconds(), abs=2)
 
 
 async def test_a_killed_run_leaves_no_episode_open_and_doubles_none(
