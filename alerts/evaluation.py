@@ -206,7 +206,8 @@ class Evaluation:
         known, registry = self._registry, self._mine(registry)
         self._registry = registry
         # People and units come and go without the engine.
-        if any(getattr(registry, part) != getattr(known, part) for part in ("sites", "devices", "cameras", "permits")):
+        followed = ("sites", "devices", "cameras", "permits", "stages")
+        if any(getattr(registry, part) != getattr(known, part) for part in followed):
             self._stale = True
 
     async def _rebuild(self, connection: psycopg.AsyncConnection[Any]) -> None:

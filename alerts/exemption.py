@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from alerts.engine.calendar import ACTIVE, BY_STAGE
+from alerts.engine.calendar import ACTIVE, BY_STAGE, stages_of
 from sensors.registry import Registry
 
 
-def exemption(code: int, site: int, registry: Registry) -> dict[str, Any] | None:
-    """The facts behind a segment's code; None where nothing exempts."""
+def exemption(code: int, site: int, at: int, registry: Registry) -> dict[str, Any] | None:
+    """The facts behind a segment's code at a moment (microseconds); None where nothing exempts."""
     if code == ACTIVE:
         return None
     if code == BY_STAGE:
-        return {"stage": registry.sites[site].stage}
+        # A correction between the judgement and now may have left none.
+        return {"stage": next((stage for stage, start, end in stages_of(site, registry) if start <= at < end), "")}
     permit = next((permit for permit in registry.permits if permit.id == code), None)
     if permit is None:
         return {"permit": code}

@@ -59,7 +59,7 @@ async def raise_(
     limit, metric, unit = _measure(told.rule)
     limit = limit if told.limit is None else told.limit
     sighting = told.sighting
-    exempt = exemption(told.exempt, told.site, registry)
+    exempt = exemption(told.exempt, told.site, told.started_at, registry)
     await _hold_evidence(connection, sighting)
     cursor = await connection.execute(
         _SQL["alert_put"],

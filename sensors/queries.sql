@@ -32,6 +32,9 @@ FROM camera c JOIN site s ON s.id = c.site_id ORDER BY s.code, c.code
 -- registry_permits --
 SELECT id, site_id, kind, reference, starts_at, ends_at, source FROM permit WHERE enabled ORDER BY starts_at, id
 
+-- registry_stages --
+SELECT site_id, stage, nullif(since, '-infinity') AS since FROM site_stage ORDER BY site_id, site_stage.since
+
 -- tables_lock_timeout --
 SELECT set_config('lock_timeout', %(timeout)s, true)
 

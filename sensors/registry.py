@@ -7,6 +7,8 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import groupby
+from operator import attrgetter
 from typing import TypeVar
 
 import psycopg
@@ -157,8 +159,20 @@ class Permit:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SiteStage:
+    """A construction stage of a site: from `since` (None: since ever) until the next one of the site."""
+
+    site_id: int
+    stage: str
+    since: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Registry:
-    """One consistent picture of the registry; maps are by id, `by_topic` by (site code, device code), `by_mn` by MN."""
+    """One consistent picture of the registry; maps are by id, `by_topic` by (site code, device code), `by_mn` by MN.
+
+    `stages` are by site, in the order of their times.
+    """
 
     version: int
     sites: dict[int, Site]
@@ -170,6 +184,7 @@ class Registry:
     by_topic: dict[tuple[str, str], Device]
     by_mn: dict[str, Device] = field(default_factory=dict)
     permits: tuple[Permit, ...] = ()
+    stages: dict[int, tuple[SiteStage, ...]] = field(default_factory=dict)
 
 
 async def load_registry(connection: psycopg.AsyncConnection) -> Registry:
@@ -178,6 +193,7 @@ async def load_registry(connection: psycopg.AsyncConnection) -> Registry:
         await connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
         version = await _version(connection)
         devices = await _rows(connection, Device, "registry_devices")
+        stages = groupby(await _rows(connection, SiteStage, "registry_stages"), attrgetter("site_id"))
         return Registry(
             version=version,
             sites={site.id: site for site in await _rows(connection, Site, "registry_sites")},
@@ -189,6 +205,7 @@ async def load_registry(connection: psycopg.AsyncConnection) -> Registry:
             by_topic={(device.site, device.code): device for device in devices},
             by_mn={device.mn: device for device in devices if device.mn is not None},
             permits=tuple(await _rows(connection, Permit, "registry_permits")),
+            stages={site: tuple(gone_through) for site, gone_through in stages},
         )
 
 

@@ -37,11 +37,11 @@ class Segments(NamedTuple):
 
 
 class Cover(NamedTuple):
-    """A time in which a site is exempt, [start, end) in microseconds, and the permit's number."""
+    """A time in which a site is exempt, [start, end) in microseconds: the permit's number, or BY_STAGE."""
 
     start: int
     end: int
-    permit: int
+    code: int
 
 
 class Calendar:
@@ -53,13 +53,11 @@ class Calendar:
         zone: ZoneInfo,
         *,
         covers: Sequence[Cover] = (),
-        by_stage: bool = False,
         daily: bool = False,
     ) -> None:
         self._schedule = tuple(schedule)
         self._zone = zone
         self._covers = tuple(covers)
-        self._by_stage = by_stage
         self._daily = daily
         self._chunks: dict[int, tuple[Times, Times]] = {}
 
@@ -96,12 +94,10 @@ class Calendar:
         for start, end in counted:
             codes[np.searchsorted(bounds, start) : np.searchsorted(bounds, end)] = ACTIVE
         active = codes == ACTIVE
-        if self._by_stage:
-            codes[active] = BY_STAGE
-        for cover in reversed(self._covers):  # of several permits the first names itself
+        for cover in reversed(self._covers):  # of several the first names itself
             inside = np.zeros(len(codes), dtype=np.bool_)
             inside[np.searchsorted(bounds, cover.start) : np.searchsorted(bounds, cover.end)] = True
-            codes[inside & active] = cover.permit
+            codes[inside & active] = cover.code
         # Neighbours of one code are one segment, but for days that are counted apart.
         keep = np.ones(len(bounds), dtype=np.bool_)
         if not self._daily:
@@ -191,14 +187,27 @@ def scheduled(rule: AnyRule) -> bool:
 
 def calendar_of(rule: AnyRule, site: int, registry: Registry) -> tuple[object, Calendar]:
     """The calendar of a rule on a site, and a key that is the same for the same calendar."""
-    place = registry.sites[site]
     covers = tuple(
         Cover(micros(permit.starts_at), micros(permit.ends_at), permit.id)
         for permit in registry.permits
         if permit.site_id == site and permit.kind in rule.exempt_during.permits
     )
-    by_stage = place.stage in rule.exempt_during.stages
+    covers += tuple(
+        Cover(start, end, BY_STAGE)
+        for stage, start, end in stages_of(site, registry)
+        if stage in rule.exempt_during.stages
+    )
     daily = isinstance(rule, DayCountRule)
-    key = (rule.schedule, place.time_zone, covers, by_stage, daily)
-    zone = ZoneInfo(place.time_zone)
-    return key, Calendar(rule.schedule, zone, covers=covers, by_stage=by_stage, daily=daily)
+    time_zone = registry.sites[site].time_zone
+    return (rule.schedule, time_zone, covers, daily), Calendar(
+        rule.schedule, ZoneInfo(time_zone), covers=covers, daily=daily
+    )
+
+
+def stages_of(site: int, registry: Registry) -> list[tuple[str, int, int]]:
+    """(construction stage, start, end) of a site, in the order of time, in microseconds."""
+    stages = registry.stages.get(site, ())
+    starts = [NEVER if stage.since is None else micros(stage.since) for stage in stages]
+    return [
+        (stage.stage, start, end) for stage, start, end in zip(stages, starts, [*starts[1:], FOREVER], strict=False)
+    ]

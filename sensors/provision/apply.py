@@ -7,7 +7,9 @@ is already as it should be is not written at all: a second run leaves the regist
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import psycopg
@@ -17,7 +19,7 @@ from sensors.profiles import Profile, load_profiles
 from sensors.provision.credentials import device_hashes, person_hashes
 from sensors.provision.files import Rows, Sourced, read_files
 from sensors.provision.report import Outcome, Report, RowResult
-from sensors.provision.rows import CameraRow, DeviceRow, PermitRow, Row
+from sensors.provision.rows import CameraRow, DeviceRow, PermitRow, Row, SiteRow
 from sensors.provision.store import Store
 
 SQL = queries("sensors")
@@ -60,7 +62,19 @@ async def _sites(store: Store, rows: Rows, report: Report) -> None:
         if absent:
             report.errors.append(sourced.error("units", _absent("unit", absent[0])))
             continue
-        outcome = await store.put("site", row.code, _named(row, without={"units"}))
+        values = _named(row, without={"units"})
+        present = store.values("site", row.code)
+        if row.stage_since is not None:
+            values["stage_since"] = _local(row.stage_since, _zone(row, present))
+            if (
+                present is not None
+                and values.get("stage", present["stage"]) != present["stage"]
+                and values["stage_since"] == present["stage_since"]
+            ):
+                message = f"is when stage {present['stage']!r} began; write when {row.stage!r} did, or leave it out"
+                report.errors.append(sourced.error("stage_since", message))
+                continue
+        outcome = await store.put("site", row.code, values)
         if "units" in row.model_fields_set:
             wanted = {(store.need("unit", part.unit), part.role) for part in row.units}
             if await store.link_units(store.need("site", row.code), wanted) and outcome == "unchanged":
@@ -143,10 +157,8 @@ async def _permits(store: Store, rows: Rows, report: Report) -> None:
             continue
         values = _named(row, without={"site"}) | {"site_id": store.need("site", row.site)}
         place = store.values("site", row.site)
-        zone = ZoneInfo("Asia/Shanghai" if place is None else place.get("time_zone", "Asia/Shanghai"))
-        for name in ("starts_at", "ends_at"):
-            moment = getattr(row, name)
-            values[name] = moment.replace(tzinfo=zone) if moment.tzinfo is None else moment
+        zone = "Asia/Shanghai" if place is None else place.get("time_zone", "Asia/Shanghai")
+        values |= {name: _local(getattr(row, name), zone) for name in ("starts_at", "ends_at")}
         _done(report, "permits", sourced, await store.put("permit", sourced.key, values))
 
 
@@ -161,6 +173,16 @@ def _has_site(
         return True
     report.errors.append(sourced.error("site", _absent("site", sourced.row.site)))
     return False
+
+
+def _zone(row: SiteRow, present: Mapping[str, Any] | None) -> str:
+    """The zone that the site will have."""
+    return row.time_zone if present is None or "time_zone" in row.model_fields_set else str(present["time_zone"])
+
+
+def _local(moment: datetime, zone: str) -> datetime:
+    """A time without an offset is what the site's clock shows."""
+    return moment.replace(tzinfo=ZoneInfo(zone)) if moment.tzinfo is None else moment
 
 
 def _absent(what: str, code: str) -> str:

@@ -104,7 +104,10 @@ class SiteUnitRow(Row):
 
 
 class SiteRow(Place):
-    """`[[sites]]`. `units`, where named, replaces the site's whole list."""
+    """`[[sites]]`. `units`, where named, replaces the site's whole list.
+
+    `stage_since` is when `stage` began; without an offset it is the site's own time.
+    """
 
     code: Code
     name: Name
@@ -113,6 +116,7 @@ class SiteRow(Place):
     region_code: Annotated[str, StringConstraints(pattern=r"^([0-9]{6,12})?$")] = ""
     time_zone: TimeZone = "Asia/Shanghai"
     stage: Text = ""
+    stage_since: datetime | None = None
     area_m2: Annotated[float, Field(gt=0)] | None = None
     project_code: Text = ""
     permit_number: Text = ""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from core.clock import from_micros
 from core.settings import AlertsSettings, Settings
 from tests.alerts.database import world
-from tests.alerts.world import ORIGIN, PM10, batch
+from tests.alerts.world import ORIGIN, PM10, at, batch
 from tests.support.clock import FakeClock
 
 RULE = PM10 + 'exempt_during = { permits = ["night_work"], stages = ["fit_out"] }\n'
@@ -67,6 +68,21 @@ async def test_a_permit_withholds_what_it_covers_and_is_named(settings: Settings
             found = await site.until(3)
             assert found[2]["exempt"] is None
             assert (await _counts(site))[0] == 3  # raise and end of the first, raise of the third
+
+
+async def test_a_stage_counts_from_its_own_time(settings: Settings, tmp_path: Path) -> None:
+    """A late reading is judged by the stage of its time, though the site has long another."""
+    async with world(settings, FakeClock(), tmp_path, RULE) as site:
+        await site.connection.execute(
+            "UPDATE site SET stage = 'fit_out', stage_since = to_timestamp(%s)", [at(50) / 1e6]
+        )
+        async with site.engine():
+            await site.publish(batch([(1, 49, {"pm10": 160.0})], arrived=60))
+            await site.publish(batch([(1, 50, {"pm10": 160.0})], arrived=60))
+            first, second = await site.until(2)
+            assert first["exempt"] is None
+            assert second["exempt"] == {"stage": "fit_out"}
+            assert first["ended_at"] == second["started_at"] == from_micros(at(50))
 
 
 async def _counts(site: object) -> tuple[int, int]:

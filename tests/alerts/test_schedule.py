@@ -16,10 +16,11 @@ from pydantic import ValidationError
 
 from alerts.engine import Engine, Transition
 from alerts.engine.calendar import ACTIVE, BY_STAGE, INACTIVE, Calendar, Cover
+from alerts.exemption import exemption
 from alerts.rules import check
 from alerts.rules.schedule import DAYS, Hours, stretches
 from core.clock import from_micros, micros
-from sensors.registry import Permit, Registry
+from sensors.registry import Permit, Registry, SiteStage
 from tests.alerts.test_offline import OFFLINE
 from tests.alerts.test_sightings import HELMET
 from tests.alerts.test_windows import MEAN
@@ -195,10 +196,12 @@ def test_a_schedule_that_cannot_be_is_refused(tmp_path: Path, text: str, line: i
     assert any(reason in item.reason and item.line == line for item in problems), problems
 
 
-def _registry(*, permits: Sequence[Permit] = (), stage: str = "") -> Registry:
+def _registry(
+    *, permits: Sequence[Permit] = (), stages: Sequence[tuple[str, datetime | None]] = (("", None),)
+) -> Registry:
     registry = make_registry([make_device(1, interval=600)], [make_camera(1)])
-    sites = {number: replace(site, stage=stage) for number, site in registry.sites.items()}
-    return replace(registry, sites=sites, permits=tuple(permits))
+    gone_through = tuple(SiteStage(site_id=1, stage=stage, since=since) for stage, since in stages)
+    return replace(registry, permits=tuple(permits), stages={1: gone_through})
 
 
 def _permit(number: int, start: datetime, end: datetime, kind: str = "night_work") -> Permit:
@@ -278,10 +281,37 @@ def test_a_permit_that_comes_or_goes_while_a_violation_stands(tmp_path: Path) ->
     assert _feed(engine, (1200, 300)) == [("clear", 600, 1200, 7, "schedule"), ("raise", 1200, None, ACTIVE, "")]
 
 
-def test_a_stage_exempts(tmp_path: Path) -> None:
-    found = rules(tmp_path, PM10 + 'exempt_during = { stages = ["fit_out"] }\n')
-    assert _feed(Engine(found, _registry(stage="fit_out"), PROFILES), (0, 300)) == [("raise", 0, None, BY_STAGE, "")]
-    assert _feed(Engine(found, _registry(stage="earthwork"), PROFILES), (0, 300)) == [("raise", 0, None, ACTIVE, "")]
+def test_a_stage_exempts_by_event_time(tmp_path: Path) -> None:
+    found = rules(tmp_path, PM10 + 'exempt_during = { stages = ["fit_out", "finishing"] }\n')
+    begin, end = _second(1, "08:00"), _second(3, "08:00")
+    registry = _registry(
+        stages=[
+            ("earthwork", None),
+            ("fit_out", BEGIN + timedelta(seconds=begin)),
+            ("finishing", MIDNIGHT + timedelta(days=2)),
+            ("landscaping", BEGIN + timedelta(seconds=end)),
+        ]
+    )
+    assert _feed(Engine(found, registry, PROFILES), (begin - 1, 300), (begin, 300), (end - 1, 300), (end, 300)) == [
+        ("raise", begin - 1, None, ACTIVE, ""),
+        ("clear", begin - 1, begin, ACTIVE, "schedule"),
+        ("raise", begin, None, BY_STAGE, ""),
+        ("clear", begin, end, BY_STAGE, "schedule"),
+        ("raise", end, None, ACTIVE, ""),
+    ]
+    named = [exemption(BY_STAGE, 1, ORIGIN + round(second * 1e6), registry) for second in (begin, end - 1)]
+    assert named == [{"stage": "fit_out"}, {"stage": "finishing"}]
+    always = _registry(stages=[("fit_out", None)])
+    assert _feed(Engine(found, always, PROFILES), (0, 300)) == [("raise", 0, None, BY_STAGE, "")]
+    assert _feed(Engine(found, _registry(), PROFILES), (0, 300)) == [("raise", 0, None, ACTIVE, "")]
+
+
+def test_a_permit_within_an_exempting_stage_is_named(tmp_path: Path) -> None:
+    found = rules(tmp_path, PM10 + 'exempt_during = { permits = ["night_work"], stages = ["fit_out"] }\n')
+    permit = _permit(7, BEGIN + timedelta(hours=1), BEGIN + timedelta(hours=2))
+    registry = _registry(permits=[permit], stages=[("fit_out", None)])
+    told = _feed(Engine(found, registry, PROFILES), (0, 300), (3600, 300), (7200, 300))
+    assert [code for phase, _, _, code, _ in told if phase == "raise"] == [BY_STAGE, 7, BY_STAGE]
 
 
 def test_windows_count_that_lie_wholly_within_the_hours(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import csv
 import io
 import time
 from collections import Counter
+from datetime import UTC
 from pathlib import Path
 
 import psycopg
@@ -408,3 +409,50 @@ async def test_permits_that_cannot_be(
     text = BASE + PERMIT.format(site=site, start=start, end=end)
     (error,) = (await apply(connection, write(tmp_path, text))).errors
     assert message in str(error)
+
+
+async def test_stages_are_kept_with_their_times(connection: psycopg.AsyncConnection, tmp_path: Path) -> None:
+    async def stages() -> list[tuple[str, str | None]]:
+        (found,) = (await load_registry(connection)).stages.values()
+        return [(one.stage, None if one.since is None else one.since.astimezone(UTC).isoformat()[:16]) for one in found]
+
+    async def provision(lines: str) -> Report:
+        row = f'[[sites]]\ncode = "alpha"\nname = "一号工地"\n{lines}\n'
+        return await apply(connection, write(tmp_path, row))
+
+    await provision('stage = "earthwork"')
+    assert await stages() == [("earthwork", None)]
+    second = 'stage = "main"\nstage_since = 2026-03-01T08:00:00'
+    assert (await provision(second)).changed
+    known = await version(connection)
+    assert not (await provision(second)).changed
+    assert await version(connection) == known
+    assert await stages() == [("earthwork", None), ("main", "2026-03-01T00:00")]
+    # Another stage with the time of the one before is a slip of the pen.
+    (said,) = messages(await provision('stage = "fit_out"\nstage_since = 2026-03-01T08:00:00'))
+    assert "stage_since" in said
+    assert "is when stage 'main' began; write when 'fit_out' did" in said
+    # A correction of the time moves the bound of the two.
+    await provision("stage_since = 2026-02-01T08:00:00+08:00")
+    assert await stages() == [("earthwork", None), ("main", "2026-02-01T00:00")]
+    await provision("stage_since = 2026-04-01T08:00:00+08:00")
+    assert await stages() == [("earthwork", None), ("main", "2026-04-01T00:00")]
+    # Without a time the change is one of now.
+    await provision('stage = "fit_out"')
+    third = await stages()
+    assert third[:2] == [("earthwork", None), ("main", "2026-04-01T00:00")]
+    cursor = await connection.execute("SELECT stage, now() - stage_since < interval '10 min' FROM site")
+    assert await cursor.fetchone() == ("fit_out", True)
+    # What a stage is said to have begun before is replaced by it.
+    await provision('stage = "landscaping"\nstage_since = 2026-03-15')
+    assert await stages() == [("earthwork", None), ("landscaping", "2026-03-14T16:00")]
+
+
+async def test_a_new_site_has_its_stage_since_ever(connection: psycopg.AsyncConnection) -> None:
+    await connection.execute("INSERT INTO site (code, name, stage) VALUES ('a', '甲', 'earthwork'), ('b', '乙', '')")
+    await connection.execute("UPDATE site SET name = '丙' WHERE code = 'a'")
+    registry = await load_registry(connection)
+    assert [(one.stage, one.since) for kept in registry.stages.values() for one in kept] == [
+        ("earthwork", None),
+        ("", None),
+    ]
