@@ -28,13 +28,11 @@ async def serve(room: str, settings: Settings, stop: asyncio.Event) -> None:
 
 
 def specs(environment: dict[str, str], settings: Settings) -> list[ProcessSpec]:
-    """What the supervisor starts: ``smartsite run ROOM`` each, with ``environment`` added; vision as often as set."""
+    """What the supervisor starts: ``smartsite run ROOM`` each, with ``environment`` added; some as often as set."""
     found = []
     for room in SERVICES:
-        # On a Ray cluster one process looks after all the actors.
-        several = room == "vision" and not settings.vision.ray_address
-        for number in range(1, (settings.vision.workers if several else 1) + 1):
-            name, own = (room, {}) if number == 1 else (f"{room}-{number}", _another(settings, number))
+        for number in range(1, _times(room, settings) + 1):
+            name, own = (room, {}) if number == 1 else (f"{room}-{number}", _another(room, settings, number))
             command = (sys.executable, "-m", "smartsite", "run", room)
             found.append(ProcessSpec(name=name, command=command, environment={**environment, **own}, grace_s=15))
     return found
@@ -46,10 +44,20 @@ def room_of(process: str) -> str | None:
     return room if room in SERVICES else None
 
 
-def _another(settings: Settings, number: int) -> dict[str, str]:
-    """What tells one more vision process from the first."""
+def _times(room: str, settings: Settings) -> int:
+    """How many processes run the room."""
+    if room == "vision" and not settings.vision.ray_address:  # on Ray one process looks after all the actors
+        return settings.vision.workers
+    return settings.alerts.processes if room == "alerts" else 1
+
+
+def _another(room: str, settings: Settings, number: int) -> dict[str, str]:
+    """What tells one more process of a room from the first."""
+    # A name has at most 32 characters.
+    if room == "alerts":
+        return {"SMARTSITE_ALERTS__WORKER": f"{settings.alerts.worker[:29]}-{number}"}
     port = settings.vision.live_port
     return {
-        "SMARTSITE_VISION__WORKER": f"{settings.vision.worker}-{number}",
+        "SMARTSITE_VISION__WORKER": f"{settings.vision.worker[:29]}-{number}",
         "SMARTSITE_VISION__LIVE_PORT": str(port + number - 1 if port else 0),
     }

@@ -27,6 +27,12 @@ class AlertsSettings(Section):
         le=16,
         description="Parts into which the sites are divided; alerts processes share them out among each other.",
     )
+    processes: int = Field(
+        default=1,
+        ge=1,
+        le=16,
+        description="Alerts processes that `smartsite up` starts; more than `alerts.engines` leave some standing by.",
+    )
     worker: str = Field(
         default="alerts",
         pattern=r"^[a-z0-9][a-z0-9_-]{0,31}$",
