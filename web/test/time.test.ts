@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest'
-import { formatTime, splitDuration } from '@/format/time'
+import { clockText, formatTime, momentOf, splitDuration } from '@/format/time'
 
 const AT = Date.UTC(2026, 7, 1, 16, 5, 9)
 
@@ -20,4 +20,14 @@ it('splits a duration into its two largest units', () => {
   expect(splitDuration(125_000)).toEqual({ unit: 'minute', count: 2, rest: 5 })
   expect(splitDuration(7_380_000)).toEqual({ unit: 'hour', count: 2, rest: 3 })
   expect(splitDuration(90_000_000)).toEqual({ unit: 'day', count: 1, rest: 1 })
+})
+
+it("reads and writes a site's clock, also around a change of the clock", () => {
+  expect(clockText(AT, 'Asia/Shanghai')).toBe('2026-08-02T00:05')
+  expect(momentOf('2026-08-02T00:05', 'Asia/Shanghai')).toBe(Date.UTC(2026, 7, 1, 16, 5))
+  expect(momentOf('', 'Asia/Shanghai')).toBeNull()
+  for (const hour of [0, 1, 3, 4, 23]) {
+    const text = `2026-03-29T${String(hour).padStart(2, '0')}:30`
+    expect(clockText(momentOf(text, 'Europe/Berlin'), 'Europe/Berlin')).toBe(text)
+  }
 })

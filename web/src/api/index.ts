@@ -10,6 +10,8 @@ import type {
   Device,
   DeviceCommand,
   Kind,
+  Mute,
+  NewMute,
   NewOrder,
   Page,
   Period,
@@ -18,6 +20,7 @@ import type {
   RectificationDetail,
   SeriesAnswer,
   Session,
+  Severity,
   Site,
   SiteDetail,
   SitePeople,
@@ -66,6 +69,13 @@ export const api = {
   comment: (id: number, comment: string) => post<unknown>(`/alerts/${id}/comments`, { comment }),
   assignees: (id: number) => get<Assignee[]>(`/alerts/${id}/assignees`),
   assign: (id: number, person: string | null) => put<unknown>(`/alerts/${id}/assignee`, { person }),
+
+  setSeverity: (id: number, severity: Severity, reason: string) =>
+    put<unknown>(`/alerts/${id}/severity`, { severity, reason }),
+  clear: (id: number, comment: string) => post<unknown>(`/alerts/${id}/clear`, { comment }),
+  mute: (mute: NewMute) => post<Mute>('/mutes', mute),
+  resend: (delivery: number) => post<unknown>(`/deliveries/${delivery}/resend`, {}),
+  confirmDelivery: (delivery: number, reason: string) => post<unknown>(`/deliveries/${delivery}/confirm`, { reason }),
 
   control: (site: number) => get<Control>(`/sites/${site}/control`),
   order: (device: number, order: { name: string; arguments: Record<string, number | string>; cause: string }) =>

@@ -130,6 +130,8 @@ export interface DeviceCommand {
   sent_at: number | null
   delivered_at: number | null
   replied_at: number | null
+  /** Why the platform gave it up; empty: it did not. */
+  reason: string
   reply: string | null
 }
 
@@ -512,4 +514,21 @@ export interface NewOrder {
 export interface SitePeople {
   people: (CodeNamed & { role: string; unit: string | null })[]
   companies: (CodeNamed & { role: string })[]
+}
+
+export interface NewMute {
+  /** null: all sites. */
+  site_id: number | null
+  /** Pattern of rule ids. */
+  rule: string
+  ends_at: number
+  reason: string
+}
+
+/** A time in which nobody is told of what some rules find. */
+export interface Mute extends NewMute {
+  id: number
+  starts_at: number
+  made_by: string
+  ended_by: string | null
 }

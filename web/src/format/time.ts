@@ -49,3 +49,25 @@ export function splitDuration(milliseconds: number): { unit: 'second' | 'minute'
   if (seconds < 86400) return { unit: 'hour', count: Math.floor(seconds / 3600), rest: Math.floor((seconds % 3600) / 60) }
   return { unit: 'day', count: Math.floor(seconds / 86400), rest: Math.floor((seconds % 86400) / 3600) }
 }
+
+/** A zone's clock at a moment, as ms of a UTC clock that shows the same; whole minutes. */
+function shownAt(at: number, zone: string): number {
+  const parts = new Intl.DateTimeFormat('en', {
+    timeZone: knownZone(zone), hourCycle: 'h23', year: 'numeric', month: 'numeric', day: 'numeric', hour: 'numeric', minute: 'numeric',
+  }).formatToParts(at)
+  const part = (type: string): number => Number(parts.find((one) => one.type === type)?.value)
+  return Date.UTC(part('year'), part('month') - 1, part('day'), part('hour'), part('minute'))
+}
+
+/** What a zone's clock shows at a moment, as `2026-08-01T16:05`; empty for none. */
+export const clockText = (at: number | null, zone: string): string =>
+  at === null ? '' : new Date(shownAt(at, zone)).toISOString().slice(0, 16)
+
+/** The moment at which a zone's clock shows such a text; null for what is no time. */
+export function momentOf(text: string, zone: string): number | null {
+  const shown = Date.parse(`${text}Z`)
+  if (Number.isNaN(shown)) return null
+  // The offset of the guess may lie on the other side of a change of the clock: it is taken again at the place found.
+  const guess = shown - (shownAt(shown, zone) - shown)
+  return shown - (shownAt(guess, zone) - guess)
+}

@@ -238,6 +238,22 @@ const en: typeof zh = {
     score: 'Detection score',
     engine: 'system',
   },
+  measure: {
+    severity: 'Set severity',
+    clear: 'Clear by hand',
+    mute: 'Mute',
+    order: 'Order rectification',
+    newSeverity: 'New severity',
+    clearNote: 'Ends this alert now; while its rule still finds a violation, the next reading raises a new one.',
+    muteNote: 'Until then nobody is told of “{rule}” on this site; alerts go on, and so do reports to regulators.',
+  },
+  mute: {
+    until: 'Muted until (site time)',
+    missing: 'a time is needed',
+    past: 'must lie ahead',
+    tooLong: '31 days at most',
+  },
+  form: { reason: 'Reason', reasonOptional: 'Reason (optional)', done: 'Saved' },
   evidence: {
     blurred: 'heads blurred',
     original: 'original',
@@ -272,6 +288,10 @@ const en: typeof zh = {
     amended: 'Amended',
   },
   delivery: {
+    resend: 'Send again',
+    settle: 'They have it',
+    found: 'How this is known',
+    notAgain: 'Cannot be sent again: its state has changed, or the target is not configured any more',
     held: 'Awaiting review',
     pending: 'Waiting',
     accepted: 'Accepted',

@@ -237,6 +237,22 @@ const zh = {
     score: '识别置信度',
     engine: '系统',
   },
+  measure: {
+    severity: '调整级别',
+    clear: '人工恢复',
+    mute: '静默',
+    order: '下达整改',
+    newSeverity: '新级别',
+    clearNote: '立即结束该告警；若规则仍判定违规，下一条数据会触发新告警。',
+    muteNote: '到期前该工地“{rule}”的告警不通知任何人；告警照常产生，监管平台照常上报。',
+  },
+  mute: {
+    until: '静默至（工地时间）',
+    missing: '请填写时间',
+    past: '须晚于现在',
+    tooLong: '最长 31 天',
+  },
+  form: { reason: '原因', reasonOptional: '原因（可不填）', done: '已保存' },
   evidence: {
     blurred: '头部已打码',
     original: '原图',
@@ -271,6 +287,10 @@ const zh = {
     amended: '修正',
   },
   delivery: {
+    resend: '重新发送',
+    settle: '对方已收到',
+    found: '如何得知',
+    notAgain: '不能重新发送：状态已变，或该监管平台已不在配置中',
     held: '待复核',
     pending: '待发送',
     accepted: '已接收',
