@@ -56,7 +56,7 @@ class CaptureClient:
         delay = _FIRST_DELAY
         while True:
             began = self._clock.monotonic()
-            fault = ""
+            fault: wire.Reason = ""
             async with self._started() as output:
                 while not fault:
                     try:

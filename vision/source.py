@@ -17,7 +17,7 @@ from typing import Any
 import av
 import av.error
 
-from vision.wire import Order, Pace, State
+from vision.wire import Order, Pace, Reason, State
 
 _PROBE_MICROS = "500000"  # an RTSP description says most; ffmpeg's own 5 s only delay the first picture
 _GAP_S = 60.0  # a jump of the stream's clock by more, or back, is a new beginning
@@ -30,7 +30,7 @@ _KEY_EARLY, _KEY_LATE = 0.75, 0.25
 class SourceError(Exception):
     """The camera cannot be read; `state` and `reason` go to its row, the text to people."""
 
-    def __init__(self, state: State, reason: str, message: str) -> None:
+    def __init__(self, state: State, reason: Reason, message: str) -> None:
         super().__init__(message)
         self.state = state
         self.reason = reason
@@ -230,7 +230,7 @@ def _wait_until(moment: float) -> None:
 
 def _opening_failed(error: av.error.FFmpegError) -> SourceError:
     """State and reason of what ffmpeg reports."""
-    kinds: list[tuple[type[Exception], State, str]] = [
+    kinds: list[tuple[type[Exception], State, Reason]] = [
         (av.error.HTTPUnauthorizedError, "unreachable", "wrong_password"),
         (av.error.HTTPForbiddenError, "unreachable", "forbidden"),
         (av.error.HTTPNotFoundError, "unreachable", "not_found"),

@@ -28,7 +28,7 @@ class CameraStatus:
     """`site/camera`, as metrics and logs call it."""
     since: datetime
     state: CameraState = "starting"
-    reason: str = ""
+    reason: wire.Reason = ""
     message: str = ""
     frames_in: int = 0
     frames_analysed: int = 0
@@ -39,7 +39,7 @@ class CameraStatus:
     height: int = 0
     inference_ms: float = 0.0
 
-    def change(self, state: CameraState, *, now: datetime, reason: str = "", message: str = "") -> bool:
+    def change(self, state: CameraState, *, now: datetime, reason: wire.Reason = "", message: str = "") -> bool:
         """Move to another state or reason; False where it is in it already, and `since` stays."""
         self.message = message
         if (state, reason) == (self.state, self.reason):

@@ -13,6 +13,30 @@ from typing import Literal
 import msgspec
 
 State = Literal["starting", "online", "stalled", "unreachable", "broken"]
+Reason = Literal[
+    "",
+    "time_out",
+    "wrong_password",
+    "forbidden",
+    "not_found",
+    "refused",
+    "cannot_connect",
+    "no_video",
+    "unknown_protocol",
+    "not_decodable",
+    "no_data",
+    "connection_lost",
+    "ended",
+    "frozen",
+    "black",
+    "covered",
+    "moved",
+    "capture_died",
+    "capture_hung",
+    "invalid_options",
+    "internal_error",
+]
+"""Why a camera is in its state: stable codes, with words in the page and in docs/cameras.md."""
 
 _LENGTHS = struct.Struct("<II")
 LENGTHS_BYTES = _LENGTHS.size
@@ -92,10 +116,10 @@ class Full(msgspec.Struct, frozen=True, kw_only=True, tag="full"):
 
 
 class Status(msgspec.Struct, frozen=True, kw_only=True, tag="status"):
-    """The camera's state changed. `reason` is a stable code, `message` is for people."""
+    """The camera's state changed. `message` is for people."""
 
     state: State
-    reason: str = ""
+    reason: Reason = ""
     message: str = ""
     codec: str = ""
     width: int = 0

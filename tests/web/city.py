@@ -104,9 +104,10 @@ async def furnish_city(world: World, store: EvidenceStore) -> World:
     await _history(world, "crane-riverside", "reading_tower_crane", CRANE, _lifting)
     await _history(world, "hoist-riverside", "reading_hoist", HOIST, lambda _minute: {})
     await _history(world, "spray-riverside", "reading_sprayer", SPRAYER, lambda _minute: {})
-    for camera in ("gate-riverside", "deck-riverside", "gate-metro"):
+    for camera in ("gate-riverside", "deck-riverside"):
         await world.camera_state(camera, "online")
-    await world.camera_state("gate-school", "unreachable", reason="connection refused by 10.0.0.9:554")
+    await world.camera_state("gate-school", "unreachable", reason="refused")
+    await world.camera_state("gate-metro", "online", reason="moved")
     await _alerts(world, store)
     await _downlink(world)
     return world

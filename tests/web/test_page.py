@@ -195,7 +195,15 @@ async def test_a_camera_that_cannot_be_reached_says_why(visit: Visit, city: Worl
     await visit.log_in(at=f"/sites/{city.ids['school']}")
     await expect(page.locator("[data-test=camera]")).to_contain_text("无法连接")
     await page.locator("[data-test=camera]").click()
-    await expect(page.locator("[data-test=camera-state]")).to_contain_text("connection refused")
+    await expect(page.locator("[data-test=camera-state]")).to_contain_text("连接被拒绝")
+
+
+async def test_a_camera_whose_view_has_moved_is_not_simply_online(visit: Visit, city: World) -> None:
+    page = visit.page
+    await visit.log_in(at=f"/sites/{city.ids['metro']}")
+    await expect(page.locator("[data-test=camera]")).to_contain_text("画面异常")
+    await page.locator("[data-test=camera]").click()
+    await expect(page.locator("[data-test=camera-reason]")).to_have_text("画面位置已变，请检查摄像机方向和区域")
 
 
 async def test_an_officer_sees_one_site_and_no_system_page(visit: Visit) -> None:
