@@ -6,15 +6,14 @@ same key it changes nothing and is answered with the order as it stands.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Body, Header, Query
+from fastapi import APIRouter, Header, Query
 from psycopg import AsyncConnection
 
-from alerts.rectification import photos, requests, statistics
+from alerts.rectification import requests, statistics
 from alerts.rectification.desk import Desk, Draft
 from alerts.rectification.model import Order, State
 from api import audit
@@ -39,7 +38,6 @@ from api.rectification_models import (
     StopWork,
     Submission,
     Supervision,
-    UploadedPhoto,
     order_fields,
 )
 from core.clock import from_micros
@@ -59,8 +57,6 @@ Key = Annotated[
     ),
 ]
 Work = Callable[[Desk], Awaitable[Order]]
-# A large picture unfolds into hundreds of megabytes: many at once must not take the machine.
-_preparing = asyncio.Semaphore(2)
 
 
 @router.get("", summary="List orders", responses=documented(401, 422))
@@ -143,39 +139,6 @@ async def read(order_id: OrderId, viewer: Seen, context: Here, database: Databas
     return await _detail(database, viewer, context, order_id)
 
 
-@router.post("/{order_id}/photos", summary="Upload a photo", responses=documented(401, 403, 404, 409, 413, 422))
-async def upload(
-    order_id: OrderId,
-    viewer: Writer,
-    context: Here,
-    database: Database,
-    data: Annotated[bytes, Body(media_type="application/octet-stream", description="JPEG, PNG or WebP.")],
-) -> UploadedPhoto:
-    """Store a photo for a later step of the order. It is its own key: the same photo again changes nothing.
-
-    It is written anew as JPEG without EXIF, so that neither place nor telephone are kept, unless the installation
-    keeps them (`alerts.rectification.keep_photo_location`).
-    """
-    await _load(database, viewer, context, order_id)
-    if not viewer.rights & {"rectify", "order", "review"}:
-        raise Forbidden(f"the role {viewer.role} has no part in rectification")
-    settings = context.settings.alerts.rectification
-    async with _preparing:
-        photo = await asyncio.to_thread(photos.prepare, data, keep=settings.keep_photo_location)
-    async with database.transaction():
-        sha256 = await photos.add(
-            database,
-            context.evidence,
-            order_id,
-            photo,
-            by=viewer.code,
-            most=settings.photos_max,
-            clock=context.clock,
-        )
-        await _audit(database, context, viewer, "rectification.photo", order_id, {"sha256": sha256})
-    return UploadedPhoto(sha256=sha256, media_type=photo.media_type, width=photo.width, height=photo.height)
-
-
 @router.post("/{order_id}/start", summary="Begin to rectify", responses=documented(401, 403, 404, 409, 422))
 async def start(
     order_id: OrderId, said: Step, viewer: Writer, context: Here, database: Database, key: Key
@@ -208,7 +171,7 @@ async def review(
 
     Nobody reviews what they submitted. Orders under listed supervision are passed by those who may supervise.
     """
-    found = await _load(database, viewer, context, order_id)
+    found = await load_order(database, viewer, context, order_id)
     viewer.must("review")
     if said.passed and found["listed_at"] is not None:
         viewer.must("supervise")
@@ -231,7 +194,7 @@ async def deadline(
     order_id: OrderId, said: NewDeadline, viewer: Writer, context: Here, database: Database, key: Key
 ) -> OrderDetail:
     """Set another deadline; reminders count from now."""
-    await _load(database, viewer, context, order_id)
+    await load_order(database, viewer, context, order_id)
     viewer.must("order")
 
     def work(desk: Desk) -> Awaitable[Order]:
@@ -245,7 +208,7 @@ async def assign(
     order_id: OrderId, said: Assignment, viewer: Writer, context: Here, database: Database, key: Key
 ) -> OrderDetail:
     """Make another person, and perhaps another unit, responsible."""
-    await _load(database, viewer, context, order_id)
+    await load_order(database, viewer, context, order_id)
     viewer.must("order")
     people = await _by_code(database, said)
 
@@ -260,7 +223,7 @@ async def comment(
     order_id: OrderId, said: Remark, viewer: Writer, context: Here, database: Database, key: Key
 ) -> OrderDetail:
     """Add a remark, with photos or without."""
-    await _load(database, viewer, context, order_id)
+    await load_order(database, viewer, context, order_id)
     if not viewer.rights & {"rectify", "order", "review"}:
         raise Forbidden(f"the role {viewer.role} has no part in rectification")
 
@@ -277,7 +240,7 @@ async def supervise(
     order_id: OrderId, said: Supervision, viewer: Writer, context: Here, database: Database, key: Key
 ) -> OrderDetail:
     """Put the order under listed supervision, or take it off the list."""
-    await _load(database, viewer, context, order_id)
+    await load_order(database, viewer, context, order_id)
     viewer.must("supervise")
 
     def work(desk: Desk) -> Awaitable[Order]:
@@ -291,7 +254,7 @@ async def stop_work(
     order_id: OrderId, said: StopWork, viewer: Writer, context: Here, database: Database, key: Key
 ) -> OrderDetail:
     """Stop work on the site or a part of it until that is lifted."""
-    await _load(database, viewer, context, order_id)
+    await load_order(database, viewer, context, order_id)
     viewer.must("supervise")
 
     def work(desk: Desk) -> Awaitable[Order]:
@@ -305,7 +268,7 @@ async def resume_work(
     order_id: OrderId, said: Remark, viewer: Writer, context: Here, database: Database, key: Key
 ) -> OrderDetail:
     """Lift the stop of work."""
-    await _load(database, viewer, context, order_id)
+    await load_order(database, viewer, context, order_id)
     viewer.must("supervise")
 
     def work(desk: Desk) -> Awaitable[Order]:
@@ -319,7 +282,7 @@ async def withdraw(
     order_id: OrderId, said: Remark, viewer: Writer, context: Here, database: Database, key: Key
 ) -> OrderDetail:
     """Close an order that should not have been given."""
-    await _load(database, viewer, context, order_id)
+    await load_order(database, viewer, context, order_id)
     viewer.must("order")
 
     def work(desk: Desk) -> Awaitable[Order]:
@@ -368,12 +331,12 @@ async def _write(
             order_id = done.id
             await requests.note(database, viewer.code, key, order_id)
             detail = {"version": done.version, **{name: value for name, value in asked.items() if value}}
-            await _audit(database, context, viewer, f"rectification.{action}", order_id, detail)
+            await audit_step(database, context, viewer, f"rectification.{action}", order_id, detail)
     return await _detail(database, viewer, context, order_id)
 
 
 async def _detail(database: AsyncConnection[Any], viewer: Viewer, context: Context, order_id: int) -> OrderDetail:
-    found = await _load(database, viewer, context, order_id)
+    found = await load_order(database, viewer, context, order_id)
     asked = {"id": order_id, "sites": viewer.scope}
     events = await rows(database, SQL["rectification_events"], asked)
     shown = await rows(database, SQL["rectification_photos"], asked)
@@ -384,7 +347,8 @@ async def _detail(database: AsyncConnection[Any], viewer: Viewer, context: Conte
     )
 
 
-async def _load(database: AsyncConnection[Any], viewer: Viewer, context: Context, order_id: int) -> Row:
+async def load_order(database: AsyncConnection[Any], viewer: Viewer, context: Context, order_id: int) -> Row:
+    """The order, if the viewer may see it; raise NotFound otherwise."""
     found = await _find(database, viewer, context, order_id=order_id, limit=1)
     if not found:
         raise NotFound(f"there is no rectification order {order_id}")
@@ -393,7 +357,7 @@ async def _load(database: AsyncConnection[Any], viewer: Viewer, context: Context
 
 async def _responsible(database: AsyncConnection[Any], viewer: Viewer, context: Context, order_id: int) -> None:
     """Whoever is responsible may act, and whoever's role rectifies on the site."""
-    found = await _load(database, viewer, context, order_id)
+    found = await load_order(database, viewer, context, order_id)
     if found["person_id"] != viewer.id:
         viewer.must("rectify")
 
@@ -438,7 +402,7 @@ def _moment(value: int | None) -> datetime | None:
     return None if value is None else from_micros(value * 1000)
 
 
-async def _audit(
+async def audit_step(
     database: AsyncConnection[Any],
     context: Context,
     viewer: Viewer,
@@ -446,6 +410,7 @@ async def _audit(
     order_id: int,
     detail: dict[str, Any],
 ) -> None:
+    """Note in the audit log, inside the caller's transaction, what was done with an order."""
     await audit.append(
         database,
         at=context.clock.now(),

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
+from collections.abc import AsyncIterator
 from typing import Any
 
 import cv2
 import httpx
 import numpy as np
 
-from tests.api.conftest import LogIn
+from tests.api.conftest import CookieOf, LogIn
 from tests.api.world import World
 from tests.support.clock import FakeClock
 
@@ -35,6 +37,25 @@ def wanted(world: World, **changes: Any) -> dict[str, Any]:
 async def send(client: httpx.AsyncClient, path: str, body: dict[str, Any], key: str = "") -> httpx.Response:
     key = key or hashlib.sha256(f"{path} {body}".encode()).hexdigest()
     return await client.post(f"{URL}{path}", json=body, headers={"Idempotency-Key": key})
+
+
+@contextlib.asynccontextmanager
+async def sending(
+    server: str, path: str, headers: dict[str, str], beginning: bytes, size: int
+) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    """A connection on which only the beginning of a body of `size` bytes was sent."""
+    host, _, port = server.rpartition(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    lines = {"Host": server, "Content-Type": "image/jpeg", "Content-Length": str(size), **headers}
+    head = f"POST {path} HTTP/1.1\r\n" + "".join(f"{name}: {value}\r\n" for name, value in lines.items()) + "\r\n"
+    try:
+        writer.write(head.encode() + beginning)
+        await writer.drain()
+        yield reader, writer
+    finally:
+        writer.close()
+        with contextlib.suppress(ConnectionError):
+            await writer.wait_closed()
 
 
 async def test_the_whole_loop(log_in: LogIn, world: World, clock: FakeClock) -> None:
@@ -131,9 +152,36 @@ async def test_photos_that_are_none_or_too_large_are_refused(log_in: LogIn, worl
     order = (await send(await log_in("supervisor"), "", wanted(world))).json()
     url = f"{URL}/{order['id']}/photos"
     assert (await officer.post(url, content=b"<svg/>")).json()["error"]["code"] == "invalid_input"
+    assert (await officer.post(url, content=b"")).json()["error"]["code"] == "invalid_input"
     assert (await officer.post(url, content=bytes(11 * 1024 * 1024))).status_code == 413
     # The larger limit is that of photos alone.
     assert (await officer.post(f"{URL}/{order['id']}/start", content=bytes(100_000))).status_code == 413
+
+
+async def test_who_has_no_part_is_answered_before_the_photo_is_read(
+    server: str, current_world: World, cookie_of: CookieOf
+) -> None:
+    """Senders of a large body that never comes: those who may not upload are answered, the others are waited for."""
+    officer = await cookie_of("officer")
+    headers = await cookie_of("supervisor") | {"Idempotency-Key": "an-order-of-north"}
+    async with httpx.AsyncClient(base_url=f"http://{server}", headers=headers, trust_env=False) as client:
+        order = (await client.post(URL, json=wanted(current_world))).json()
+    path = f"{URL}/{order['id']}/photos"
+    beginning = jpeg()[:100]
+    for headers, status in (
+        ({}, 401),
+        ({"Cookie": officer["Cookie"]}, 403),  # another page's form has no CSRF token
+        (await cookie_of("southerner"), 404),
+        (await cookie_of("auditor"), 403),
+    ):
+        async with sending(server, path, headers, beginning, 9_000_000) as (reader, _):
+            answer = await asyncio.wait_for(reader.readline(), 30)
+        assert int(answer.split()[1]) == status, headers
+    photo = jpeg()
+    async with sending(server, path, officer, photo[:100], len(photo)) as (reader, writer):
+        writer.write(photo[100:])
+        answer = await asyncio.wait_for(reader.readline(), 30)
+    assert int(answer.split()[1]) == 200
 
 
 async def test_lists_filter_and_statistics_count(log_in: LogIn, world: World, clock: FakeClock) -> None:
