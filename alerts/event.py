@@ -21,7 +21,7 @@ _SQL = queries("alerts")
 
 
 async def build(
-    connection: psycopg.AsyncConnection[Any], alert: AlertRow, phase: Phase, registry: Registry
+    connection: psycopg.AsyncConnection[Any], alert: AlertRow, phase: Phase, registry: Registry, amendment: int = 0
 ) -> dict[str, Any]:
     """The event of an alert as it stands.
 
@@ -53,7 +53,7 @@ async def build(
         else None,
         "quality": alert.quality,
         "evidence": await _evidence(connection, alert),
-        "amendment": alert.amendment,
+        "amendment": amendment,
     }
 
 

@@ -132,8 +132,8 @@ async def follow(
 ) -> None:
     """The violation has reached another level of its rule: the open alert's severity follows it.
 
-    Targets that are told from this severity on get their raise now; what others were told stands. A severity that a
-    person has set stays until the rule says worse.
+    Targets that are told from this severity on get their raise now, others an amendment of theirs where they take any.
+    A severity that a person has set stays until the rule says worse.
     """
     alert_id = await find_open(connection, told)
     if alert_id is None or told.severity is None:
@@ -183,8 +183,9 @@ async def _set_severity(
     )
     after = await load(connection, alert.id)
     await _note(connection, after, "severity", actor, {"from": alert.severity, "to": severity, **detail}, clock)
+    if after.exempt is None and _rank(severity) > _rank(alert.peak_severity):
+        await outbox.amend(connection, after, registry, settings, clock)
     if after.exempt is None and _rank(severity) > _rank(alert.severity):
-        await outbox.enqueue(connection, after, "raise", registry, settings, clock)
         await notices.plan(connection, after, "severity", registry, settings, clock)
         if told is not None:
             await hush.hold(connection, after, told.rule, clock.now())

@@ -12,13 +12,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from fnmatch import fnmatchcase
-from typing import Any
+from typing import Any, NamedTuple
 
 import psycopg
 from psycopg.rows import class_row
 from psycopg.types.json import Jsonb
 
-from alerts import event
+from alerts import adapters, event
 from alerts.event import Phase
 from alerts.model import SEVERITIES, AlertRow, Verdict, load
 from alerts.registration import missing
@@ -56,30 +56,31 @@ async def enqueue(
     clock: Clock,
 ) -> None:
     """Write a delivery for every target that wants this phase of the alert; a second time does nothing."""
-    site = registry.sites[alert.site_id]
-    targets = [target for target in settings.alerts.targets if wants(target, alert, site, phase)]
-    if not targets:
-        return
-    payload = await event.build(connection, alert, phase, registry)
-    raises = await _states_of_raise(connection, alert) if phase == "end" else {}
-    now = clock.now()
+    targets = _those_who_want(alert, phase, registry, settings)
+    raises = await _raises(connection, alert) if phase == "end" else {}
     for target in targets:
-        state, reason = _gate(alert, target, registry, raises.get(target.name))
-        await connection.execute(
-            _SQL["delivery_put"],
-            {
-                "alert_id": alert.id,
-                "target": target.name,
-                "phase": phase,
-                "amendment": alert.amendment,
-                "idempotency_key": idempotency_key(alert, target.name, phase),
-                "state": state,
-                "reason": reason,
-                "payload": Jsonb(payload),
-                "now": now,
-            },
-        )
-    await ring(connection)
+        state = raises[target.name].state if target.name in raises else None
+        await _put(connection, alert, target, phase, 0, state, registry, clock)
+    if targets:
+        await ring(connection)
+
+
+async def amend(
+    connection: psycopg.AsyncConnection[Any], alert: AlertRow, registry: Registry, settings: Settings, clock: Clock
+) -> None:
+    """The alert has become more severe than it ever was: targets that now want its raise get it, and those that have
+    it get the next amendment of it, where they take any. The caller holds the lock of the alert's row.
+    """
+    targets = _those_who_want(alert, "raise", registry, settings)
+    raises = await _raises(connection, alert)
+    for target in targets:
+        told = raises.get(target.name)
+        if told is None:
+            await _put(connection, alert, target, "raise", 0, None, registry, clock)
+        elif adapters.amends(target):
+            await _put(connection, alert, target, "raise", told.amendment + 1, told.state, registry, clock)
+    if targets:
+        await ring(connection)
 
 
 async def release(connection: psycopg.AsyncConnection[Any], alert: AlertRow, verdict: Verdict, clock: Clock) -> None:
@@ -177,14 +178,14 @@ def wants(target: TargetSettings, alert: AlertRow, site: Site, phase: Phase) -> 
     )
 
 
-def idempotency_key(alert: AlertRow, target: str, phase: Phase) -> str:
+def idempotency_key(alert: AlertRow, target: str, phase: Phase, amendment: int = 0) -> str:
     """One key for (alert, target, phase, amendment), unlike that of any other installation or an earlier database."""
-    identity = f"{alert.id} {micros(alert.raised_at)} {alert.rule} {alert.subject} {target} {phase} {alert.amendment}"
-    return f"smartsite-{alert.id}-{phase}-{alert.amendment}-{hashlib.sha256(identity.encode()).hexdigest()[:16]}"
+    identity = f"{alert.id} {micros(alert.raised_at)} {alert.rule} {alert.subject} {target} {phase} {amendment}"
+    return f"smartsite-{alert.id}-{phase}-{amendment}-{hashlib.sha256(identity.encode()).hexdigest()[:16]}"
 
 
 def _gate(alert: AlertRow, target: TargetSettings, registry: Registry, raise_state: str | None) -> tuple[str, str]:
-    """(state, reason) in which a delivery begins; `raise_state` is that of the raise before an end."""
+    """(state, reason) in which a delivery begins; `raise_state` is that of the raise before an end or amendment."""
     if raise_state == "withdrawn":
         return "withdrawn", "its raise was withdrawn"
     if alert.rule_kind == "vision" and alert.verdict == "false_alarm":
@@ -206,6 +207,45 @@ def _needs_review(alert: AlertRow, site: Site) -> bool:
     return site.vision_policy == "review" or (alert.max_value or 0.0) < site.vision_auto_score
 
 
-async def _states_of_raise(connection: psycopg.AsyncConnection[Any], alert: AlertRow) -> dict[str, str]:
-    rows = await (await connection.execute(_SQL["delivery_raise_states"], {"alert_id": alert.id})).fetchall()
-    return dict(rows)
+class _Raise(NamedTuple):
+    """What became of the raise of an alert at a target, and the number of its last amendment."""
+
+    state: str
+    amendment: int
+
+
+async def _raises(connection: psycopg.AsyncConnection[Any], alert: AlertRow) -> dict[str, _Raise]:
+    rows = await (await connection.execute(_SQL["delivery_raises"], {"alert_id": alert.id})).fetchall()
+    return {target: _Raise(state, amendment) for target, state, amendment in rows}
+
+
+def _those_who_want(alert: AlertRow, phase: Phase, registry: Registry, settings: Settings) -> list[TargetSettings]:
+    site = registry.sites[alert.site_id]
+    return [target for target in settings.alerts.targets if wants(target, alert, site, phase)]
+
+
+async def _put(
+    connection: psycopg.AsyncConnection[Any],
+    alert: AlertRow,
+    target: TargetSettings,
+    phase: Phase,
+    amendment: int,
+    raise_state: str | None,
+    registry: Registry,
+    clock: Clock,
+) -> None:
+    state, reason = _gate(alert, target, registry, raise_state)
+    await connection.execute(
+        _SQL["delivery_put"],
+        {
+            "alert_id": alert.id,
+            "target": target.name,
+            "phase": phase,
+            "amendment": amendment,
+            "idempotency_key": idempotency_key(alert, target.name, phase, amendment),
+            "state": state,
+            "reason": reason,
+            "payload": Jsonb(await event.build(connection, alert, phase, registry, amendment)),
+            "now": clock.now(),
+        },
+    )

@@ -187,9 +187,10 @@ VALUES (%(alert_id)s, %(target)s, %(phase)s, %(amendment)s, %(idempotency_key)s,
         %(now)s, %(now)s, %(now)s)
 ON CONFLICT DO NOTHING
 
--- delivery_raise_states --
-SELECT DISTINCT ON (target) target, state FROM delivery
-WHERE alert_id = %(alert_id)s AND phase = 'raise' ORDER BY target, amendment DESC
+-- delivery_raises --
+-- By target what became of the raise itself, and the number of its last amendment.
+SELECT DISTINCT ON (target) target, state, max(amendment) OVER (PARTITION BY target) FROM delivery
+WHERE alert_id = %(alert_id)s AND phase = 'raise' ORDER BY target, amendment
 
 -- delivery_release --
 UPDATE delivery SET state = 'pending', reason = '', pending_since = %(now)s, next_attempt_at = %(now)s

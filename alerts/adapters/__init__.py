@@ -1,13 +1,15 @@
 """Adapters: one file a regulator's API, found by its name.
 
 A file or folder `alerts/adapters/<name>` holds a function `create(target, *, evidence, clock) -> Adapter`, and a target
-with `adapter = "<name>"` uses it. `base`, `exchange` and `pictures` are what adapters are made of.
+with `adapter = "<name>"` uses it. Where the regulator takes amendments of what it was told, a function
+`amends(target) -> bool` says so. `base`, `exchange` and `pictures` are what adapters are made of.
 """
 
 from __future__ import annotations
 
 import importlib
 import pkgutil
+from types import ModuleType
 
 from alerts.adapters.base import Adapter
 from core.clock import Clock
@@ -30,6 +32,17 @@ def create(target: TargetSettings, *, evidence: EvidenceStore, clock: Clock) -> 
             f"target {target.name}: there is no adapter {target.adapter!r}",
             hint=f"one of {', '.join(available())}, or a new file in alerts/adapters/",
         )
-    module = importlib.import_module(f"{__name__}.{target.adapter}")
-    adapter: Adapter = module.create(target, evidence=evidence, clock=clock)
+    adapter: Adapter = _module(target).create(target, evidence=evidence, clock=clock)
     return adapter
+
+
+def amends(target: TargetSettings) -> bool:
+    """Whether the target takes numbered amendments of a raise."""
+    if target.adapter not in available():
+        return False
+    declared = getattr(_module(target), "amends", None)
+    return declared is not None and bool(declared(target))
+
+
+def _module(target: TargetSettings) -> ModuleType:
+    return importlib.import_module(f"{__name__}.{target.adapter}")

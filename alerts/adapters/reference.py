@@ -75,6 +75,12 @@ def create(target: TargetSettings, *, evidence: EvidenceStore, clock: Clock) -> 
     )
 
 
+def amends(target: TargetSettings) -> bool:
+    """Always: the API has `amendment`."""
+    del target
+    return True
+
+
 def secret_key(secret: str, *, name: str) -> bytes:
     """The bytes inside `whsec_<base64>`; raise ConfigurationError where it is not one."""
     hint = "copy it as the regulator gave it out: whsec_<base64>"

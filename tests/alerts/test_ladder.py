@@ -169,6 +169,8 @@ async def test_the_alert_follows_and_a_target_is_told_from_its_severity_on(setti
         targets: list[dict[str, Any]] = [
             {"name": "all", "url": "https://a.example/", "rules": ["*"]},
             {"name": "grave", "url": "https://b.example/", "rules": ["*"], "min_severity": "major"},
+            {"name": "sink", "adapter": "alertmanager", "url": "https://c.example/", "rules": ["*"]},
+            {"name": "late", "url": "https://d.example/", "rules": ["*"], "push_on": "end"},
         ]
         alerts = AlertsSettings.model_validate({**site.settings.alerts.model_dump(), "targets": targets})
         site.settings = site.settings.model_copy(update={"alerts": alerts})
@@ -180,18 +182,39 @@ async def test_the_alert_follows_and_a_target_is_told_from_its_severity_on(setti
             (alert,) = await site.until(1, "severity = 'major' AND limit_value = 250")
             await site.publish(batch([(1, second, {"pm10": 130.0}) for second in range(2, 9)], arrived=9))
             (alert,) = await site.until(1, "severity = 'warning' AND peak_severity = 'major'")
-            await site.publish(batch([(1, second, {"pm10": 90.0}) for second in range(9, 15)], arrived=15))
+            # Up again to what was told already: nothing new.
+            await site.publish(batch([(1, 9, {"pm10": 270.0})], arrived=9))
+            (alert,) = await site.until(1, "severity = 'major'")
+            await site.publish(batch([(1, 9 + second, {"pm10": 450.0}) for second in range(1, 5)], arrived=14))
+            (alert,) = await site.until(1, "severity = 'critical'")
+            await site.publish(batch([(1, second, {"pm10": 90.0}) for second in range(15, 22)], arrived=22))
             (alert,) = await site.until(1, "cleared_at IS NOT NULL")
-            assert alert["max_value"] == 260
-            sent = await site.rows("SELECT target, phase FROM delivery ORDER BY id")
-            assert [(row["target"], row["phase"]) for row in sent] == [
-                ("all", "raise"),
-                ("grave", "raise"),
-                ("all", "end"),
-                ("grave", "end"),
+            assert alert["max_value"] == 450
+            sent = await site.rows(
+                """SELECT target, phase, amendment, payload -> 'amendment' AS told,
+                          payload #>> '{alert,severity}' AS severity, payload -> 'limit' AS limit, idempotency_key
+                   FROM delivery ORDER BY id"""
+            )
+            assert len({row.pop("idempotency_key") for row in sent}) == len(sent)
+            assert [tuple(row.values()) for row in sent] == [
+                ("all", "raise", 0, 0, "warning", 150),
+                ("sink", "raise", 0, 0, "warning", 150),
+                ("all", "raise", 1, 1, "major", 250),
+                ("grave", "raise", 0, 0, "major", 250),
+                ("all", "raise", 2, 2, "critical", 400),
+                ("grave", "raise", 1, 1, "critical", 400),
+                ("all", "end", 0, 0, alert["severity"], alert["limit_value"]),
+                ("grave", "end", 0, 0, alert["severity"], alert["limit_value"]),
+                ("sink", "end", 0, 0, alert["severity"], alert["limit_value"]),
+                ("late", "end", 0, 0, alert["severity"], alert["limit_value"]),
             ]
             history = await site.rows(
                 "SELECT kind, detail FROM alert_event WHERE alert_id = %s ORDER BY id", alert["id"]
             )
             moves = [(row["detail"]["from"], row["detail"]["to"]) for row in history if row["kind"] == "severity"]
-            assert moves == [("warning", "major"), ("major", "warning")]
+            assert moves[:4] == [
+                ("warning", "major"),
+                ("major", "warning"),
+                ("warning", "major"),
+                ("major", "critical"),
+            ]

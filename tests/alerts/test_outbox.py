@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from alerts import outbox
+from alerts import adapters, outbox
 from core.errors import Conflict, NotFound
-from core.settings import Settings
+from core.settings import Settings, TargetSettings
 from tests.alerts.outgoing import World, target, with_targets, world
 from tests.support.clock import FakeClock
 
@@ -196,6 +196,40 @@ async def test_a_false_alarm_found_before_the_first_call_is_not_sent(place: Worl
     for alert in (untouched, tried):
         await outbox.release(place.connection, alert, "false_alarm", place.clock)
     assert await place.states() == ["withdrawn", "pending"]
+
+
+async def test_an_amendment_withdrawn_takes_no_end_with_it(place: World) -> None:
+    """The regulator has the raise: it is told the end, whatever becomes of a later amendment."""
+    await place.connection.execute("UPDATE site SET vision_policy = 'auto'")
+    await place.reload()
+    alert = await place.vision_alert()
+    await place.enqueue(alert)
+    await place.connection.execute("UPDATE delivery SET state = 'accepted', attempts = 1")
+    for _ in range(2):
+        await outbox.amend(place.connection, alert, place.registry, place.settings, place.clock)
+    assert await place.states() == ["accepted", "pending", "pending"]
+    rows = await place.rows("delivery")
+    assert [row["payload"]["amendment"] for row in rows] == [row["amendment"] for row in rows] == [0, 1, 2]
+    alert = await place.change(alert, verdict="false_alarm")
+    await outbox.release(place.connection, alert, "false_alarm", place.clock)
+    assert await place.states() == ["accepted", "withdrawn", "withdrawn"]
+    with_end = await place.change(await place.clear(alert), verdict=None)
+    await place.enqueue(with_end, "end")
+    assert await place.states() == ["accepted", "withdrawn", "withdrawn", "pending"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "amended"),
+    [
+        ({}, True),
+        ({"adapter": "alertmanager"}, False),
+        ({"adapter": "form", "options": {"amendments": True}}, True),
+        ({"adapter": "form", "options": {}}, False),
+        ({"adapter": "nowhere"}, False),
+    ],
+)
+def test_the_adapter_says_whether_its_regulator_takes_amendments(fields: dict[str, Any], amended: bool) -> None:
+    assert adapters.amends(TargetSettings(name="bureau", url=NOWHERE, **fields)) is amended
 
 
 async def test_keys_of_two_installations_never_meet(place: World, clock: FakeClock) -> None:

@@ -64,3 +64,8 @@ def _check_names(target: TargetSettings, options: Options) -> None:
         raise ConfigurationError(
             f"target {target.name} has a secret, and options.auth uses none", hint="say how it is used in options.auth"
         )
+
+
+def amends(target: TargetSettings) -> bool:
+    """Where the options say so. They are not checked here: `create` has refused those that are not usable."""
+    return target.options.get("amendments") is True

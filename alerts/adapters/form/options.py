@@ -231,6 +231,11 @@ class Options(Section):
     )
     auth: Auth = Field(default=NoAuth(), description="How the regulator knows us.")
     messages: list[Message] = Field(min_length=1, description="What is sent; the first that fits a violation.")
+    amendments: bool = Field(
+        default=False,
+        strict=True,
+        description="Whether a raise is sent again, with its number in `amendment`, when the severity has risen.",
+    )
     answer: Answer = Field(default=Answer(), description="What the answers mean.")
     result: Result | None = Field(default=None, description="Where results are told later: how they are asked for.")
 
