@@ -33,7 +33,7 @@ from sensors.registry_copy import open_watch
 
 logger = logging.getLogger(__name__)
 
-DRAIN_S = 10.0
+DRAIN_S = 8.0
 """Seconds that the last batches have at the end; what is not stored by then stays with those who sent it."""
 
 

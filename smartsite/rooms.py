@@ -12,6 +12,12 @@ from importlib import import_module
 from core.settings import Settings
 from smartsite.process import ProcessSpec
 
+GRACE_S = 15.0
+"""Seconds from SIGTERM to SIGKILL."""
+
+PATIENCE_S = 11.0
+"""Seconds after SIGTERM in which a room ends in its own way; then it breaks off what still waits."""
+
 #: Process name -> the module that has ``async serve(settings, stop)``.
 SERVICES = {
     "keeper": "smartsite.keeper",
@@ -34,7 +40,7 @@ def specs(environment: dict[str, str], settings: Settings) -> list[ProcessSpec]:
         for number in range(1, _times(room, settings) + 1):
             name, own = (room, {}) if number == 1 else (f"{room}-{number}", _another(room, settings, number))
             command = (sys.executable, "-m", "smartsite", "run", room)
-            found.append(ProcessSpec(name=name, command=command, environment={**environment, **own}, grace_s=15))
+            found.append(ProcessSpec(name=name, command=command, environment={**environment, **own}, grace_s=GRACE_S))
     return found
 
 

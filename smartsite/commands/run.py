@@ -23,9 +23,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace, settings: Settings) -> int:
-    from smartsite.rooms import serve
+    from smartsite.rooms import PATIENCE_S, serve
     from smartsite.running import run_until_signal
 
     logs.setup(settings.log, process=options.room)
-    run_until_signal(partial(serve, options.room, settings))
+    run_until_signal(partial(serve, options.room, settings), patience_s=PATIENCE_S)
     return 0

@@ -10,8 +10,9 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import psycopg
 import pytest
@@ -97,6 +98,39 @@ async def end(processes: dict[str, asyncio.subprocess.Process]) -> dict[str, tup
     return dict(zip(processes, await asyncio.gather(*map(one, processes.values())), strict=True))
 
 
+def family(pid: int) -> list[int]:
+    """A process and its children."""
+    children = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            if int(stat.read_text().rpartition(")")[2].split()[1]) == pid:
+                children.append(int(stat.parent.name))
+    return [pid, *children]
+
+
+def unread(port: int) -> int:
+    """Connections to a port of this machine on which something waits to be read by the server."""
+    lines = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    return sum(line[1].endswith(f":{port:04X}") and not line[4].endswith(":00000000") for line in lines)
+
+
+@contextlib.contextmanager
+def hanging(server: EmbeddedPostgres) -> Iterator[None]:
+    """The server answers nothing and closes nothing."""
+    assert server.pid is not None
+    stopped: set[int] = set()
+    try:
+        # The head first, that no child is added.
+        for process in [server.pid, *family(server.pid)]:
+            os.kill(process, signal.SIGSTOP)
+            stopped.add(process)
+        yield
+    finally:
+        for process in stopped:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process, signal.SIGCONT)
+
+
 def all_look_for_it(folder: Path) -> bool:
     """Whether every room has found the database away, by its log."""
     return all("database is away" in (folder / f"{room}.log").read_text() for room in SERVICES)
@@ -128,4 +162,20 @@ async def test_all_rooms_end_that_start_into_an_outage(server: EmbeddedPostgres,
     async with rooms(url, tmp_path) as processes:
         await eventually(lambda: all_look_for_it(tmp_path), timeout=120)
         found = await end(processes)
+    assert {room: status for room, (status, _) in found.items()} == dict.fromkeys(SERVICES, 0), found
+
+
+async def test_all_rooms_end_while_the_database_hangs(server: EmbeddedPostgres, tmp_path: Path) -> None:
+    async with rooms(server.url, tmp_path) as processes:
+
+        async def all_alive() -> bool:
+            return await alive(server.url) == len(SERVICES)
+
+        await eventually(all_alive, timeout=120)
+        port = urlsplit(server.url).port
+        assert port is not None
+        with hanging(server):
+            # Every room beats every two seconds, and waits for the answer to that.
+            await eventually(lambda: unread(port) >= len(SERVICES), timeout=60)
+            found = await end(processes)
     assert {room: status for room, (status, _) in found.items()} == dict.fromkeys(SERVICES, 0), found
