@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import psycopg
@@ -86,6 +88,11 @@ async def browser() -> AsyncIterator[Browser]:
         await browser.close()
 
 
+async def told(connection: psycopg.AsyncConnection, statement: str, *values: Any) -> list[tuple[Any, ...]]:
+    """Rows of a statement."""
+    return await (await connection.execute(statement.encode(), values)).fetchall()
+
+
 @dataclass
 class Visit:
     """A browser window at the page, and everything that went wrong in it."""
@@ -120,6 +127,11 @@ class Visit:
         await self.page.fill("input[name=password]", PASSWORD)
         await self.page.click("button[type=submit]")
         await self.page.wait_for_selector("[data-test=log-out]")
+
+    async def shot(self, name: str, *, full_page: bool = False) -> None:
+        """A picture of the page for whoever asks for one by SMARTSITE_SHOTS."""
+        if folder := os.environ.get("SMARTSITE_SHOTS"):
+            await self.page.screenshot(path=str(Path(folder) / f"{name}.png"), full_page=full_page)
 
     async def text(self, selector: str) -> str:
         return (await self.page.locator(selector).first.inner_text()).strip()

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
-from typing import Any
-
 import psycopg
 import pytest
 from playwright.async_api import expect
 
 from core.settings import AlertsSettings, ApiSettings, Settings, TargetSettings
 from tests.api.world import World
-from tests.web.conftest import Visit
+from tests.web.conftest import Visit, told
 
 pytestmark = [pytest.mark.needs("browser"), pytest.mark.asyncio(loop_scope="module")]
 
@@ -21,16 +17,6 @@ pytestmark = [pytest.mark.needs("browser"), pytest.mark.asyncio(loop_scope="modu
 def settings(settings: Settings) -> Settings:
     city = TargetSettings(name="city", url="http://127.0.0.1:9", requires=[])
     return settings.model_copy(update={"api": ApiSettings(port=0), "alerts": AlertsSettings(targets=[city])})
-
-
-async def shot(visit: Visit, name: str) -> None:
-    """A picture of the page for whoever asks for one by SMARTSITE_SHOTS."""
-    if folder := os.environ.get("SMARTSITE_SHOTS"):
-        await visit.page.screenshot(path=str(Path(folder) / f"{name}.png"))
-
-
-async def told(connection: psycopg.AsyncConnection, statement: str, *values: Any) -> list[tuple[Any, ...]]:
-    return await (await connection.execute(statement.encode(), values)).fetchall()
 
 
 async def test_severity_and_end_by_hand_with_the_keyboard(
@@ -46,7 +32,7 @@ async def test_severity_and_end_by_hand_with_the_keyboard(
     await detail.locator("[data-measure=severity]").press("Enter")
     await page.locator("[data-test=new-severity]").select_option("critical")
     await page.locator("[data-test=measure-reason]").fill("紧邻学校")
-    await shot(visit, "measure-severity")
+    await visit.shot("measure-severity")
     await page.keyboard.press("Enter")
     await expect(detail.locator("[data-test=event]").filter(has_text="级别变化")).to_contain_text("紧邻学校")
 
@@ -78,7 +64,7 @@ async def test_a_rule_is_muted_until_a_moment_of_the_sites_clock(
     await expect(page.locator("[data-test=field-fault]")).to_have_text(["must lie ahead", "is needed"])
     await until.fill(suggested)
     await page.fill("[data-test=measure-reason]", "gateway replaced")
-    await shot(visit, "measure-mute")
+    await visit.shot("measure-mute")
     await page.locator("[data-test=form-send]").dblclick()
     await expect(page.locator("[data-test=form-send]")).to_have_count(0)
     rows = await told(
@@ -97,7 +83,7 @@ async def test_an_order_is_given_from_the_alert(visit: Visit, city: World, conne
     await page.fill("[data-test=order-requirement]", "裸土覆盖，增加喷淋")
     await page.click("[data-test=order-person]")
     await page.get_by_role("option").filter(has_text="王安全").first.click()
-    await shot(visit, "measure-order")
+    await visit.shot("measure-order")
     await page.click("[data-test=order-place]")
     await expect(page.locator("[data-test=page-title]")).to_have_text(title)
     rows = await told(connection, "SELECT alert_id, source, site_id FROM rectification")
@@ -123,7 +109,7 @@ async def test_a_delivery_that_stopped_is_sent_again_or_settled(
     await city_row.locator("[data-test=settle]").click()
     await city_row.locator("[data-test=settle-reason]").fill("局方来电确认已收到")
     await city_row.scroll_into_view_if_needed()
-    await shot(visit, "deliveries")
+    await visit.shot("deliveries")
     await page.keyboard.press("Enter")
     await expect(rows.filter(has_text="局方来电确认已收到")).to_contain_text("已接收")
     await connection.execute("UPDATE delivery SET target = 'city', amendment = 1 WHERE target = 'gone'")

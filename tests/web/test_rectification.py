@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import cv2
@@ -19,12 +18,6 @@ pytestmark = [pytest.mark.needs("browser"), pytest.mark.asyncio(loop_scope="modu
 PHONE = {"width": 390, "height": 844}
 
 
-async def shot(visit: Visit, name: str) -> None:
-    """A picture of the page for whoever asks for one by SMARTSITE_SHOTS."""
-    if folder := os.environ.get("SMARTSITE_SHOTS"):
-        await visit.page.screenshot(path=str(Path(folder) / f"{name}.png"), full_page=True)
-
-
 async def test_an_order_goes_round_on_the_page(
     visit: Visit, city: World, connection: psycopg.AsyncConnection, tmp_path: Path
 ) -> None:
@@ -37,7 +30,7 @@ async def test_an_order_goes_round_on_the_page(
     await page.fill("[data-test=order-requirement]", "立即恢复临边防护并设警戒")
     await page.click("[data-test=order-person]")
     await page.get_by_role("option").filter(has_text="王安全").first.click()
-    await shot(visit, "order-new")
+    await visit.shot("order-new", full_page=True)
     await page.click("[data-test=order-place]")
     await expect(page.locator("[data-test=page-title]")).to_have_text("3 号楼临边防护缺失")
     await expect(page.locator("[data-test=order-state]").first).to_have_text("已下达")
@@ -55,7 +48,7 @@ async def test_an_order_goes_round_on_the_page(
     await page.set_input_files("[data-test=photos]", str(photo))
     await expect(page.locator("[data-test=fresh-photos] img")).to_have_count(1)
     await page.fill("[data-test=order-text]", "已恢复防护栏")
-    await shot(visit, "order-phone")
+    await visit.shot("order-phone", full_page=True)
     await page.click("[data-test=order-submit]")
     await expect(page.locator("[data-test=order-state]").first).to_have_text("待复查")
     await expect(page.locator("[data-test=order-event]")).to_have_count(3)
@@ -66,11 +59,11 @@ async def test_an_order_goes_round_on_the_page(
     await page.click("[data-test=order-pass]")
     await expect(page.locator("[data-test=order-state]").first).to_have_text("已通过")
     await expect(page.locator("[data-test=order-event] img")).to_have_count(1)
-    await shot(visit, "order-passed")
+    await visit.shot("order-passed", full_page=True)
     await page.goto(visit.origin + "/rectifications")
     await page.get_by_text("全部", exact=True).click()
     await expect(page.locator("[data-test=order-row]")).to_have_count(1)
-    await shot(visit, "orders")
+    await visit.shot("orders", full_page=True)
     # A picture that was still being fetched when somebody logged out is refused; nothing else may stand in the console.
     visit.faults[:] = [fault for fault in visit.faults if "401" not in fault]
     row = await (await connection.execute("SELECT state, version FROM rectification")).fetchone()

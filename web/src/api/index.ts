@@ -13,8 +13,10 @@ import type {
   Mute,
   NewMute,
   NewOrder,
+  NewPermit,
   Page,
   Period,
+  Permit,
   QuarantineRow,
   Rectification,
   RectificationDetail,
@@ -73,7 +75,12 @@ export const api = {
   setSeverity: (id: number, severity: Severity, reason: string) =>
     put<unknown>(`/alerts/${id}/severity`, { severity, reason }),
   clear: (id: number, comment: string) => post<unknown>(`/alerts/${id}/clear`, { comment }),
+  mutes: () => get<Mute[]>('/mutes', { limit: 500 }),
   mute: (mute: NewMute) => post<Mute>('/mutes', mute),
+  endMute: (id: number) => remove<Mute>(`/mutes/${id}`),
+  permits: (site: number) => get<Permit[]>(`/sites/${site}/permits`, { limit: 500 }),
+  enterPermit: (site: number, permit: NewPermit) => post<Permit>(`/sites/${site}/permits`, permit),
+  withdrawPermit: (id: number) => remove<Permit>(`/permits/${id}`),
   resend: (delivery: number) => post<unknown>(`/deliveries/${delivery}/resend`, {}),
   confirmDelivery: (delivery: number, reason: string) => post<unknown>(`/deliveries/${delivery}/confirm`, { reason }),
 

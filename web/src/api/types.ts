@@ -532,3 +532,19 @@ export interface Mute extends NewMute {
   made_by: string
   ended_by: string | null
 }
+
+export interface NewPermit {
+  /** What rules name it by. */
+  kind: string
+  reference: string
+  starts_at: number
+  ends_at: number
+  source: string
+}
+
+/** What exempts a site from rules for a time. */
+export interface Permit extends NewPermit {
+  id: number
+  site_id: number
+  withdrawn: boolean
+}
