@@ -162,6 +162,7 @@ class Sighting(BaseModel):
     """A vision episode with what proves it."""
 
     id: int
+    kind: str = Field(description="no_helmet, intrusion or post_unmanned.")
     started_at: Millis
     last_seen_at: Millis
     ended_at: Millis | None

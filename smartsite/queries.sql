@@ -85,13 +85,14 @@ SELECT count(*), coalesce(sum(e.bytes), 0)::bigint, min(e.created_at),
 FROM evidence e LEFT JOIN ({in_use}) u USING (sha256) WHERE e.removed_at IS NULL
 
 -- reviewed_cases --
--- Alerts of cameras that a person judged, with the original frame where it is kept and all heads on it.
+-- Alerts of bare heads that a person judged, with the original frame where it is kept and all heads on it. The verdict
+-- on another kind of episode says nothing of the head.
 SELECT a.id AS alert, p.id AS episode, a.verdict, a.reviewed_at, c.code AS camera, f.sha256, p.box, p.heads, p.model,
        (SELECT v.detail ->> 'seen' FROM alert_event v WHERE v.alert_id = a.id AND v.kind = 'reviewed'
         ORDER BY v.id DESC LIMIT 1) AS seen
 FROM alert a JOIN episode p ON p.id = a.episode_id JOIN camera c ON c.id = p.camera_id
 JOIN episode_evidence f ON f.episode_id = p.id AND f.role = 'frame'
-WHERE a.verdict = ANY (%(verdicts)s) AND (%(since)s::timestamptz IS NULL OR a.reviewed_at >= %(since)s)
+WHERE p.kind = 'no_helmet' AND a.verdict = ANY (%(verdicts)s) AND (%(since)s::timestamptz IS NULL OR a.reviewed_at >= %(since)s)
 ORDER BY a.id
 
 -- notices --

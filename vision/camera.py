@@ -232,7 +232,8 @@ class CameraWorker:
 
     def _pictures(self, image: Image, episode: Episode, found: Detections) -> Pictures:
         classes = self._detector.classes
-        shown = blurred(image, np.concatenate([found.xyxy, np.array([episode.box], np.float32)]))
+        heads = [found.xyxy] if episode.kind == "post_unmanned" else [found.xyxy, np.array([episode.box], np.float32)]
+        shown = blurred(image, np.concatenate(heads))  # the box of a post is no head
         return Pictures(
             frame=jpeg(image),
             crop=jpeg(crop(image, episode.box)),

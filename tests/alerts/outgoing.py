@@ -118,8 +118,10 @@ class World:
         }
         return await load(self.connection, await self.insert("alert", **values))
 
-    async def vision_alert(self, *, score: float = 0.8, picture: bytes = b"\xff\xd8\xff frame") -> AlertRow:
-        """Someone without a hard hat before the camera, with a frame as evidence."""
+    async def vision_alert(
+        self, *, kind: str = "no_helmet", score: float = 0.8, picture: bytes = b"\xff\xd8\xff frame"
+    ) -> AlertRow:
+        """An episode of `kind` before the camera, with a frame as evidence."""
         stored = EvidenceStore(self.settings.evidence_dir).put(picture, "image/jpeg")
         await record(self.connection, stored)
         return await self.alert(
@@ -128,7 +130,7 @@ class World:
             subject=f"camera:{self.camera_id}",
             device_id=None,
             camera_id=self.camera_id,
-            metric="",
+            metric=kind,
             unit="",
             first_value=score,
             max_value=score,

@@ -253,6 +253,18 @@ async def test_a_message_without_a_measure_has_no_empty_lines(place: World) -> N
     assert "大门" in message.body
 
 
+@pytest.mark.parametrize(
+    ("kind", "chinese", "english"), [("intrusion", "劝离", "barriers"), ("post_unmanned", "到岗", "on duty")]
+)
+async def test_what_a_camera_saw_has_an_action_of_its_own(place: World, kind: str, chinese: str, english: str) -> None:
+    alert = await place.vision_alert(kind=kind)
+    for language, words in (("zh", chinese), ("en", english)):
+        action = wording.required_action(alert, language)  # type: ignore[arg-type]
+        assert words in action
+        assert "安全帽" not in action
+        assert "hat" not in action.split()
+
+
 async def test_every_kind_and_severity_has_words(place: World) -> None:
     kinds, severities = ("threshold", "window", "offline", "vision"), ("info", "warning", "major", "critical")
     for number, (kind, severity) in enumerate(itertools.product(kinds, severities)):

@@ -46,7 +46,9 @@ async def world(connection: psycopg.AsyncConnection) -> World:
     return world
 
 
-async def reviewed(world: World, store: EvidenceStore, code: str, verdict: str | None, seen: str | None = None) -> str:
+async def reviewed(
+    world: World, store: EvidenceStore, code: str, verdict: str | None, seen: str | None = None, **values: Any
+) -> str:
     """An alert of a camera and what a person said of it; the digest of its frame."""
     image = scene.view(scene.panorama(), 1.0).copy()
     image[:4, :4] = len(world.ids)  # frames of different alerts are different files
@@ -54,7 +56,9 @@ async def reviewed(world: World, store: EvidenceStore, code: str, verdict: str |
     await record(world.connection, frame)
     files = {"frame": frame.sha256, "crop": frame.sha256}
     heads = Jsonb([ITSELF, SURE, UNSURE])
-    episode = await world.episode(code, camera="gate", files=files, box=JUDGED, heads=heads, ago_s=len(world.ids))
+    episode = await world.episode(
+        code, camera="gate", files=files, box=JUDGED, heads=heads, ago_s=len(world.ids), **values
+    )
     said = {"verdict": verdict, "reviewed_at": world.now, "reviewed_by": "li"} if verdict else {}
     alert = await world.alert(code, camera="gate", episode_id=episode, rule=code, **said)
     if verdict:
@@ -85,6 +89,7 @@ async def test_heads_are_labelled_as_they_were_judged(settings: Settings, world:
     await reviewed(world, store, "bucket", "false_alarm", "nothing")
     await reviewed(world, store, "why", "false_alarm")
     await reviewed(world, store, "open", None)
+    await reviewed(world, store, "pit", "confirmed", kind="intrusion")  # says nothing of the head
     written = await run_export(world, settings, tmp_path / "cases")
     assert (written.cases, written.gone, written.taken_out) == (4, 0, 0)
 

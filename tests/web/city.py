@@ -26,6 +26,7 @@ _RULES = {
     "pm10-high": ("PM10 超标", "PM10 over the limit", "threshold"),
     "crane-moment": ("塔机力矩超载", "Crane moment over the limit", "threshold"),
     "no-hard-hat": ("未佩戴安全帽", "No hard hat", "vision"),
+    "intrusion": ("人员进入禁入区域", "Person in a forbidden zone", "vision"),
     "device-silent": ("设备离线", "Device silent", "offline"),
     "laeq-night": ("夜间噪声超标", "Night noise over the limit", "window"),
 }
@@ -159,6 +160,7 @@ async def _alerts(world: World, store: EvidenceStore) -> None:
         ago_s=95,
         rule="no-hard-hat",
         severity="critical",
+        metric="no_helmet",
         episode_id=world.ids["episode hat"],
         frame_sha256=files["frame"].sha256,
         crop_sha256=files["crop"].sha256,

@@ -206,6 +206,23 @@ async def test_a_camera_whose_view_has_moved_is_not_simply_online(visit: Visit, 
     await expect(page.locator("[data-test=camera-reason]")).to_have_text("画面位置已变，请检查摄像机方向和区域")
 
 
+async def test_a_person_in_a_forbidden_zone_is_told_by_its_own_name(visit: Visit, city: World) -> None:
+    page = visit.page
+    rows = await city.connection.execute("SELECT role, sha256 FROM episode_evidence")
+    files = dict(await rows.fetchall())
+    episode = await city.episode("pit", camera="deck-riverside", kind="intrusion", zone="pit", files=files)
+    number = await city.alert(
+        "pit", camera="deck-riverside", rule="intrusion", metric="intrusion", max_value=0.8, episode_id=episode
+    )
+    await visit.log_in(at=f"/alerts/{number}")
+    detail = page.locator("[data-test=alert-detail]")
+    await expect(detail).to_contain_text("人员进入禁入区域")
+    await expect(detail.locator("[data-test=scores]")).to_contain_text("6 次观察中 5 次在禁入区域内")
+    await expect(detail.locator("[data-test=confirm]")).to_be_visible()
+    await expect(detail.locator("[data-test=seen]")).to_have_count(0)  # asks of a hat
+    await expect(detail).not_to_contain_text("安全帽")
+
+
 async def test_an_officer_sees_one_site_and_no_system_page(visit: Visit) -> None:
     page = visit.page
     await visit.log_in("officer")

@@ -359,6 +359,8 @@ export interface EvidenceFile {
 /** A vision episode with what proves it. */
 export interface Sighting {
   id: number
+  /** no_helmet, intrusion or post_unmanned. */
+  kind: string
   started_at: number
   last_seen_at: number
   ended_at: number | null
