@@ -20,6 +20,7 @@ import type {
   QuarantineRow,
   Rectification,
   RectificationDetail,
+  Rota,
   SeriesAnswer,
   Session,
   Severity,
@@ -99,6 +100,7 @@ export const api = {
   rectify: (id: number, step: string, body: object, key: string) =>
     postOnce<RectificationDetail>(`/rectifications/${id}/${step}`, body, key),
   uploadPhoto: (id: number, photo: Blob) => post<{ sha256: string }>(`/rectifications/${id}/photos`, photo),
+  rota: (site: number) => get<Rota>(`/sites/${site}/rota`),
   people: (site: number) => get<SitePeople>(`/sites/${site}/people`),
 
   system: () => get<SystemStatus>('/system'),

@@ -550,3 +550,11 @@ export interface Permit extends NewPermit {
   site_id: number
   withdrawn: boolean
 }
+
+/** Who is on duty when, by the site's clock; times are `HH:MM:SS`, days `YYYY-MM-DD`. */
+export interface Rota {
+  version: number
+  shifts: { person: string; weekdays: number[]; starts: string; ends: string; first_day: string | null; last_day: string | null }[]
+  changes: { day: string; person: string | null; substitute: string | null; starts: string | null; ends: string | null; note: string }[]
+  on_duty: string[]
+}

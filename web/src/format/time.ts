@@ -9,6 +9,7 @@ const STYLES = {
   moment: { month: '2-digit', day: '2-digit', hour: '2-digit', minute: '2-digit', second: '2-digit' },
   full: { year: 'numeric', month: '2-digit', day: '2-digit', hour: '2-digit', minute: '2-digit', second: '2-digit' },
   day: { month: '2-digit', day: '2-digit' },
+  weekday: { weekday: 'short', month: '2-digit', day: '2-digit' },
   date: { year: 'numeric', month: 'long', day: 'numeric', weekday: 'short' },
 } satisfies Record<string, Intl.DateTimeFormatOptions>
 

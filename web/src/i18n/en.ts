@@ -279,6 +279,7 @@ const en: typeof zh = {
     withdrawNote: 'It then exempts from no rule any more and cannot be restored.',
   },
   permitKind: { night_work: 'Night work' },
+  rota: { title: 'On duty', now: 'Now', and: ', ', nobody: 'nobody', none: 'No rota: everybody is always told', instead: 'for {person}' },
   form: { reason: 'Reason', reasonOptional: 'Reason (optional)', done: 'Saved' },
   evidence: {
     blurred: 'heads blurred',

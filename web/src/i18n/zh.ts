@@ -278,6 +278,7 @@ const zh = {
     withdrawNote: '撤销后不再豁免任何规则，不能恢复。',
   },
   permitKind: { night_work: '夜间施工' },
+  rota: { title: '值班', now: '当前在岗', and: '、', nobody: '无人', none: '没有排班：所有人员始终接收通知', instead: '替 {person}' },
   form: { reason: '原因', reasonOptional: '原因（可不填）', done: '已保存' },
   evidence: {
     blurred: '头部已打码',
