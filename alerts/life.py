@@ -1,24 +1,23 @@
-"""An alert's life: raised, joined, followed, cleared, acknowledged, reviewed, assigned, commented.
+"""An alert's life as the engine drives it: raised, joined, followed, cleared, withdrawn.
 
 Every step happens inside the caller's transaction and leaves the alert's row, a line of its history, what regulators
-and people are to be told, and an entry of the log: all of it or nothing. Clearing by hand is allowed while the value is
-still beyond its limit: the engine then raises a new alert on the next violating reading.
+and people are to be told, and an entry of the log: all of it or nothing. What people do with an alert is in
+alerts.desk.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Any
 
 import psycopg
 from psycopg.types.json import Jsonb
 
-from alerts import hush, notices, outbox
+from alerts import hush, notices, outbox, record
 from alerts.announce import announce
 from alerts.engine import Progress, Sighting, Transition
 from alerts.exemption import exemption
-from alerts.model import SEVERITIES, AlertRow, Severity, Verdict, load
+from alerts.model import AlertRow, load
 from alerts.rules.base import spell
 from alerts.rules.composite import CompositeRule
 from alerts.rules.model import (
@@ -32,16 +31,9 @@ from alerts.rules.model import (
     WindowRule,
 )
 from core.clock import Clock, from_micros
-from core.errors import Conflict
 from core.settings import Settings
 from core.sql import queries
 from sensors.registry import Registry
-
-ENGINE = "engine"
-"""Actor of what no person did."""
-
-ENGINE_WRITER = "alerts-engine"
-DESK_WRITER = "alerts-desk"
 
 _SQL = queries("alerts")
 
@@ -60,7 +52,7 @@ async def raise_(
     limit = limit if told.limit is None else told.limit
     sighting = told.sighting
     exempt = exemption(told.exempt, told.site, told.started_at, registry)
-    await _hold_evidence(connection, sighting)
+    await hold_evidence(connection, sighting)
     cursor = await connection.execute(
         _SQL["alert_put"],
         {
@@ -92,14 +84,14 @@ async def raise_(
         return None
     alert = await load(connection, row[0])
     detail = {"value": told.first, "limit": limit, **({} if exempt is None else {"exempt": exempt})}
-    await _note(connection, alert, "raised", ENGINE, detail, clock)
+    await record.note(connection, alert, "raised", record.ENGINE, detail, clock)
     if exempt is None:
         await outbox.enqueue(connection, alert, "raise", registry, settings, clock)
         await notices.plan(connection, alert, "raised", registry, settings, clock)
         if why := await hush.hold(connection, alert, told.rule, clock.now()):
-            await _note(connection, alert, "hushed", ENGINE, {"reason": why}, clock)
+            await record.note(connection, alert, "hushed", record.ENGINE, {"reason": why}, clock)
         await hush.inhibit(connection, alert)
-    await announce(connection, ENGINE_WRITER, [(alert.id, alert.site_id)], "raised", at=clock.now())
+    await announce(connection, record.ENGINE_WRITER, [(alert.id, alert.site_id)], "raised", at=clock.now())
     return alert
 
 
@@ -108,7 +100,7 @@ async def join(connection: psycopg.AsyncConnection[Any], told: Transition, *, cl
     alert_id = await find_open(connection, told)
     if alert_id is None or told.sighting is None:
         return
-    await _hold_evidence(connection, told.sighting)
+    await hold_evidence(connection, told.sighting)
     await connection.execute(
         _SQL["alert_join"], {"alert_id": alert_id, "max_value": told.worst, "last_value": told.last}
     )
@@ -118,8 +110,8 @@ async def join(connection: psycopg.AsyncConnection[Any], told: Transition, *, cl
         "frame_sha256": told.sighting.frame_sha256,
         "crop_sha256": told.sighting.crop_sha256,
     }
-    await _note(connection, alert, "joined", ENGINE, detail, clock)
-    await announce(connection, ENGINE_WRITER, [(alert.id, alert.site_id)], "updated", at=clock.now())
+    await record.note(connection, alert, "joined", record.ENGINE, detail, clock)
+    await announce(connection, record.ENGINE_WRITER, [(alert.id, alert.site_id)], "updated", at=clock.now())
 
 
 async def follow(
@@ -139,58 +131,20 @@ async def follow(
     if alert_id is None or told.severity is None:
         return
     alert = await load(connection, alert_id)
-    kept = alert.severity_by is not None and _rank(told.severity) <= _rank(alert.severity)
-    await _set_severity(
+    kept = alert.severity_by is not None and record.rank(told.severity) <= record.rank(alert.severity)
+    await record.change_severity(
         connection,
         alert,
         alert.severity if kept else told.severity,
-        ENGINE,
+        record.ENGINE,
         {"value": told.last, "limit": told.limit, **({"level": told.severity} if kept else {})},
         by=alert.severity_by if kept else None,
         told=told,
-        writer=ENGINE_WRITER,
+        writer=record.ENGINE_WRITER,
         registry=registry,
         settings=settings,
         clock=clock,
     )
-
-
-async def _set_severity(
-    connection: psycopg.AsyncConnection[Any],
-    alert: AlertRow,
-    severity: Severity,
-    actor: str,
-    detail: dict[str, Any],
-    *,
-    by: str | None,
-    writer: str,
-    registry: Registry,
-    settings: Settings,
-    clock: Clock,
-    told: Transition | None = None,
-) -> AlertRow:
-    await connection.execute(
-        _SQL["alert_severity"],
-        {
-            "alert_id": alert.id,
-            "severity": severity,
-            "peak": max(severity, alert.peak_severity, key=_rank),
-            "by": by,
-            "limit_value": told.limit if told else None,
-            "last_value": told.last if told else None,
-            "max_value": told.worst if told else None,
-        },
-    )
-    after = await load(connection, alert.id)
-    await _note(connection, after, "severity", actor, {"from": alert.severity, "to": severity, **detail}, clock)
-    if after.exempt is None and _rank(severity) > _rank(alert.peak_severity):
-        await outbox.amend(connection, after, registry, settings, clock)
-    if after.exempt is None and _rank(severity) > _rank(alert.severity):
-        await notices.plan(connection, after, "severity", registry, settings, clock)
-        if told is not None:
-            await hush.hold(connection, after, told.rule, clock.now())
-    await announce(connection, writer, [(after.id, after.site_id)], "updated", at=clock.now())
-    return after
 
 
 async def end(
@@ -208,7 +162,7 @@ async def end(
     alert_id = await find_open(connection, told)
     if alert_id is None:
         return None
-    return await _clear(
+    return await record.close(
         connection,
         alert_id,
         "auto",
@@ -216,7 +170,7 @@ async def end(
         last=told.last,
         worst=told.worst,
         detail={"value": told.last, **({"reason": told.reason} if told.reason else {})},
-        writer=ENGINE_WRITER,
+        writer=record.ENGINE_WRITER,
         registry=registry,
         settings=settings,
         clock=clock,
@@ -233,49 +187,16 @@ async def withdraw(
     clock: Clock,
 ) -> AlertRow:
     """Clear an alert that no rule in force looks at any more; `reason` is `rule_withdrawn` or `out_of_scope`."""
-    return await _clear(
+    return await record.close(
         connection,
         alert_id,
         "auto",
         detail={"reason": reason},
-        writer=ENGINE_WRITER,
+        writer=record.ENGINE_WRITER,
         registry=registry,
         settings=settings,
         clock=clock,
     )
-
-
-async def clear(
-    connection: psycopg.AsyncConnection[Any],
-    alert_id: int,
-    actor: str,
-    clock: Clock,
-    *,
-    registry: Registry,
-    settings: Settings,
-    comment: str = "",
-) -> AlertRow:
-    """Clear by hand. The violation's end is not known then: `ended_at` stays empty.
-
-    Raises:
-        NotFound: there is no such alert.
-        Conflict: it is cleared already.
-    """
-    alert = await load(connection, alert_id, lock=True)
-    if not alert.is_open:
-        raise Conflict(f"alert {alert_id} was cleared by {alert.cleared_by}")
-    cleared = await _clear(
-        connection,
-        alert_id,
-        actor,
-        detail={"comment": comment} if comment else {},
-        writer=DESK_WRITER,
-        registry=registry,
-        settings=settings,
-        clock=clock,
-    )
-    await hush.uninhibit(connection, cleared, clock.now())
-    return cleared
 
 
 async def progress(connection: psycopg.AsyncConnection[Any], moved: Sequence[Progress], *, clock: Clock) -> None:
@@ -291,162 +212,7 @@ async def progress(connection: psycopg.AsyncConnection[Any], moved: Sequence[Pro
             "worst": [item.worst for item in moved],
         },
     )
-    await announce(connection, ENGINE_WRITER, await cursor.fetchall(), "updated", at=clock.now())
-
-
-async def acknowledge(
-    connection: psycopg.AsyncConnection[Any], alert_id: int, actor: str, clock: Clock, *, comment: str = ""
-) -> AlertRow:
-    """A person has seen the alert. Once is enough: the first acknowledgement stands, a later one changes nothing.
-
-    Raises:
-        NotFound: there is no such alert.
-    """
-    alert = await load(connection, alert_id, lock=True)
-    if alert.acknowledged_at is not None:
-        return alert
-    await connection.execute(_SQL["alert_acknowledge"], {"alert_id": alert_id, "now": clock.now(), "actor": actor})
-    await _note(connection, alert, "acknowledged", actor, {"comment": comment} if comment else {}, clock)
-    await announce(connection, DESK_WRITER, [(alert.id, alert.site_id)], "acknowledged", at=clock.now())
-    return await load(connection, alert_id)
-
-
-async def review(
-    connection: psycopg.AsyncConnection[Any],
-    alert_id: int,
-    verdict: Verdict,
-    actor: str,
-    reason: str,
-    clock: Clock,
-    *,
-    seen: str | None = None,
-) -> AlertRow:
-    """A person has judged the alert; what waited for that is sent or withdrawn. The same verdict again does nothing.
-
-    `seen` is what a false alarm really was, for those who train the detector: `helmet` or `nothing`.
-
-    Raises:
-        NotFound: there is no such alert.
-        Conflict: it was judged otherwise before.
-    """
-    alert = await load(connection, alert_id, lock=True)
-    if alert.verdict is not None:
-        if alert.verdict != verdict:
-            raise Conflict(f"alert {alert_id} was reviewed as {alert.verdict} by {alert.reviewed_by}")
-        return alert
-    await connection.execute(
-        _SQL["alert_review"], {"alert_id": alert_id, "verdict": verdict, "now": clock.now(), "actor": actor}
-    )
-    alert = await load(connection, alert_id)
-    await _note(
-        connection,
-        alert,
-        "reviewed",
-        actor,
-        {"verdict": verdict, "reason": reason} | ({"seen": seen} if seen else {}),
-        clock,
-    )
-    await outbox.release(connection, alert, verdict, clock)
-    await announce(connection, DESK_WRITER, [(alert.id, alert.site_id)], "reviewed", at=clock.now())
-    return alert
-
-
-async def set_severity(
-    connection: psycopg.AsyncConnection[Any],
-    alert_id: int,
-    severity: Severity,
-    actor: str,
-    reason: str,
-    clock: Clock,
-    *,
-    registry: Registry,
-    settings: Settings,
-) -> AlertRow:
-    """A person finds the alert more or less severe. It stays so until the rule says worse; the same again does nothing.
-
-    Raises:
-        NotFound: there is no such alert.
-        Conflict: it is cleared.
-    """
-    alert = await load(connection, alert_id, lock=True)
-    if not alert.is_open:
-        raise Conflict(f"alert {alert_id} is over: its severity stays {alert.severity}")
-    if alert.severity == severity and alert.severity_by is not None:
-        return alert
-    return await _set_severity(
-        connection,
-        alert,
-        severity,
-        actor,
-        {"reason": reason} if reason else {},
-        by=actor,
-        writer=DESK_WRITER,
-        registry=registry,
-        settings=settings,
-        clock=clock,
-    )
-
-
-async def assign(
-    connection: psycopg.AsyncConnection[Any], alert_id: int, person: str | None, actor: str, clock: Clock
-) -> AlertRow:
-    """Say who deals with the alert (a person's code), or that nobody does; the same again does nothing.
-
-    Raises:
-        NotFound: there is no such alert.
-    """
-    alert = await load(connection, alert_id, lock=True)
-    await connection.execute(_SQL["alert_assign"], {"alert_id": alert_id, "person": person, "now": clock.now()})
-    assigned = await load(connection, alert_id)
-    if assigned.assigned_to != alert.assigned_to:
-        await _note(connection, assigned, "assigned", actor, {"person": person}, clock)
-        await announce(connection, DESK_WRITER, [(alert.id, alert.site_id)], "updated", at=clock.now())
-    return assigned
-
-
-async def comment(connection: psycopg.AsyncConnection[Any], alert_id: int, text: str, actor: str, clock: Clock) -> None:
-    """Add a remark to the alert's history.
-
-    Raises:
-        NotFound: there is no such alert.
-    """
-    alert = await load(connection, alert_id)
-    await _note(connection, alert, "commented", actor, {"comment": text}, clock)
-    await announce(connection, DESK_WRITER, [(alert.id, alert.site_id)], "updated", at=clock.now())
-
-
-async def _clear(
-    connection: psycopg.AsyncConnection[Any],
-    alert_id: int,
-    actor: str,
-    *,
-    detail: dict[str, Any],
-    writer: str,
-    registry: Registry,
-    settings: Settings,
-    clock: Clock,
-    ended_at: datetime | None = None,
-    last: float | None = None,
-    worst: float | None = None,
-) -> AlertRow:
-    await connection.execute(
-        _SQL["alert_clear"],
-        {
-            "alert_id": alert_id,
-            "now": clock.now(),
-            "actor": actor,
-            "ended_at": ended_at,
-            "last_value": last,
-            "max_value": worst,
-        },
-    )
-    alert = await load(connection, alert_id)
-    await _note(connection, alert, "cleared", ENGINE if actor == "auto" else actor, detail, clock)
-    if alert.exempt is None:
-        await outbox.enqueue(connection, alert, "end", registry, settings, clock)
-        await notices.plan(connection, alert, "cleared", registry, settings, clock)
-    await announce(connection, writer, [(alert.id, alert.site_id)], "cleared", at=clock.now())
-    return alert
+    await announce(connection, record.ENGINE_WRITER, await cursor.fetchall(), "updated", at=clock.now())
 
 
 async def find_open(connection: psycopg.AsyncConnection[Any], told: Transition) -> int | None:
@@ -456,28 +222,11 @@ async def find_open(connection: psycopg.AsyncConnection[Any], told: Transition) 
     return None if row is None else int(row[0])
 
 
-async def _hold_evidence(connection: psycopg.AsyncConnection[Any], sighting: Sighting | None) -> None:
+async def hold_evidence(connection: psycopg.AsyncConnection[Any], sighting: Sighting | None) -> None:
+    """Keep a sighting's pictures from being removed until the caller's transaction ends."""
     if sighting is not None:
         digests = [sighting.frame_sha256, sighting.crop_sha256]
         await connection.execute(_SQL["evidence_hold"], {"digests": digests})
-
-
-async def _note(
-    connection: psycopg.AsyncConnection[Any],
-    alert: AlertRow,
-    kind: str,
-    actor: str,
-    detail: dict[str, Any],
-    clock: Clock,
-) -> None:
-    await connection.execute(
-        _SQL["alert_event_put"],
-        {"alert_id": alert.id, "now": clock.now(), "kind": kind, "actor": actor, "detail": Jsonb(detail)},
-    )
-
-
-def _rank(severity: Severity) -> int:
-    return SEVERITIES.index(severity)
 
 
 def _measure(rule: AnyRule) -> tuple[float | None, str, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
-from alerts import life, metrics
+from alerts import metrics, record
 from core import log
 from sensors import batch as readings
 from sensors import entries as events
@@ -29,7 +29,7 @@ def decode(entries: Sequence[log.Entry]) -> tuple[list[Item], list[int]]:
                 episode = events.decode(entry.payload)
                 if isinstance(episode, EpisodeEntry):
                     items.append(episode)
-            elif entry.kind is log.Kind.ALERT and entry.writer != life.ENGINE_WRITER:
+            elif entry.kind is log.Kind.ALERT and entry.writer != record.ENGINE_WRITER:
                 alert = events.decode(entry.payload)
                 if isinstance(alert, AlertEntry) and alert.event == "cleared":
                     cleared.append(alert.alert)

@@ -18,7 +18,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
 from psycopg import AsyncConnection
 
-from alerts import life
+from alerts import desk
 from alerts.model import AlertRow, load
 from alerts.notices import links, wording
 from api import audit
@@ -107,7 +107,7 @@ async def acknowledge(token: str, request: Request, context: Here, database: Dat
     comment = form.get("comment", [""])[0].replace("\0", "").strip()[:_COMMENT]
     if alert.acknowledged_at is None:
         async with database.transaction():
-            alert = await life.acknowledge(database, alert.id, person.code, context.clock, comment=comment)
+            alert = await desk.acknowledge(database, alert.id, person.code, context.clock, comment=comment)
             await audit.append(
                 database,
                 at=context.clock.now(),

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Path, Query
 from psycopg import AsyncConnection
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from alerts import life
+from alerts import desk
 from api import audit
 from api.access import SQL, Seen, Viewer, Writer
 from api.alert_models import (
@@ -145,7 +145,7 @@ async def acknowledge(
     comment = said.comment if said else ""
     async with database.transaction():
         await _must_see(database, viewer, alert_id)
-        await life.acknowledge(database, alert_id, viewer.code, context.clock, comment=comment)
+        await desk.acknowledge(database, alert_id, viewer.code, context.clock, comment=comment)
         await _audit(context, database, viewer, "alert.acknowledge", alert_id, {"comment": comment})
     return Alert(**alert_fields(await _load(database, viewer, alert_id)))
 
@@ -163,7 +163,7 @@ async def review(alert_id: AlertId, decision: Review, viewer: Writer, context: H
     viewer.must("review")
     async with database.transaction():
         await _must_see(database, viewer, alert_id)
-        await life.review(
+        await desk.review(
             database, alert_id, decision.verdict, viewer.code, decision.reason, context.clock, seen=decision.seen
         )
         await _audit(context, database, viewer, "alert.review", alert_id, decision.model_dump(exclude_none=True))
@@ -176,7 +176,7 @@ async def comment(alert_id: AlertId, remark: Remark, viewer: Writer, context: He
     async with database.transaction():
         await _must_see(database, viewer, alert_id)
         viewer.must("acknowledge")
-        await life.comment(database, alert_id, remark.comment, viewer.code, context.clock)
+        await desk.comment(database, alert_id, remark.comment, viewer.code, context.clock)
         await _audit(context, database, viewer, "alert.comment", alert_id, remark.model_dump())
     return Alert(**alert_fields(await _load(database, viewer, alert_id)))
 
@@ -198,7 +198,7 @@ async def assign(alert_id: AlertId, wanted: Assignment, viewer: Writer, context:
         able = await rows(database, SQL["assignees"], {"site_id": site, "sites": viewer.scope})
         if wanted.person is not None and wanted.person not in {one["code"] for one in able}:
             raise InvalidInput(f"{wanted.person!r} is nobody who may see the site", hint="choose one of the assignees")
-        await life.assign(database, alert_id, wanted.person, viewer.code, context.clock)
+        await desk.assign(database, alert_id, wanted.person, viewer.code, context.clock)
         await _audit(context, database, viewer, "alert.assign", alert_id, wanted.model_dump())
     return Alert(**alert_fields(await _load(database, viewer, alert_id)))
 
@@ -210,7 +210,7 @@ async def severity(alert_id: AlertId, wanted: NewSeverity, viewer: Writer, conte
     async with database.transaction():
         await _must_see(database, viewer, alert_id)
         viewer.must("review")
-        await life.set_severity(
+        await desk.set_severity(
             database,
             alert_id,
             wanted.severity,
@@ -231,7 +231,7 @@ async def clear(alert_id: AlertId, said: Remark, viewer: Writer, context: Here, 
     async with database.transaction():
         await _must_see(database, viewer, alert_id)
         viewer.must("review")
-        await life.clear(
+        await desk.clear(
             database,
             alert_id,
             viewer.code,

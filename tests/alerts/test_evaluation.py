@@ -11,7 +11,7 @@ from random import Random
 import psycopg
 import pytest
 
-from alerts import life
+from alerts import desk, record
 from alerts.engine import Engine, Transition
 from core import log
 from core.clock import SystemClock, micros
@@ -66,10 +66,10 @@ async def test_a_raise_follows_its_reading_within_tens_of_milliseconds(site: Wor
                 await site.publish(batch([(1, second, {"pm10": 200.0 if second % 2 == 0 else 0.0})], arrived=second))
                 if second % 2 == 0:
                     async for note in ear.notifies(timeout=5):
-                        if note.payload == life.ENGINE_WRITER:
+                        if note.payload == record.ENGINE_WRITER:
                             break
                     delays.append(time.perf_counter() - begun)
-                    await life.clear(
+                    await desk.clear(
                         site.connection,
                         (await site.until(1, "cleared_at IS NULL"))[0]["id"],
                         "test",
@@ -95,7 +95,7 @@ async def test_cleared_by_hand_raises_anew_on_the_next_violating_reading(site: W
         (first,) = await site.until(1)
         registry = await load_registry(site.connection)
         async with site.connection.transaction():
-            await life.clear(
+            await desk.clear(
                 site.connection,
                 first["id"],
                 "officer",

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from alerts import life
+from alerts import desk, record
 from alerts.model import load, load_many, load_open
 from core import log
 from core.errors import Conflict, NotFound
@@ -33,7 +33,7 @@ async def _announced(site: World) -> list[str]:
     rows = await site.rows(
         "SELECT payload FROM log_entry WHERE kind = %s AND writer = %s ORDER BY sequence",
         int(log.Kind.ALERT),
-        life.DESK_WRITER,
+        record.DESK_WRITER,
     )
     return [entries.decode(row["payload"]).event for row in rows]  # type: ignore[union-attr]
 
@@ -41,9 +41,9 @@ async def _announced(site: World) -> list[str]:
 async def test_the_first_acknowledgement_stands(site: World) -> None:
     clock = site.clock
     assert isinstance(clock, FakeClock)
-    first = await life.acknowledge(site.connection, 1, "wang", clock, comment="on my way")
+    first = await desk.acknowledge(site.connection, 1, "wang", clock, comment="on my way")
     await clock.advance(60)
-    again = await life.acknowledge(site.connection, 1, "li", clock)
+    again = await desk.acknowledge(site.connection, 1, "li", clock)
     assert first == again
     assert (again.acknowledged_by, again.is_open) == ("wang", True)
     assert await site.history(1) == [("raised", "engine"), ("acknowledged", "wang")]
@@ -51,29 +51,29 @@ async def test_the_first_acknowledgement_stands(site: World) -> None:
 
 
 async def test_acknowledged_and_cleared_are_independent(site: World) -> None:
-    cleared = await life.clear(
+    cleared = await desk.clear(
         site.connection, 1, "wang", site.clock, registry=await load_registry(site.connection), settings=site.settings
     )
     assert (cleared.is_open, cleared.acknowledged_at, cleared.cleared_by) == (False, None, "wang")
-    assert (await life.acknowledge(site.connection, 1, "li", site.clock)).acknowledged_by == "li"
+    assert (await desk.acknowledge(site.connection, 1, "li", site.clock)).acknowledged_by == "li"
     with pytest.raises(Conflict, match="was cleared by wang"):
-        await life.clear(
+        await desk.clear(
             site.connection, 1, "li", site.clock, registry=await load_registry(site.connection), settings=site.settings
         )
 
 
 async def test_a_verdict_stands(site: World) -> None:
-    alert = await life.review(site.connection, 1, "confirmed", "zhao", "seen on the picture", site.clock)
+    alert = await desk.review(site.connection, 1, "confirmed", "zhao", "seen on the picture", site.clock)
     assert (alert.verdict, alert.reviewed_by) == ("confirmed", "zhao")
-    assert await life.review(site.connection, 1, "confirmed", "li", "", site.clock) == alert
+    assert await desk.review(site.connection, 1, "confirmed", "li", "", site.clock) == alert
     with pytest.raises(Conflict, match="was reviewed as confirmed by zhao"):
-        await life.review(site.connection, 1, "false_alarm", "li", "", site.clock)
+        await desk.review(site.connection, 1, "false_alarm", "li", "", site.clock)
     (event,) = await site.rows("SELECT detail FROM alert_event WHERE kind = 'reviewed'")
     assert event["detail"] == {"verdict": "confirmed", "reason": "seen on the picture"}
 
 
 async def test_comments_are_part_of_the_history(site: World) -> None:
-    await life.comment(site.connection, 1, "sprinklers on", "wang", site.clock)
+    await desk.comment(site.connection, 1, "sprinklers on", "wang", site.clock)
     (event,) = await site.rows("SELECT actor, detail FROM alert_event WHERE kind = 'commented'")
     assert (event["actor"], event["detail"]) == ("wang", {"comment": "sprinklers on"})
     assert await _announced(site) == ["updated"]
@@ -81,9 +81,9 @@ async def test_comments_are_part_of_the_history(site: World) -> None:
 
 async def test_there_is_no_such_alert(site: World) -> None:
     for step in (
-        life.acknowledge(site.connection, 99, "wang", site.clock),
-        life.review(site.connection, 99, "confirmed", "wang", "", site.clock),
-        life.comment(site.connection, 99, "", "wang", site.clock),
+        desk.acknowledge(site.connection, 99, "wang", site.clock),
+        desk.review(site.connection, 99, "confirmed", "wang", "", site.clock),
+        desk.comment(site.connection, 99, "", "wang", site.clock),
         load(site.connection, 99),
     ):
         with pytest.raises(NotFound, match="there is no alert 99"):
@@ -99,7 +99,7 @@ async def test_alerts_are_read_singly_together_and_open(site: World) -> None:
 async def test_a_step_is_undone_with_its_transaction(site: World) -> None:
     with pytest.raises(ZeroDivisionError):
         async with site.connection.transaction():
-            await life.acknowledge(site.connection, 1, "wang", site.clock)
+            await desk.acknowledge(site.connection, 1, "wang", site.clock)
             raise ZeroDivisionError
     assert (await load(site.connection, 1)).acknowledged_at is None
     assert await _announced(site) == []

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from alerts import life, notices
+from alerts import desk, notices
 from alerts.model import AlertRow
 from alerts.notices import duty, links
 from core.settings import NotifySettings, Settings, SmsSettings
@@ -294,7 +294,7 @@ async def test_escalation_goes_step_by_step_until_somebody_acknowledges(place: W
 
         async def acknowledged() -> None:
             async with place.connection.transaction():
-                await life.acknowledge(place.connection, alert[0].id, "zhao", clock)
+                await desk.acknowledge(place.connection, alert[0].id, "zhao", clock)
 
         async with script(place, clock) as story:
             story.at(1, begins)

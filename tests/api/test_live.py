@@ -15,7 +15,7 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
-from alerts import life
+from alerts import desk
 from api.live import Client, Hub, Readings, _serve
 from core import log
 from core.clock import SystemClock, micros
@@ -114,7 +114,7 @@ async def test_an_alert_shows_at_once_and_turns_its_site_red(
         assert [alert["id"] for alert in raised["alerts"]] == [number]
         assert [site["state"] for site in raised["sites"]] == ["red"]
         async with world.connection.transaction():
-            await life.acknowledge(world.connection, number, "code-officer", SystemClock())
+            await desk.acknowledge(world.connection, number, "code-officer", SystemClock())
         acknowledged = await message(channel, part="alerts")
         assert acknowledged["alerts"][0]["acknowledged_by"] == "code-officer"
 

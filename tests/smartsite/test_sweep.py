@@ -18,7 +18,7 @@ from hypothesis import settings as examples
 from hypothesis import strategies as st
 
 from alerts.engine import Sighting
-from alerts.life import _hold_evidence
+from alerts.life import hold_evidence
 from core import evidence
 from core.clock import SystemClock
 from core.database import connect
@@ -306,7 +306,7 @@ async def test_an_alert_that_is_being_raised_keeps_its_evidence(store: Store, se
     sha256 = await store.put(1, age=40)
     number = await episode(store, "e", sha256)
     async with await connect(settings.database, application="engine") as engine, engine.transaction():
-        await _hold_evidence(engine, Sighting(episode=number, frame_sha256=sha256, crop_sha256=sha256))
+        await hold_evidence(engine, Sighting(episode=number, frame_sha256=sha256, crop_sha256=sha256))
         # The sweep passes over what is held, though it sees no alert yet.
         assert await EvidenceSweep(settings, CLOCK).run(store.world.connection) == {"age": 0, "space": 0}
         await World(engine, store.world.now, store.world.ids).alert(
