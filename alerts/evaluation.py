@@ -11,16 +11,14 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from datetime import datetime
-from typing import Any, TypedDict
+from typing import Any
 
 import psycopg
 
-from alerts import hush, life, logbook, metrics
-from alerts.engine import Engine, Standing, Transition
+from alerts import consequences, hush, life, logbook, metrics
+from alerts.engine import Engine, Transition
 from alerts.engine.snapshot import BadSnapshot
-from alerts.exemption import code_of
 from alerts.linkage import Linker
 from alerts.listening import Heard, Listening
 from alerts.model import AlertRow, load_open
@@ -49,14 +47,6 @@ _TICK_S = 0.4  # less than the doorbell's back-stop, so that every idle turn loo
 _SQL = queries("alerts")
 
 
-class _Common(TypedDict):
-    """What every step of an alert's life is given."""
-
-    registry: Registry
-    settings: Settings
-    clock: Clock
-
-
 class Evaluation:
     """Keeps one engine in step with the log, the registry and the rules."""
 
@@ -74,17 +64,16 @@ class Evaluation:
         self._settings = settings
         self._team = team or Team(settings.alerts.engines)
         self._lane = lane
-        self._shards = frozenset(self._team.shards(lane))
         self._in_force: RuleSet = rules.current
         self._watch = watch
         self._rules = rules
         self._clock = clock
         self._linker = linker or Linker((), {})
         self._keeper = Reconnecting(settings.database, application="alerts engine", clock=clock)
-        self._reader = log.Reader(READER, registered=True, shards=sorted(self._shards))
+        self._reader = log.Reader(READER, registered=True, shards=self._team.shards(lane))
         self._listening = Listening(clock)
         self._engine: Engine | None = None
-        self._registry: Registry = self._mine(watch.current)
+        self._registry: Registry = self._team.part(watch.current, lane)
         self._strangers: set[int] = set()  # devices in the log that the registry does not hold
         self._versions: Mapping[str, int] = {}
         self._session: psycopg.AsyncConnection[Any] | None = None  # the one that holds the lock
@@ -141,7 +130,7 @@ class Evaluation:
         """Take the lane and the stored state; False where another process has it, or shall have it."""
         if not await self._team.take(connection, self._lane):
             return False
-        self._registry, self._in_force = self._mine(self._watch.current), self._rules.current
+        self._registry, self._in_force = self._team.part(self._watch.current, self._lane), self._rules.current
         engine = Engine(self._rules.current.enabled, self._registry, self._rules.profiles)
         await self._reader.open(connection, at="start")
         stored = await (await connection.execute(_SQL["snapshots"])).fetchall()
@@ -177,19 +166,6 @@ class Evaluation:
         logger.info("engine leaves its lane to another process", extra={"lane": self._lane})
         return True
 
-    def _mine(self, registry: Registry) -> Registry:
-        """The sites of this lane with what is on them."""
-        if self._team.engines == 1:
-            return registry
-        return replace(
-            registry,
-            devices={key: one for key, one in registry.devices.items() if self._has(one.site_id)},
-            cameras={key: one for key, one in registry.cameras.items() if self._has(one.site_id)},
-        )
-
-    def _has(self, site: int) -> bool:
-        return log.shard_of(site) in self._shards
-
     async def _refresh(self, connection: psycopg.AsyncConnection[Any]) -> None:
         """Follow changes of the registry and of the rule files."""
         if self._watch.current.version > self._registry.version:
@@ -203,7 +179,7 @@ class Evaluation:
             await self._rebuild(connection)
 
     def _follow(self, registry: Registry) -> None:
-        known, registry = self._registry, self._mine(registry)
+        known, registry = self._registry, self._team.part(registry, self._lane)
         self._registry = registry
         # People and units come and go without the engine.
         followed = ("sites", "devices", "cameras", "permits", "stages")
@@ -225,18 +201,8 @@ class Evaluation:
         async with connection.transaction():
             await connection.execute(_SQL["rules_lock"], {"key": _RULES_LOCK})
             versions = await put_in_force(connection, engine.rules.values(), clock=self._clock)
-            opened = [alert for alert in await load_open(connection) if self._has(alert.site_id)]
-            standing = {(alert.rule, alert.subject): alert for alert in opened}
-            orphans = engine.adopt([_standing(alert) for alert in standing.values()], micros(self._clock.now()))
-            for orphan in orphans:
-                await life.withdraw(
-                    connection,
-                    standing[orphan.rule, orphan.subject].id,
-                    "out_of_scope" if orphan.rule in engine.rules else "rule_withdrawn",
-                    registry=self._registry,
-                    settings=self._settings,
-                    clock=self._clock,
-                )
+            opened = [alert for alert in await load_open(connection) if self._team.has(self._lane, alert.site_id)]
+            await consequences.adopt(connection, engine, opened, **self._common())
         self._engine, self._versions, self._stale = engine, versions, False
         metrics.RULES.set(len(engine.rules))
 
@@ -327,7 +293,14 @@ class Evaluation:
             # What explains others comes first; the order within a rule and subject stays.
             ordered = sorted(told, key=lambda transition: bool(transition.rule.inhibited_by))
             ended: list[AlertRow] = []
-            refused = [transition for transition in ordered if not await self._apply(connection, transition, ended)]
+            common = self._common()
+            refused = [
+                transition
+                for transition in ordered
+                if not await consequences.write(
+                    connection, transition, self._versions[transition.rule.id], ended, **common
+                )
+            ]
             for alert in ended:
                 await hush.uninhibit(connection, alert, self._clock.now())
             await life.progress(connection, engine.progress(), clock=self._clock)
@@ -351,28 +324,8 @@ class Evaluation:
         metrics.SNAPSHOT_BYTES.set(len(state))
         metrics.LATE.set(engine.late())
 
-    async def _apply(self, connection: psycopg.AsyncConnection[Any], told: Transition, ended: list[AlertRow]) -> bool:
-        """Write one transition, add to `ended` what is cleared.
-
-        False where the database holds this very violation as told and cleared already.
-        """
-        common: _Common = {"registry": self._registry, "settings": self._settings, "clock": self._clock}
-        alert = None
-        if told.phase == "raise":
-            alert = await life.raise_(connection, told, self._versions[told.rule.id], **common)
-            if alert is None:
-                return await life.find_open(connection, told) is not None
-        elif told.phase == "clear":
-            alert = await life.end(connection, told, **common)
-            ended += [alert] if alert else []
-        elif told.phase == "severity":
-            await life.follow(connection, told, **common)
-        else:
-            await life.join(connection, told, clock=self._clock)
-        if alert is not None:
-            what = "alert raised" if told.phase == "raise" else "alert cleared"
-            logger.info(what, extra={"alert": alert.id, "rule": alert.rule, "subject": alert.subject})
-        return True
+    def _common(self) -> consequences.Common:
+        return {"registry": self._registry, "settings": self._settings, "clock": self._clock}
 
     async def _finish(self) -> None:
         """Store what was read since the last commit; what cannot be stored is read again at the next start."""
@@ -389,16 +342,3 @@ class Evaluation:
 def _name(lane: int, engines: int) -> str:
     """Name of a lane's snapshot."""
     return READER if engines == 1 else f"{READER} {lane}/{engines}"
-
-
-def _standing(alert: AlertRow) -> Standing:
-    return Standing(
-        rule=alert.rule,
-        subject=alert.subject,
-        started_at=micros(alert.started_at),
-        first=alert.first_value,
-        last=alert.last_value,
-        worst=alert.max_value,
-        exempt=code_of(alert.exempt),
-        limit=alert.limit_value,
-    )

@@ -9,12 +9,14 @@ share.
 from __future__ import annotations
 
 import secrets
+from dataclasses import replace
 from typing import Any
 
 import psycopg
 
 from core import log
 from core.sql import queries
+from sensors.registry import Registry
 
 _SQL = queries("alerts")
 
@@ -37,6 +39,20 @@ class Team:
     def shards(self, lane: int) -> list[int]:
         """The shards of a lane."""
         return [shard for shard in range(log.SHARDS) if shard % self.engines == lane]
+
+    def has(self, lane: int, site: int) -> bool:
+        """Whether the site is one of the lane's."""
+        return log.shard_of(site) % self.engines == lane
+
+    def part(self, registry: Registry, lane: int) -> Registry:
+        """What the registry has on the sites of a lane."""
+        if self.engines == 1:
+            return registry
+        return replace(
+            registry,
+            devices={key: one for key, one in registry.devices.items() if self.has(lane, one.site_id)},
+            cameras={key: one for key, one in registry.cameras.items() if self.has(lane, one.site_id)},
+        )
 
     async def take(self, connection: psycopg.AsyncConnection[Any], lane: int) -> bool:
         """Take a lane on this session, if it is free and not beyond the process's share."""
