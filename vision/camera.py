@@ -29,6 +29,7 @@ from vision.live import LiveFeed, live_message
 from vision.options import order_of
 from vision.planes import Planes
 from vision.states import CameraStatus
+from vision.tiles import look_closely, span
 from vision.tracker import Tracker
 
 logger = logging.getLogger(__name__)
@@ -66,7 +67,8 @@ class CameraWorker:
         self._tracker = Tracker(forget_s=max(_FORGET_S, _FORGET_LOOKS / options.fps))
         self.decider = Decider(options, zone=camera.zone, classes=detector.classes)
         self.feed = LiveFeed(self._set_pace)
-        order = order_of(camera.url, options, wire.Pace(options.fps), look_px=max(detector.input_shape(*_USUAL)))
+        look_px = span(max(detector.input_shape(*_USUAL)), options.tiles)
+        order = order_of(camera.url, options, wire.Pace(options.fps), look_px=look_px)
         self._client = CaptureClient(status.name, order, clock=clock)
         self._full = FullPictures(self._client.want, clock=clock)
         self._frame: Frame | None = None
@@ -197,7 +199,7 @@ class CameraWorker:
     async def _look(self, frame: Frame) -> Detections:
         def work() -> tuple[Detections, float]:
             began = time.thread_time()
-            found = self._detector.detect(bgr(frame.look))
+            found = look_closely(self._detector, bgr(frame.look), self._options.tiles)
             return found, time.thread_time() - began
 
         found, cpu_s = await self._compute(work)

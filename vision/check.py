@@ -20,6 +20,7 @@ from vision.frame import LIVE_QUALITY, Image, bgr, jpeg
 from vision.options import order_of
 from vision.planes import full
 from vision.source import Counts, Sample, Sampler, Source, SourceError
+from vision.tiles import look_closely
 from vision.wire import Pace
 
 _WATCH_S = 5.0
@@ -179,7 +180,7 @@ def _describe(report: CameraReport, sample: Sample, detector: Detector | None, o
     image = bgr(planes)
     about = about_picture(image)
     if detector is not None:
-        found = detector.detect(image)
+        found = look_closely(detector, image, options.tiles)
         report.boxes = [
             Box(detector.classes[kind], round(float(score), 2), (x1, y1, x2, y2))
             for kind, score, (x1, y1, x2, y2) in zip(

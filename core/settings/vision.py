@@ -49,6 +49,13 @@ class CameraSettings(Section):
     )
     score: float = Field(default=0.5, gt=0, le=1, description="Least score of a box that counts in the vote.")
     head_px: float = Field(default=16, ge=1, description="Heads lower than this many pixels are unknown: no vote.")
+    tiles: int = Field(
+        default=1,
+        ge=1,
+        le=4,
+        description="Above 1, each look takes the picture once more in so many tiles across and down, for far heads; "
+        "2 costs five looks, 3 ten.",
+    )
     night_luma: float = Field(
         default=50,
         ge=0,

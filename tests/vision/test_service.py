@@ -240,6 +240,31 @@ async def test_a_fault_of_one_camera_stays_with_it(
         await eventually(shown)
 
 
+class Noting(Fragile):
+    """Notes the sizes that it is shown."""
+
+    def __init__(self) -> None:
+        self.seen: list[tuple[int, int]] = []
+
+    def detect(self, image: np.ndarray) -> Detections:
+        self.seen.append(image.shape[:2])
+        return Detections.empty()
+
+
+async def test_a_camera_with_tiles_is_looked_at_in_more_pixels_and_in_parts(
+    vision_settings: Settings,
+    database: psycopg.AsyncConnection[Any],
+    rtsp: RtspServer,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    detector = Noting()
+    monkeypatch.setattr("vision.service.load_detector", lambda _: detector)
+    await add_camera(database, f"rtsp://127.0.0.1:{rtsp.port}/visit", "yard", tiles=2)
+    async with running(vision_settings):
+        await eventually(lambda: len(detector.seen) >= 5)
+    assert detector.seen[:5] == [(648, 1152)] + [(360, 640)] * 4
+
+
 async def test_live_pictures_carry_boxes_while_somebody_watches(
     vision_settings: Settings, database: psycopg.AsyncConnection[Any], rtsp: RtspServer
 ) -> None:

@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
+from core.settings import CameraSettings
 from smartsite.demo import scene
 from vision.view import ViewWatch
 
@@ -66,6 +67,15 @@ def test_somebody_before_the_camera_does_not_move_it() -> None:
         picture = look(seed=second)
         picture[150:360, 3 * second : 3 * second + 90] = 40
         assert view.judge(picture, second) == ""
+
+
+@pytest.mark.parametrize("begun", [0, 6, 11, 18])
+def test_the_patrol_of_the_demo_is_no_turned_camera(begun: int) -> None:
+    """It comes back to each end before a turned camera would be told."""
+    ends = {place: look(place) for place in {scene.position(begun + second) for second in range(120)}}
+    view = ViewWatch(frozen_s=0, blind_s=10, shift=CameraSettings().view_shift)
+    told = {view.judge(ends[scene.position(begun + second)], second) for second in range(120)}
+    assert told == {""}
 
 
 def test_everything_can_be_turned_off() -> None:
