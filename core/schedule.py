@@ -89,8 +89,8 @@ class Schedule:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Run the jobs until `stop`; the one in hand is cancelled then."""
-        # It tells of every run at INFO; the row says it better.
-        logging.getLogger("apscheduler").setLevel(logging.WARNING)
+        # It tells of every run, and of every turn that waits while the database is away; the row says it better.
+        logging.getLogger("apscheduler").setLevel(logging.ERROR)
         self._scheduler.start()
         try:
             await stop.wait()

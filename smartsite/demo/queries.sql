@@ -49,6 +49,8 @@ FROM linkage_decision l JOIN device d ON d.id = l.device_id JOIN site s ON s.id 
 WHERE l.id > %(decision)s ORDER BY l.id
 
 -- unsettled --
--- What still moves: deliveries that wait for a call or a review, messages that wait to be sent.
+-- What still moves: deliveries that wait for a call or a review, messages that wait to be sent. One that is gathered for
+-- the next digest lies still until then.
 SELECT (SELECT count(*) FROM delivery WHERE alert_id > %(alert)s AND state IN ('held', 'pending')),
-       (SELECT count(*) FROM notification WHERE alert_id > %(alert)s AND state = 'pending')
+       (SELECT count(*) FROM notification WHERE alert_id > %(alert)s AND state = 'pending'
+          AND NOT (digest AND attempts = 0 AND next_attempt_at > now()))

@@ -349,7 +349,7 @@ async def test_a_database_outage_in_mid_call_loses_nothing(place: World, regulat
             await clock.advance(1)
             return await place.states() == ["accepted"] * 4
 
-        await eventually(settled)
+        await eventually(settled, timeout=60)
     assert [item["accepted"] for item in regulator.received()] == [1] * 4
 
 
