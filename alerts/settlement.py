@@ -75,19 +75,25 @@ def settle_send(
 
 def settle_poll(delivery: Delivery, outcome: Outcome, target: TargetSettings, *, now: datetime) -> Settlement:
     """After asking for the result of an accepted delivery; whatever fails here, it stays accepted."""
+    # What was sent twice stays so, whatever becomes of its result.
+    doubt = RESENT if delivery.reason.startswith(RESENT) else ""
     if outcome.kind == "validated":
-        return Settlement(state="validated", reason=delivery.reason, validated_at=now)
+        return Settlement(state="validated", reason=doubt, validated_at=now)
     if outcome.kind == "rejected":
-        return Settlement(state="rejected", reason=outcome.reason)
+        return Settlement(state="rejected", reason=_both(outcome.reason, doubt))
     age = now - (delivery.accepted_at or delivery.pending_since)
     if age >= timedelta(days=target.give_up_days):
-        return Settlement(state="accepted", reason=f"no result within {target.give_up_days:g} days")
+        return Settlement(state="accepted", reason=_both(doubt, f"no result within {target.give_up_days:g} days"))
     wait_s = max(min(max(age.total_seconds() * _POLL_SHARE, _FIRST_S), _LONGEST_S), _asked(outcome))
     return Settlement(
         state="accepted",
-        reason=delivery.reason if outcome.kind == "pending" else f"result not to be had: {outcome.reason}",
+        reason=_both(doubt, "" if outcome.kind == "pending" else f"result not to be had: {outcome.reason}"),
         next_attempt_at=now + timedelta(seconds=wait_s),
     )
+
+
+def _both(first: str, second: str) -> str:
+    return "; ".join(part for part in (first, second) if part)
 
 
 def backoff_s(attempts: int, random: Random, *, longest_s: float = _LONGEST_S) -> float:

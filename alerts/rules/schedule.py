@@ -92,9 +92,12 @@ def stretches(schedule: Sequence[Hours]) -> list[tuple[int, int]]:
         ValueError: two windows overlap.
     """
     parts = sorted(
-        (DAYS.index(day) * DAY_MINUTES + hours.first, DAYS.index(day) * DAY_MINUTES + hours.last, hours)
-        for hours in schedule
-        for day in dict.fromkeys(hours.days)
+        (
+            (DAYS.index(day) * DAY_MINUTES + hours.first, DAYS.index(day) * DAY_MINUTES + hours.last, hours)
+            for hours in schedule
+            for day in dict.fromkeys(hours.days)
+        ),
+        key=lambda part: part[:2],  # the same hours twice have no order of their own
     )
     if not parts:
         return [(0, WEEK_MINUTES)]

@@ -27,7 +27,7 @@ from standardwebhooks import Webhook
 from alerts import adapters
 from alerts.adapters.base import Delivery, Outcome
 from alerts.adapters.exchange import retry_after_s
-from alerts.settlement import backoff_s, settle_poll, settle_send
+from alerts.settlement import RESENT, backoff_s, settle_poll, settle_send
 from core.clock import SystemClock
 from core.evidence import EvidenceStore
 from core.settings import TargetSettings
@@ -361,6 +361,22 @@ def test_results_are_asked_for_ever_more_rarely_and_not_for_ever() -> None:
         now = settled.next_attempt_at
     assert (settled.state, settled.reason) == ("accepted", "no result within 2 days")
     assert polls < 100
+
+
+def test_what_may_be_there_twice_says_so_whatever_becomes_of_its_result() -> None:
+    waiting = delivery(state="accepted", accepted_at=NOW, receipt="R1", reason=RESENT)
+    for kind, reason in (
+        ("temporary", f"{RESENT}; result not to be had: not reached"),
+        ("pending", RESENT),
+        ("validated", RESENT),
+        ("rejected", f"not reached; {RESENT}"),
+    ):
+        outcome = Outcome(kind=kind, reason="not reached")
+        settled = settle_poll(waiting, outcome, target("http://x"), now=NOW)
+        assert settled.reason == reason
+        waiting = replace(waiting, reason=settled.reason if settled.state == "accepted" else waiting.reason)
+    failed = delivery(state="accepted", accepted_at=NOW, receipt="R1", reason="result not to be had: not reached")
+    assert settle_poll(failed, Outcome(kind="validated"), target("http://x"), now=NOW).reason == ""
 
 
 def test_a_receiver_without_results_is_done_when_it_accepts() -> None:

@@ -166,6 +166,7 @@ def test_segments_agree_with_a_clock_on_the_wall(found: list[Hours], name: str, 
     [
         ([("22:00-06:00", "fri"), ("05:00-07:00", "sat")], "overlap"),
         ([("08:00-12:00", "mon"), ("11:59-13:00", "mon")], "overlap"),
+        ([("08:00-12:00", "mon"), ("08:00-12:00", "mon")], "overlap"),
         ([("22:00-06:00", "sun"), ("05:00-07:00", "mon")], "overlap"),
     ],
 )
