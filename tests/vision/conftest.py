@@ -29,15 +29,23 @@ def surveyor() -> Clip:
 
 @pytest.fixture(scope="session")
 def tiny() -> Clip:
-    """Two seconds of noise-free grey, small and quick to decode, every picture a little brighter."""
-    pictures = [np.full((180, 320, 3), 60 + 4 * number, np.uint8) for number in range(2 * FPS)]
+    """Two seconds of a noise-free chequered wall, small and quick to decode, every picture a little brighter."""
+    wall = np.kron(np.indices((9, 16)).sum(axis=0) % 2 * 40 + 40, np.ones((20, 20))).astype(np.uint8)
+    pictures = [np.repeat((wall + 4 * number)[..., None], 3, axis=2) for number in range(2 * FPS)]
     return scene.encode(pictures, fps=FPS)
 
 
+@pytest.fixture(scope="session")
+def blank() -> Clip:
+    """Two seconds of nothing to be seen."""
+    return scene.encode([np.full((180, 320, 3), 90, np.uint8)] * (2 * FPS), fps=FPS)
+
+
 @pytest.fixture
-async def rtsp(tiny: Clip, visit: Clip, surveyor: Clip) -> AsyncIterator[RtspServer]:
+async def rtsp(tiny: Clip, blank: Clip, visit: Clip, surveyor: Clip) -> AsyncIterator[RtspServer]:
     """A camera server on a free port: a stream for each clip, and `locked` with a password."""
-    streams = {"tiny": Stream(tiny), "visit": Stream(visit), "surveyor": Stream(surveyor)}
+    clips = {"tiny": tiny, "blank": blank, "visit": visit, "surveyor": surveyor}
+    streams = {name: Stream(clip) for name, clip in clips.items()}
     server = RtspServer({**streams, "locked": Stream(tiny, login=("admin", "p@ss word"))})
     await server.start("127.0.0.1", 0)
     yield server
