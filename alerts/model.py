@@ -72,7 +72,6 @@ class AlertRow(msgspec.Struct, frozen=True, kw_only=True):
     episode_id: int | None
     frame_sha256: str | None
     crop_sha256: str | None
-    amendment: int
     exempt: dict[str, Any] | None
     peak_severity: Severity
     severity_by: str | None

@@ -46,7 +46,6 @@ class AlertFact:
     ended_at: datetime | None
     cleared_at: datetime | None
     verdict: str | None
-    amendment: int
     site: str
     vision_policy: str
     device: str | None

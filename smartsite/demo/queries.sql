@@ -17,7 +17,7 @@ WHERE a.cleared_at IS NULL AND a.rule_kind = 'threshold'
 SELECT s.code || '/' || d.code, d.id, d.kind FROM device d JOIN site s ON s.id = d.site_id
 
 -- alerts --
-SELECT a.id, a.rule, a.rule_kind, a.subject, a.started_at, a.raised_at, a.ended_at, a.cleared_at, a.verdict, a.amendment,
+SELECT a.id, a.rule, a.rule_kind, a.subject, a.started_at, a.raised_at, a.ended_at, a.cleared_at, a.verdict,
        s.code AS site, s.vision_policy, s.code || '/' || d.code AS device, a.episode_id
 FROM alert a JOIN site s ON s.id = a.site_id LEFT JOIN device d ON d.id = a.device_id
 WHERE a.id > %(alert)s ORDER BY a.id

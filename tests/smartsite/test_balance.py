@@ -30,7 +30,6 @@ ALERT = AlertFact(
     ended_at=START + timedelta(seconds=9),
     cleared_at=START + timedelta(seconds=10),
     verdict=None,
-    amendment=0,
     site="a",
     vision_policy="auto",
     device="a/d",
