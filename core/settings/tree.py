@@ -33,6 +33,11 @@ class Settings(BaseSettings):
         default=None,
         description="Folder of device kinds (*.toml) besides the built-in ones; of the same kind, the folder's counts.",
     )
+    signing_key: Path | None = Field(
+        default=None,
+        description="Ed25519 key (PEM) that signs reports and the audit log; empty: `keys/signing.pem` in data_dir, "
+        "made at the first use.",
+    )
     database: DatabaseSettings = DatabaseSettings()
     ingest: IngestSettings = IngestSettings()
     vision: VisionSettings = VisionSettings()
@@ -57,6 +62,11 @@ class Settings(BaseSettings):
     def evidence_dir(self) -> Path:
         """Root of the evidence store."""
         return self.data_dir / "evidence"
+
+    @property
+    def signing_key_file(self) -> Path:
+        """Where the signing key lies or will be made."""
+        return self.signing_key or self.data_dir / "keys" / "signing.pem"
 
 
 def settings_file() -> Path:
