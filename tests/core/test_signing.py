@@ -41,13 +41,9 @@ def test_openssl_agrees(tmp_path: Path) -> None:
     signature.write_bytes(bytes.fromhex(key.sign(b"a report")))
     public = subprocess.run(["openssl", "pkey", "-in", path, "-pubout"], capture_output=True, check=True).stdout
     (tmp_path / "pub.pem").write_bytes(public)
-    checked = subprocess.run(
-        ["openssl", "pkeyutl", "-verify", "-pubin", "-inkey", tmp_path / "pub.pem", "-rawin", "-in", data]
-        + ["-sigfile", signature],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    command = ["openssl", "pkeyutl", "-verify", "-pubin", "-rawin", "-inkey", str(tmp_path / "pub.pem")]
+    command += ["-in", str(data), "-sigfile", str(signature)]
+    checked = subprocess.run(command, capture_output=True, text=True, check=False)
     assert "Verified Successfully" in checked.stdout, checked.stderr
 
 
