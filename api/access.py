@@ -1,45 +1,36 @@
-"""Who is asking and what they may see and do: decided here and nowhere else.
+"""Who is asking and what they may see and do: decided here and nowhere else, by the table of api.permissions.
 
-Every route takes a `Viewer` (or `Writer`, for changes) and hands `viewer.scope` to every statement it runs.
+Every route takes a `Viewer` (or `Writer`, for changes) and hands `viewer.scope` to every statement it runs. A person
+comes with the cookie of a session, a machine with a token (`Authorization: Bearer ...`) of a person who made it: it
+sees and does what both that person and the token may.
 """
 
 from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Callable
+from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Annotated, Literal
+from datetime import datetime, timedelta
+from typing import Annotated
 
 from fastapi import Depends, Header, WebSocket
 from starlette.requests import HTTPConnection
 
+from api import audit
 from api.context import Here, row
 from api.errors import BadCsrf
-from core.errors import Forbidden, NotFound, Unauthenticated
+from api.permissions import PEOPLE_ONLY, PERMISSIONS, RIGHTS, WHOLE, Right
+from core.errors import Forbidden, NotFound, SmartsiteError, Unauthenticated
 from core.sql import queries
 
 SQL = queries("api")
 COOKIE = "smartsite_session"
 
-Right = Literal[
-    "acknowledge", "review", "command", "system", "permit", "rota", "original", "order", "rectify", "supervise"
-]
-RIGHTS: dict[str, frozenset[Right]] = {
-    # Whoever judges what a camera saw must see it as it was; everybody else sees faces blurred.
-    "leader": frozenset(
-        {"acknowledge", "review", "command", "system", "permit", "rota", "original", "order", "supervise"}
-    ),
-    "operator": frozenset({"acknowledge", "review", "command", "system", "permit", "rota", "original", "order"}),
-    "inspector": frozenset({"acknowledge", "review", "original", "order", "supervise"}),
-    "supervisor": frozenset({"acknowledge", "review", "rota", "original", "order"}),
-    "officer": frozenset({"acknowledge", "command", "rota", "rectify"}),
-    "integrator": frozenset({"command", "system", "permit", "rota"}),
-    "auditor": frozenset({"system"}),
-}
-
 _WORDS: dict[Right, str] = {"original": "see originals"}
+_BEARER = "bearer "
+# When a token was used last is for people to see, and need not be a write with every request.
+_USE_NOTED = timedelta(minutes=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +48,10 @@ class Viewer:
     csrf: str
     token_sha256: str
     expires_at: datetime
+    token_id: int | None = None
+    """The token of a machine that acts for the person; None in a session."""
+    granted: frozenset[Right] | None = None
+    """Rights that the token was given; None in a session, where the role decides alone."""
 
     @property
     def scope(self) -> list[int] | None:
@@ -65,9 +60,9 @@ class Viewer:
 
     @property
     def rights(self) -> frozenset[Right]:
-        """What the role may do on the sites that it sees. The whole system is for those who see all sites."""
-        rights = RIGHTS[self.role]
-        return rights if self.all_sites else rights - {"system"}
+        """What the role may do on the sites that it sees. What belongs to no site is for those who see all sites."""
+        rights = RIGHTS[self.role] if self.granted is None else RIGHTS[self.role] & self.granted
+        return rights if self.all_sites else rights - WHOLE
 
     def sees(self, site_id: int) -> bool:
         """True where the site is one of theirs."""
@@ -80,8 +75,26 @@ class Viewer:
 
     def must(self, right: Right) -> None:
         """Raise Forbidden where the role lacks the right."""
-        if right not in self.rights:
-            raise Forbidden(f"the role {self.role} may not do this: it needs the right to {_WORDS.get(right, right)}")
+        self.must_any([right])
+
+    def must_any(self, rights: Iterable[Right]) -> None:
+        """Raise Forbidden where the role has none of the rights."""
+        if self.rights.isdisjoint(rights):
+            wanted = " or ".join(_WORDS.get(right, right) for right in rights)
+            who = f"the role {self.role}" if self.token_id is None else "this token"
+            raise Forbidden(f"{who} may not do this: it needs the right to {wanted}")
+
+    def may_call(self, operation: str) -> None:
+        """Raise where the table of permissions has no such operation, or not for this viewer."""
+        try:
+            needed = PERMISSIONS[operation]
+        except KeyError:
+            hint = "declare it in api/permissions.py"
+            raise SmartsiteError(f"{operation} has no declared permission", hint=hint) from None
+        if self.token_id is not None and operation in PEOPLE_ONLY:
+            raise Forbidden("this is for people who are logged in, not for tokens")
+        if needed is not None:
+            self.must_any([needed] if isinstance(needed, str) else needed)
 
 
 def digest(token: str) -> str:
@@ -90,26 +103,59 @@ def digest(token: str) -> str:
 
 
 async def viewer_of(connection: HTTPConnection, context: Here) -> Viewer:
-    """The person behind the session cookie; raise Unauthenticated where there is none.
+    """Whoever asks, who may call this route; raise Unauthenticated or Forbidden otherwise.
 
     Takes a database connection for the moment of the look-up only, since a WebSocket lives for hours.
     """
     if isinstance(connection, WebSocket):
         _same_origin(connection)
-    token = connection.cookies.get(COOKIE, "")
-    found = await find(context, digest(token)) if token else None
+    found = await _asking(connection, context)
     if found is None:
         raise Unauthenticated("nobody is logged in", hint="log in with POST /api/v1/session")
+    found.may_call(operation_of(connection))
+    audit.TOKEN.set(found.token_id)
     return found
 
 
-async def find(context: Here, token_sha256: str) -> Viewer | None:
-    """The person of a session that is still valid."""
+def operation_of(connection: HTTPConnection) -> str:
+    """The key of the route in the table of permissions."""
+    method = "WS" if isinstance(connection, WebSocket) else connection.scope["method"]
+    return f"{method} {connection.scope['route'].path.removeprefix('/api/v1')}"
+
+
+async def _asking(connection: HTTPConnection, context: Here) -> Viewer | None:
+    authorization = connection.headers.get("authorization", "")
+    if authorization[: len(_BEARER)].lower() == _BEARER:
+        return await _machine(context, digest(authorization[len(_BEARER) :].strip()))
+    token = connection.cookies.get(COOKIE, "")
+    return await _session(context, digest(token)) if token else None
+
+
+async def find_again(context: Here, viewer: Viewer) -> Viewer | None:
+    """The viewer as they are now; None where the session or the token is over."""
+    find = _session if viewer.token_id is None else _machine
+    return await find(context, viewer.token_sha256)
+
+
+async def _session(context: Here, token_sha256: str) -> Viewer | None:
     async with context.connection() as database:
         found = await row(database, SQL["session_person"], {"token_sha256": token_sha256, "now": context.clock.now()})
     if found is None:
         return None
     return Viewer(**{**found, "sites": tuple(found["sites"])}, token_sha256=token_sha256)
+
+
+async def _machine(context: Here, token_sha256: str) -> Viewer | None:
+    now = context.clock.now()
+    async with context.connection() as database:
+        found = await row(database, SQL["token_person"], {"token_sha256": token_sha256, "now": now})
+        if found is None:
+            return None
+        used = found.pop("last_used_at")
+        if used is None or now - used >= _USE_NOTED:
+            await database.execute(SQL["token_used"], {"id": found["token_id"], "now": now})
+    granted = {"granted": frozenset(found["granted"]), "sites": tuple(found["sites"])}
+    return Viewer(**{**found, **granted}, csrf="", token_sha256=token_sha256)
 
 
 def _same_origin(socket: WebSocket) -> None:
@@ -123,20 +169,11 @@ async def _writer_of(
     viewer: Annotated[Viewer, Depends(viewer_of)],
     x_csrf_token: Annotated[str, Header(description="The `csrf` of the session.")] = "",
 ) -> Viewer:
-    if not hmac.compare_digest(x_csrf_token.encode(), viewer.csrf.encode()):
+    # A token is sent by a program, never by a browser of its own accord: there is nothing to forge.
+    if viewer.token_id is None and not hmac.compare_digest(x_csrf_token.encode(), viewer.csrf.encode()):
         raise BadCsrf("the CSRF token is missing or not this session's", hint="send the session's csrf as X-CSRF-Token")
     return viewer
 
 
 Seen = Annotated[Viewer, Depends(viewer_of)]
 Writer = Annotated[Viewer, Depends(_writer_of)]
-
-
-def having(right: Right) -> Callable[[Viewer], Viewer]:
-    """A dependency of routes that only read: the viewer, who must have the right."""
-
-    def check(viewer: Seen) -> Viewer:
-        viewer.must(right)
-        return viewer
-
-    return check

@@ -35,10 +35,12 @@ from api import (
     sites,
     statistics,
     system,
+    tokens,
 )
 from api.access import COOKIE
 from api.context import Context
 from api.metrics import Measured
+from api.permissions import PEOPLE_ONLY
 from api.web import SecurityHeaders, WebPage
 
 ROOT = "/api/v1"
@@ -88,6 +90,7 @@ def build(context: Context, *, web_dir: Path) -> FastAPI:
         rota,
         evidence,
         system,
+        tokens,
         live,
     ):
         root.include_router(part.router)
@@ -109,14 +112,20 @@ def build(context: Context, *, web_dir: Path) -> FastAPI:
 
 
 def _described(app: FastAPI) -> dict[str, Any]:
-    """The OpenAPI description, with what FastAPI cannot know: which operations need the session's cookie."""
+    """The OpenAPI description, with what FastAPI cannot know: which operations need a session's cookie or a token."""
     if app.openapi_schema is None:
         schema = FastAPI.openapi(app)
         cookie = {"type": "apiKey", "in": "cookie", "name": COOKIE, "description": "Set by POST /api/v1/session."}
-        schema["components"]["securitySchemes"] = {"session": cookie}
+        bearer = {
+            "type": "http",
+            "scheme": "bearer",
+            "description": "A machine's token, made with POST /api/v1/tokens.",
+        }
+        schema["components"]["securitySchemes"] = {"session": cookie, "token": bearer}
         for path, operations in schema["paths"].items():
             for method, operation in operations.items():
                 if path.startswith(f"{ROOT}/") and (method, path) != ("post", f"{ROOT}/session"):
-                    operation["security"] = [{"session": []}]
+                    of_people = f"{method.upper()} {path.removeprefix(ROOT)}" in PEOPLE_ONLY
+                    operation["security"] = [{"session": []}, *([] if of_people else [{"token": []}])]
         app.openapi_schema = schema
     return app.openapi_schema

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -20,6 +21,8 @@ from core.sql import queries
 SQL = queries("api")
 _LOCK = 0x5317E0A2
 _GENESIS = "0" * 64
+TOKEN: ContextVar[int | None] = ContextVar("token", default=None)
+"""The machine's token that the request came with: what is done with it is told from what its owner does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +57,8 @@ async def append(
     Writers wait for each other until commit: a chain has one head.
     """
     detail = detail or {}
+    if (token := TOKEN.get()) is not None:
+        detail = {**detail, "token": token}
     async with connection.transaction():
         await connection.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK])
         last = await (await connection.execute(SQL["audit_head"])).fetchone()

@@ -151,7 +151,6 @@ async def _override(
     found = await load_devices(database, viewer.scope, now, device_id=device_id)
     if not found:
         raise NotFound(f"there is no device {device_id}")
-    viewer.must("command")
     if not _switching(context, found[0]):
         raise InvalidInput(f"no linkage switches device {device_id}", hint="it is switched by commands alone")
     until = now + timedelta(minutes=minutes or 0)

@@ -19,10 +19,42 @@ VALUES (%(token_sha256)s, %(person_id)s, %(csrf)s, %(now)s, %(expires_at)s, %(cl
 -- session_delete --
 DELETE FROM session WHERE token_sha256 = %(token_sha256)s
 
+-- token_person --
+-- A site counts that both the person and the token may see.
+SELECT p.id, p.code, p.name, p.name_en, p.role, p.language, t.expires_at, t.id AS token_id, t.rights AS granted, t.last_used_at,
+       p.all_sites AND t.sites IS NULL AS all_sites,
+       ARRAY(SELECT s.id FROM site s WHERE s.enabled AND (t.sites IS NULL OR s.id = ANY (t.sites))
+             AND (p.all_sites AND t.sites IS NOT NULL
+                  OR EXISTS (SELECT FROM person_site ps WHERE ps.person_id = p.id AND ps.site_id = s.id))
+             ORDER BY 1) AS sites
+FROM api_token t JOIN person p ON p.id = t.person_id
+WHERE t.token_sha256 = %(token_sha256)s AND t.revoked_at IS NULL AND t.expires_at > %(now)s AND p.enabled
+
+-- token_used --
+UPDATE api_token SET last_used_at = %(now)s WHERE id = %(id)s
+
+-- tokens --
+-- Unscoped: tokens belong to people; %(owner)s is NULL for those who administer people.
+SELECT t.id, t.name, p.code AS owner, p.name AS owner_name, p.name_en AS owner_name_en, t.rights, t.sites, t.created_at,
+       t.expires_at, t.revoked_at, t.last_used_at, t.token_sha256
+FROM api_token t JOIN person p ON p.id = t.person_id
+WHERE (%(owner)s::int IS NULL OR t.person_id = %(owner)s) AND (%(id)s::int IS NULL OR t.id = %(id)s)
+ORDER BY t.id DESC LIMIT 500
+
+-- token_insert --
+INSERT INTO api_token (person_id, name, token_sha256, rights, sites, created_at, expires_at)
+VALUES (%(person_id)s, %(name)s, %(token_sha256)s, %(rights)s, %(sites)s, %(now)s, %(expires_at)s)
+RETURNING id
+
+-- token_revoke --
+UPDATE api_token SET revoked_at = %(now)s, revoked_by = %(by)s WHERE id = %(id)s AND revoked_at IS NULL
+
 -- failures --
--- Of this log-in from this address, of this address in all, and the newest.
-SELECT count(*) FILTER (WHERE login = %(login)s) AS by_pair, count(*) AS by_address, max(at) AS newest
-FROM login_failure WHERE address = %(address)s AND at > %(since)s
+-- Of this log-in from this address, of this address in all, of this log-in from anywhere, and the newest.
+SELECT count(*) FILTER (WHERE login = %(login)s AND address = %(address)s) AS by_pair,
+       count(*) FILTER (WHERE address = %(address)s) AS by_address,
+       count(*) FILTER (WHERE login = %(login)s) AS by_login, max(at) AS newest
+FROM login_failure WHERE (address = %(address)s OR login = %(login)s) AND at > %(since)s
 
 -- failure_insert --
 INSERT INTO login_failure (at, login, address) VALUES (%(now)s, %(login)s, %(address)s)

@@ -58,7 +58,6 @@ async def replace(site_id: SiteId, wanted: NewRota, viewer: Writer, context: Her
     touched. Where nobody on duty can be reached, everybody of the role is told.
     """
     viewer.must_see(site_id)
-    viewer.must("rota")
     registry = await load_registry(database)
     rota = duty.Rota(shifts=wanted.shifts, changes=wanted.changes)
     known = {person.code for person in registry.people.values() if person.may_see(site_id)}

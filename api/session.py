@@ -14,9 +14,10 @@ from psycopg import AsyncConnection
 from pydantic import BaseModel, Field
 
 from api import audit, throttle
-from api.access import COOKIE, SQL, Right, Seen, Viewer, Writer, digest
+from api.access import COOKIE, SQL, Seen, Viewer, Writer, digest
 from api.context import Database, Here, Text, row
 from api.errors import BadCredentials, documented
+from api.permissions import Right
 from api.throttle import Attempt
 
 router = APIRouter(prefix="/session", tags=["session"])

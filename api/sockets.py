@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 from fastapi import WebSocket, WebSocketDisconnect
 
-from api.access import Viewer, find
+from api.access import Viewer, find_again
 from api.errors import SESSION_OVER
 from core.database import is_outage
 
@@ -88,7 +88,7 @@ async def _over(viewer: Viewer, context: Context, end: asyncio.Event) -> tuple[i
                 await end.wait()
                 return SESSION_OVER, "unauthenticated"
         try:
-            now = await find(context, viewer.token_sha256)
+            now = await find_again(context, viewer)
         except psycopg.Error as error:
             # While the database is away nobody can be asked: whoever was let in stays.
             if not is_outage(error):
@@ -96,5 +96,5 @@ async def _over(viewer: Viewer, context: Context, end: asyncio.Event) -> tuple[i
             continue
         if now is None:
             return SESSION_OVER, "unauthenticated"
-        if now.scope != viewer.scope or now.role != viewer.role:
+        if now.scope != viewer.scope or now.rights != viewer.rights:
             return RIGHTS_CHANGED, "rights_changed"

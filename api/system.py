@@ -5,17 +5,16 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 
-from api.access import SQL, Viewer, having
+from api.access import SQL, Seen
 from api.context import SILENT_AFTER, Database, Here, Millis, row, rows
 from api.errors import documented
 from core import log, schedule
 from sensors import rollup_work
 
 router = APIRouter(tags=["system"])
-Overseer = Annotated[Viewer, Depends(having("system"))]
 
 
 class Worker(BaseModel):
@@ -109,7 +108,7 @@ class QuarantinePage(BaseModel):
 
 
 @router.get("/system", summary="State of the platform", responses=documented(401, 403))
-async def system(_viewer: Overseer, context: Here, database: Database) -> System:
+async def system(_viewer: Seen, context: Here, database: Database) -> System:
     """Processes with their heartbeat, counts since the installation, backlog of the log."""
     now = context.clock.now()
     workers = await rows(database, SQL["workers"], {})
@@ -129,7 +128,7 @@ async def system(_viewer: Overseer, context: Here, database: Database) -> System
 
 @router.get("/quarantine", summary="Messages set aside", responses=documented(401, 403, 422))
 async def quarantine(
-    viewer: Overseer,
+    viewer: Seen,
     database: Database,
     limit: Annotated[int, Query(ge=1, le=500)] = 50,
     cursor: Annotated[str | None, Query(pattern=r"^\d{1,18}$", description="`next` of the page before.")] = None,

@@ -19,6 +19,8 @@ from core.settings import ApiSettings
 
 # One address may hold many people (a site office behind one router), hence a wider limit than for one log-in.
 _ADDRESS_FACTOR = 10
+# Guesses at one log-in that are spread over many addresses. Wide, too: whoever knows a log-in could lock its owner out.
+_LOGIN_FACTOR = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,13 +33,17 @@ class Attempt:
 
 
 async def refuse_locked(database: AsyncConnection, settings: ApiSettings, attempt: Attempt) -> None:
-    """Raise TooManyAttempts while the log-in, or its address as a whole, is locked."""
+    """Raise TooManyAttempts while the log-in is locked for its address or everywhere, or the address as a whole."""
     lock = timedelta(minutes=settings.login_lock_minutes)
     asked = {"login": attempt.login, "address": attempt.address, "since": attempt.at - lock}
     found = await row(database, SQL["failures"], asked)
     assert found is not None
     limit = settings.login_attempts
-    if found["by_pair"] >= limit or found["by_address"] >= limit * _ADDRESS_FACTOR:
+    if (
+        found["by_pair"] >= limit
+        or found["by_address"] >= limit * _ADDRESS_FACTOR
+        or found["by_login"] >= limit * _LOGIN_FACTOR
+    ):
         left = math.ceil((found["newest"] + lock - attempt.at).total_seconds())
         raise TooManyAttempts("log-in is locked after repeated failures", retry_after_s=max(1, left))
 

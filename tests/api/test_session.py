@@ -68,6 +68,21 @@ async def test_repeated_failures_lock_the_log_in_for_the_address(
     assert (await visitor.post(URL, json={"login": "officer", "password": PASSWORD})).status_code == 200
 
 
+async def test_guesses_from_many_addresses_lock_the_log_in_everywhere(
+    visitor: httpx.AsyncClient, world: World, connection: psycopg.AsyncConnection, clock: FakeClock
+) -> None:
+    async with connection.cursor() as cursor:
+        await cursor.executemany(
+            "INSERT INTO login_failure (at, login, address) VALUES (%s, 'officer', %s)",
+            [(clock.now(), f"10.0.0.{n}") for n in range(50)],
+        )
+    locked = await visitor.post(URL, json={"login": "officer", "password": PASSWORD})
+    assert locked.status_code == 429
+    assert (await visitor.post(URL, json={"login": "operator", "password": PASSWORD})).status_code == 200
+    await clock.advance(901)
+    assert (await visitor.post(URL, json={"login": "officer", "password": PASSWORD})).status_code == 200
+
+
 async def test_a_session_expires(log_in: LogIn, world: World, clock: FakeClock) -> None:
     client = await log_in("officer")
     await clock.advance(12 * 3600 - 1)

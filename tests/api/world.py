@@ -175,6 +175,19 @@ class World:
             )
         return int(found[0])
 
+    async def token(self, name: str, person: str, *, rights: list[str] | None = None, **values: Any) -> int:
+        """A token of the person, good for a day from now on; the token itself is its name."""
+        day = timedelta(days=1)
+        values = {"rights": rights or [], "created_at": self.now, "expires_at": self.now + day} | values
+        return await self._insert(
+            "api_token",
+            f"token {name}",
+            name=name,
+            person_id=self.ids[person],
+            token_sha256=hashlib.sha256(name.encode()).hexdigest(),
+            **values,
+        )
+
     async def order(self, site: str, person: str = "southerner") -> int:
         """A rectification order on a site, due in a day."""
         return await self._insert(
@@ -222,4 +235,6 @@ async def furnish(world: World) -> World:
     await world.person("southerner", "inspector", sites=["south"])
     await world.person("nobody", "officer", sites=[])
     await world.person("auditor", "auditor", sites=None)
+    await world.person("leader", "leader", sites=None)
+    await world.person("integrator", "integrator", sites=None)
     return world

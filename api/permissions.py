@@ -1,0 +1,119 @@
+"""Which right each operation needs: the one table that every request and WebSocket is held against.
+
+A key is the method and the path below /api/v1. A right, or any one of several, is what the role (and a machine's token)
+must have; None means everybody who is logged in, and the sites that they see decide. What an operation does not name
+here is refused, so that a new route cannot be open by oversight.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+Right = Literal[
+    "acknowledge",
+    "review",
+    "command",
+    "system",
+    "permit",
+    "rota",
+    "original",
+    "order",
+    "rectify",
+    "supervise",
+    "registry",
+    "rules",
+    "targets",
+    "people",
+    "tokens",
+    "audit",
+]
+
+_ALL: frozenset[Right] = frozenset(
+    {"acknowledge", "review", "command", "system", "permit", "rota", "original", "order", "supervise"}
+)
+RIGHTS: Mapping[str, frozenset[Right]] = {
+    # Whoever judges what a camera saw must see it as it was; everybody else sees faces blurred.
+    "leader": _ALL | {"registry", "rules", "targets", "people", "tokens", "audit"},
+    "operator": _ALL - {"supervise"} | {"targets"},
+    "inspector": frozenset({"acknowledge", "review", "original", "order", "supervise"}),
+    "supervisor": frozenset({"acknowledge", "review", "rota", "original", "order"}),
+    "officer": frozenset({"acknowledge", "command", "rota", "rectify"}),
+    "integrator": frozenset({"command", "system", "permit", "rota", "registry", "rules", "targets", "tokens"}),
+    "auditor": frozenset({"system", "audit"}),
+}
+WHOLE: frozenset[Right] = frozenset({"system", "rules", "targets", "people", "audit"})
+"""Rights over what belongs to no site: only for those who see all sites."""
+
+_PART: tuple[Right, ...] = ("rectify", "order", "review")
+
+PERMISSIONS: Mapping[str, Right | tuple[Right, ...] | None] = {
+    "GET /session": None,
+    "DELETE /session": None,
+    "GET /sites": None,
+    "GET /sites/{site_id}": None,
+    "GET /sites/{site_id}/people": None,
+    "GET /sites/{site_id}/control": None,
+    "GET /sites/{site_id}/permits": None,
+    "POST /sites/{site_id}/permits": "permit",
+    "DELETE /permits/{permit_id}": "permit",
+    "GET /sites/{site_id}/rota": None,
+    "PUT /sites/{site_id}/rota": "rota",
+    "GET /kinds": None,
+    "GET /devices": None,
+    "GET /devices/{device_id}/series": None,
+    "GET /devices/{device_id}/statistics": None,
+    "GET /devices/{device_id}/export": None,
+    "GET /devices/{device_id}/clock": None,
+    "GET /devices/{device_id}/commands": None,
+    "POST /devices/{device_id}/commands": "command",
+    "PUT /devices/{device_id}/override": "command",
+    "DELETE /devices/{device_id}/override": "command",
+    "GET /cameras": None,
+    "GET /cameras/{camera_id}/snapshot.jpg": None,
+    "WS /cameras/{camera_id}/live": None,
+    "WS /live": None,
+    "GET /alerts": None,
+    "GET /alerts/{alert_id}": None,
+    "POST /alerts/{alert_id}/acknowledge": "acknowledge",
+    "POST /alerts/{alert_id}/review": "review",
+    "POST /alerts/{alert_id}/comments": "acknowledge",
+    "GET /alerts/{alert_id}/assignees": None,
+    "PUT /alerts/{alert_id}/assignee": "acknowledge",
+    "PUT /alerts/{alert_id}/severity": "review",
+    "POST /alerts/{alert_id}/clear": "review",
+    "GET /mutes": None,
+    "POST /mutes": "review",
+    "DELETE /mutes/{mute_id}": "review",
+    "GET /deliveries": None,
+    "GET /deliveries/{delivery_id}": None,
+    "POST /deliveries/{delivery_id}/resend": "review",
+    "POST /deliveries/{delivery_id}/confirm": "review",
+    "GET /notifications": None,
+    # Originals need the right to see them; which file is one, its row says.
+    "GET /evidence/{sha256}": None,
+    "GET /rectifications": None,
+    "POST /rectifications": "order",
+    "GET /rectifications/statistics": None,
+    "GET /rectifications/{order_id}": None,
+    # Whoever is responsible for the order may take these two steps, whatever the role.
+    "POST /rectifications/{order_id}/start": None,
+    "POST /rectifications/{order_id}/submit": None,
+    "POST /rectifications/{order_id}/review": "review",
+    "POST /rectifications/{order_id}/deadline": "order",
+    "POST /rectifications/{order_id}/assign": "order",
+    "POST /rectifications/{order_id}/comment": _PART,
+    "POST /rectifications/{order_id}/photos": _PART,
+    "POST /rectifications/{order_id}/supervision": "supervise",
+    "POST /rectifications/{order_id}/stop-work": "supervise",
+    "POST /rectifications/{order_id}/resume-work": "supervise",
+    "POST /rectifications/{order_id}/withdraw": "order",
+    "GET /system": "system",
+    "GET /quarantine": "system",
+    "GET /tokens": "tokens",
+    "POST /tokens": "tokens",
+    "DELETE /tokens/{token_id}": "tokens",
+}
+
+PEOPLE_ONLY = frozenset({"GET /session", "DELETE /session", "POST /tokens", "DELETE /tokens/{token_id}"})
+"""What a machine's token cannot do: it has no session, and it makes no further tokens."""
