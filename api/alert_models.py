@@ -129,8 +129,11 @@ class Notification(BaseModel):
         description="raised, severity, escalated, cleared; of an order its step, reminder or overdue.",
         examples=["raised"],
     )
-    state: Literal["pending", "sent", "withheld", "failed"]
+    state: Literal["pending", "sent", "withheld", "failed", "uncertain"] = Field(
+        description="uncertain: the channel gave no answer; it may have the message."
+    )
     reason: str = Field(description="Why it was sent or withheld.", examples=["first_raise"])
+    error: str = Field(description="Of the last attempt, without secrets.")
     attempts: int
     created_at: Millis
     sent_at: Millis | None

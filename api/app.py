@@ -12,6 +12,7 @@ from starlette.middleware.gzip import GZipMiddleware
 from api import (
     acknowledge,
     alerts,
+    bodies,
     cameras,
     clocks,
     commands,
@@ -101,7 +102,7 @@ def build(context: Context, *, web_dir: Path) -> FastAPI:
     app.router.default = GZipMiddleware(WebPage(web_dir))
     # The last added is the outermost.
     app.add_middleware(
-        errors.BodyLimit,
+        bodies.BodyLimit,
         max_bytes=context.settings.api.max_body_kb * 1024,
         photo_bytes=context.settings.alerts.rectification.photo_max_mb * 1024 * 1024,
     )

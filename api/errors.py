@@ -205,30 +205,3 @@ class LastResort:
             response = await _unexpected(Request(scope), error)
             assert response is not None
             await response(scope, receive, send)
-
-
-PHOTOS = "/photos"
-"""End of paths that take a photo as their body."""
-
-
-class BodyLimit:
-    """Refuses to read more than `max_bytes` of a request's body, of a photo `photo_bytes`."""
-
-    def __init__(self, app: ASGIApp, max_bytes: int, photo_bytes: int) -> None:
-        self._app = app
-        self._max_bytes = max_bytes
-        self._photo_bytes = photo_bytes
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        read = 0
-        most = self._photo_bytes if scope.get("path", "").endswith(PHOTOS) else self._max_bytes
-
-        async def limited() -> Message:
-            nonlocal read
-            message = await receive()
-            read += len(message.get("body", b""))
-            if read > most:
-                raise HTTPException(413, f"the request is larger than {most} bytes")
-            return message
-
-        await self._app(scope, limited if scope["type"] == "http" else receive, send)

@@ -14,7 +14,7 @@ from api.errors import documented
 
 router = APIRouter(prefix="/notifications", tags=["notifications"])
 
-State = Literal["pending", "sent", "withheld", "failed"]
+State = Literal["pending", "sent", "withheld", "failed", "uncertain"]
 
 
 class ListedNotification(Notification):
@@ -28,7 +28,6 @@ class ListedNotification(Notification):
     digest: bool = Field(description="Gathered with others into one message.")
     message: str = Field(description="Those with the same one went out together; empty: not tried yet.")
     next_attempt_at: Millis = Field(description="Of a pending one: not before.")
-    error: str = Field(description="Of the last attempt, without secrets.")
 
 
 class NotificationPage(BaseModel):

@@ -284,7 +284,7 @@ FROM delivery_attempt t JOIN delivery v ON v.id = t.delivery_id JOIN alert a ON 
 WHERE t.delivery_id = %(id)s AND (%(sites)s::int[] IS NULL OR a.site_id = ANY (%(sites)s)) ORDER BY t.id
 
 -- alert_notifications --
-SELECT n.id, p.code AS person, p.name AS person_name, n.channel, n.phase, n.state, n.reason, n.attempts, n.created_at, n.sent_at
+SELECT n.id, p.code AS person, p.name AS person_name, n.channel, n.phase, n.state, n.reason, n.error, n.attempts, n.created_at, n.sent_at
 FROM notification n JOIN alert a ON a.id = n.alert_id JOIN person p ON p.id = n.person_id
 WHERE n.alert_id = %(id)s AND (%(sites)s::int[] IS NULL OR a.site_id = ANY (%(sites)s)) ORDER BY n.id
 

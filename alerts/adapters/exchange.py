@@ -30,8 +30,8 @@ _KEPT_CHARACTERS = 2048
 
 # The call arrived and was refused as such: calling again without a change is of no use.
 _CONFIGURATION = frozenset({400, 401, 403, 404, 405, 406, 409, 410, 411, 413, 414, 415, 422, 451, 501})
-# A gateway speaks here, not the regulator: whether the call got through is not known.
-_IN_DOUBT = frozenset({502, 504})
+IN_DOUBT = frozenset({502, 504})
+"""A gateway speaks here, not the receiver: whether the call got through is not known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -183,7 +183,7 @@ def refusal(answer: Answer, *, now: datetime) -> Outcome | None:
         )
     if status in _CONFIGURATION:
         return Outcome(kind="config_error", reason=f"status {status}: refused", **kept)
-    if status in _IN_DOUBT:
+    if status in IN_DOUBT:
         return Outcome(kind="no_reply", reason=f"status {status}: a gateway lost the reply", **kept)
     return Outcome(
         kind="temporary",

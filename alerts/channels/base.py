@@ -16,7 +16,8 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 import httpx
 import msgspec
 
-from alerts.adapters.exchange import Answer, exchange
+from alerts.adapters.base import Outcome
+from alerts.adapters.exchange import IN_DOUBT, Answer, exchange
 from alerts.adapters.form.pointer import json_of
 from alerts.notices.wording import Message
 from core.clock import Clock
@@ -56,13 +57,15 @@ class Means:
 class Sent:
     """Whether the channel took the message; `error` says why not, without secrets. `usable`: a retry may help.
 
-    `retry_after_s`: the channel asked to be left alone for so long.
+    `retry_after_s`: the channel asked to be left alone for so long. `lost`: no answer came, and the channel knows no
+    keys by which the same message could be told: it may have arrived.
     """
 
     ok: bool
     error: str = ""
     usable: bool = True
     retry_after_s: float = 0.0
+    lost: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +109,7 @@ async def post_json(
         clock=means.clock,
     )
     if not isinstance(answer, Answer):
-        return Sent(ok=False, error=answer.reason)
+        return unanswered(answer)
     if answer.status // 100 != 2:
         return refused(answer)
     body = json_of(answer.body)
@@ -115,13 +118,21 @@ async def post_json(
     return read(body)
 
 
+def unanswered(outcome: Outcome) -> Sent:
+    """What a call without an answer means."""
+    return Sent(ok=False, error=outcome.reason, lost=outcome.kind == "no_reply")
+
+
 def refused(answer: Answer) -> Sent:
-    """What an HTTP status that is no success means."""
+    """What an HTTP status that is no success means; with some a gateway says that it lost the channel's answer."""
     after = answer.headers.get("retry-after", "")
     asked = float(after) if after.isdecimal() else 60.0 if answer.status == _TOO_MANY else 0.0
     text = " ".join(answer.text.split())[:200]
     return Sent(
-        ok=False, error=f"status {answer.status}: {text}".rstrip(": "), retry_after_s=min(asked, _LONGEST_REST_S)
+        ok=False,
+        error=f"status {answer.status}: {text}".rstrip(": "),
+        retry_after_s=min(asked, _LONGEST_REST_S),
+        lost=answer.status in IN_DOUBT,
     )
 
 

@@ -37,7 +37,9 @@ async def send(contact: str, outgoing: Outgoing, means: Means) -> Sent:
         async with asyncio.timeout(means.timeout_s):
             return await sending
     except TimeoutError:
-        return Sent(ok=False, error=f"no answer from the channel within {means.timeout_s:g} s")
+        # A webhook is told by its header which message it has already.
+        lost = scheme_of(contact) not in _WITH_HEADERS
+        return Sent(ok=False, error=f"no answer from the channel within {means.timeout_s:g} s", lost=lost)
 
 
 def _send(url: str, outgoing: Outgoing, timeout_s: float) -> Sent:

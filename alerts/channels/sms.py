@@ -35,7 +35,7 @@ from alerts.adapters.form.options import (
 from alerts.adapters.form.pointer import at, json_of
 from alerts.adapters.form.request import put_together
 from alerts.adapters.form.templates import fill, names_in
-from alerts.channels.base import Means, Outgoing, Sent, cut, refused
+from alerts.channels.base import Means, Outgoing, Sent, cut, refused, unanswered
 from core.errors import ConfigurationError
 from core.settings import Section, SmsSettings
 
@@ -115,7 +115,7 @@ async def send(contact: str, outgoing: Outgoing, means: Means) -> Sent:
         hidden=[secret, number, *secrets.values(), *request.hidden],
         clock=means.clock,
     )
-    return _read(answer, options, means.clock.now()) if isinstance(answer, HttpAnswer) else Sent(False, answer.reason)
+    return _read(answer, options, means.clock.now()) if isinstance(answer, HttpAnswer) else unanswered(answer)
 
 
 def options_of(settings: SmsSettings) -> Options:

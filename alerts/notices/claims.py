@@ -44,6 +44,7 @@ class Notice:
     attempts: int
     priority: int
     digest: bool
+    in_doubt: bool
     created_at: datetime
     alert: AlertRow | None
     order: Order | None
@@ -72,6 +73,15 @@ class Parcel:
     @property
     def attempts(self) -> int:
         return max(notice.attempts for notice in self.notices)
+
+    @property
+    def priority(self) -> int:
+        return max(notice.priority for notice in self.notices)
+
+    @property
+    def in_doubt(self) -> bool:
+        """Whether an earlier call for any of it had no answer: the person may have it already."""
+        return any(notice.in_doubt for notice in self.notices)
 
     @property
     def created_at(self) -> datetime:

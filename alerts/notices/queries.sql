@@ -34,9 +34,9 @@ WHERE n.state = 'sent' AND n.phase IN ('raised', 'severity', 'escalated') AND n.
   AND a.id <> %(alert_id)s AND a.site_id = %(site_id)s AND a.rule = %(rule)s AND a.subject = %(subject)s
 
 -- owed_an_end --
--- (person, channel) that were told of the alert, or still will be, and whether in a digest.
+-- (person, channel) that were told of the alert, may have been or still will be, and whether in a digest.
 SELECT person_id, channel, bool_and(digest) FROM notification
-WHERE alert_id = %(alert_id)s AND phase IN ('raised', 'severity', 'escalated') AND state IN ('pending', 'sent')
+WHERE alert_id = %(alert_id)s AND phase IN ('raised', 'severity', 'escalated') AND state IN ('pending', 'sent', 'uncertain')
 GROUP BY person_id, channel
 
 -- escalations_put --
@@ -62,7 +62,7 @@ SELECT EXISTS (SELECT FROM notification
 -- candidates --
 -- Red first. An end waits until what was to be told before it has gone out. Pairs in `busy_...` are passed over.
 SELECT n.id, n.alert_id, n.rectification_id, n.phase, n.step, n.person_id, n.channel, n.reason, n.attempts, n.priority, n.digest,
-       n.created_at
+       n.in_doubt, n.created_at
 FROM notification n
 WHERE n.state = 'pending' AND n.next_attempt_at <= %(now)s
   AND (n.leased_by IS NULL OR n.leased_until < %(now)s OR n.leased_by NOT IN (
@@ -92,7 +92,7 @@ UPDATE notification SET next_attempt_at = %(until)s, leased_by = NULL, leased_un
 -- companions --
 -- What else may go out in one message to the same person and channel, red ones not.
 SELECT n.id, n.alert_id, n.rectification_id, n.phase, n.step, n.person_id, n.channel, n.reason, n.attempts, n.priority, n.digest,
-       n.created_at
+       n.in_doubt, n.created_at
 FROM notification n
 WHERE n.state = 'pending' AND n.next_attempt_at <= %(now)s AND n.alert_id IS NOT NULL AND n.person_id = %(person_id)s
   AND n.channel = %(channel)s AND n.priority < 3 AND (n.digest OR NOT %(only_digest)s) AND n.id <> ALL (%(taken)s)
@@ -112,7 +112,7 @@ WHERE id = %(id)s
 
 -- settle --
 UPDATE notification
-SET state = %(state)s, error = %(error)s, attempts = attempts + 1, message = %(message)s,
+SET state = %(state)s, error = %(error)s, in_doubt = in_doubt OR %(lost)s, attempts = attempts + 1, message = %(message)s,
     next_attempt_at = %(next_attempt_at)s, sent_at = %(sent_at)s, leased_by = NULL, leased_until = NULL
 WHERE id = ANY (%(ids)s) AND state = 'pending'
 
@@ -126,7 +126,7 @@ UPDATE notification n SET state = 'withheld', reason = 'not_told'
 WHERE n.alert_id = %(alert_id)s AND n.phase = 'cleared' AND n.person_id = %(person_id)s AND n.channel = %(channel)s
   AND n.state = 'pending' AND NOT EXISTS (
       SELECT FROM notification e WHERE e.alert_id = n.alert_id AND e.phase <> 'cleared'
-      AND e.person_id = n.person_id AND e.channel = n.channel AND e.state IN ('pending', 'sent'))
+      AND e.person_id = n.person_id AND e.channel = n.channel AND e.state IN ('pending', 'sent', 'uncertain'))
 
 -- gates --
 SELECT endpoint, calls, failures, paused_until FROM channel_gate WHERE endpoint = ANY (%(endpoints)s)

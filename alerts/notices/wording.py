@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cache
 from importlib import resources
@@ -91,6 +91,11 @@ def digest(told: Sequence[tuple[AlertRow, NoticePhase]], language: Language, reg
         over=all(not alert.is_open for alert, _ in latest.values()),
         words={"title": title, "link": link, "count": str(len(latest))},
     )
+
+
+def repeated(message: Message, language: Language) -> Message:
+    """The message with a line that says that it may have come before."""
+    return replace(message, text=f"{message.text}\n{words()['repeated'][language]}")
 
 
 def facts(alert: AlertRow, language: Language, registry: Registry, *, phase: NoticePhase = "raised") -> dict[str, str]:

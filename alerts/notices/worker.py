@@ -1,6 +1,7 @@
 """The notification worker: sends what is due to people, several messages at a time, red ones first.
 
 A worker that dies between sending and recording leaves a message that is sent again: told twice is better than never.
+One whose channel gave no answer is sent again only from a severity on, and says then that it may be a repetition.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import asyncio
 import logging
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import timedelta
 from random import Random
 from typing import Any
@@ -21,6 +23,7 @@ from alerts import channels, metrics
 from alerts.channels import Means, Outgoing, Sent
 from alerts.channels.sms import options_of
 from alerts.hold import Hold
+from alerts.model import SEVERITIES
 from alerts.notices import links, wording
 from alerts.notices.claims import Claims, Notice, Parcel, phase_of
 from alerts.notices.contacts import by_channel
@@ -144,12 +147,14 @@ class Notifier:
     async def _settle(self, parcel: Parcel, sent: Sent) -> None:
         now = self._clock.now()
         expired = now - parcel.created_at >= timedelta(hours=self._settings.give_up_hours)
-        state = "sent" if sent.ok else "failed" if expired or not sent.usable else "pending"
+        lost = sent.lost and parcel.priority < SEVERITIES.index(self._settings.resend_from)
+        state = "sent" if sent.ok else "uncertain" if lost else "failed" if expired or not sent.usable else "pending"
         wait_s = max(backoff_s(parcel.attempts + 1, self._random, longest_s=_LONGEST_S), sent.retry_after_s)
         settled = {
             "ids": [notice.id for notice in parcel.notices],
             "state": state,
             "error": sent.error,
+            "lost": sent.lost,
             "message": parcel.reference,
             "next_attempt_at": now + timedelta(seconds=wait_s),
             "sent_at": now if sent.ok else None,
@@ -167,9 +172,9 @@ class Notifier:
         await self._hold.transact(work)
         if state != "pending":
             metrics.MESSAGES.labels(parcel.channel, state).inc()
-        if state == "failed":
+        if state in ("failed", "uncertain"):
             logger.warning(
-                "notification failed",
+                f"notification {state}",
                 extra={
                     "alerts": [notice.alert_id for notice in parcel.notices if notice.alert_id is not None],
                     "order": parcel.notices[0].rectification_id,
@@ -190,12 +195,13 @@ class Notifier:
             async with asyncio.timeout(2 * self._settings.timeout_s):
                 sent = await channels.send(contact, outgoing, self._means)
         except TimeoutError:
-            return Sent(ok=False, error=f"no answer from the channel within {2 * self._settings.timeout_s:g} s")
-        except Exception as error:
+            error = f"no answer from the channel within {2 * self._settings.timeout_s:g} s"
+            return Sent(ok=False, error=error, lost=True)
+        except Exception as failure:
             # A channel's own fault stops neither the other messages nor this one.
             logger.exception("channel failed", extra={"channel": parcel.channel, "message": parcel.reference})
-            sent = Sent(ok=False, error=f"the channel failed: {type(error).__name__}: {error}")
-        return Sent(sent.ok, redact(sent.error), sent.usable, sent.retry_after_s)
+            sent = Sent(ok=False, error=f"the channel failed: {type(failure).__name__}: {failure}")
+        return replace(sent, error=redact(sent.error))
 
     def _outgoing(self, parcel: Parcel, person: Person) -> Outgoing:
         first = parcel.notices[0]
@@ -203,8 +209,10 @@ class Notifier:
         if len(parcel.notices) == 1 and first.phase == "raised" and first.alert is not None:
             frame = first.alert.frame_sha256
             picture = self._evidence.path(frame) if frame is not None else None
+        language: wording.Language = "en" if person.language == "en" else "zh"
+        message = self._message(parcel, language)
         return Outgoing(
-            message=self._message(parcel, "en" if person.language == "en" else "zh"),
+            message=wording.repeated(message, language) if parcel.in_doubt else message,
             reference=parcel.reference,
             alert=first.alert_id,
             phase=first.phase,

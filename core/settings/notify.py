@@ -63,6 +63,10 @@ class NotifySettings(Section):
     )
     timeout_s: float = Field(default=10, gt=0, le=120, description="Seconds that one message may take.")
     in_flight: int = Field(default=8, ge=2, le=64, description="Messages under way at the same time.")
+    resend_from: Severity = Field(
+        default="critical",
+        description="Least severity from which a message is sent again whose channel gave no answer and may have it.",
+    )
     give_up_hours: float = Field(default=24, gt=0, description="Hours of failing after which a message is given up.")
     per_minute: dict[str, float] = Field(
         default={"wecombot": 20, "dingtalk": 20, "feishu": 100},

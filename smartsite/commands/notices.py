@@ -11,15 +11,17 @@ from core.settings import Settings
 
 HELP = "show why people were told of violations, or were not"
 DESCRIPTION = """\
-Shows the newest messages to people, each with its state (pending, sent, withheld, failed) and the reason for it; and
-the steps of the escalation table that are still to come.
+Shows the newest messages to people, each with its state (pending, sent, withheld, failed, uncertain) and the reason for
+it; and the steps of the escalation table that are still to come.
 """
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--alert", type=int, metavar="ID", help="only those about one alert")
     parser.add_argument("--person", metavar="CODE", help="only those to one person")
-    parser.add_argument("--state", choices=("pending", "sent", "withheld", "failed"), help="only those in one state")
+    parser.add_argument(
+        "--state", choices=("pending", "sent", "withheld", "failed", "uncertain"), help="only those in one state"
+    )
     parser.add_argument("--limit", type=int, default=50, metavar="N", help="so many at most (%(default)s)")
     parser.add_argument("--json", action="store_true", help="one JSON object")
 

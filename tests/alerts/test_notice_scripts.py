@@ -198,7 +198,7 @@ async def test_retry_after_and_failures_of_the_provider_are_waited_out(place: Wo
 
 
 async def test_one_address_that_hangs_holds_up_no_other(place: World, clock: FakeClock) -> None:
-    with_notify(place, timeout_s=0.5, in_flight=4)
+    with_notify(place, timeout_s=0.5, in_flight=4, resend_from="info")
     async with robot(Feishu, clock) as (bad, bad_base), robot(WeCom, clock) as (good, good_base):
         bad.answers.extend(["hang"] * 4)
         await place.person("li", bad.contact(bad_base))

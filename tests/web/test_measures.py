@@ -127,3 +127,31 @@ async def test_who_may_not_is_offered_nothing(visit: Visit, city: World) -> None
     await expect(visit.page.locator("[data-test=alert-detail]")).to_be_visible()
     await expect(visit.page.locator("[data-test=notification]")).to_contain_text("首次触发")
     assert await visit.page.locator("[data-measure], [data-test=resend]").count() == 0
+
+
+async def test_what_became_of_a_message_is_told_with_its_error(
+    visit: Visit, city: World, connection: psycopg.AsyncConnection
+) -> None:
+    page, number = visit.page, city.ids["dust"]
+    for person, state, error in (
+        ("inspector", "uncertain", "no reply: nothing within 10 s"),
+        ("operator", "failed", "errcode 310000: sign not match"),
+    ):
+        await connection.execute(
+            "INSERT INTO notification (alert_id, phase, person_id, channel, state, reason, attempts, error,"
+            " next_attempt_at, created_at) VALUES (%s, 'raised', %s, 'feishu', %s, 'first_raise', 3, %s, now(), now())",
+            [number, city.ids[person], state, error],
+        )
+    await visit.log_in(at=f"/alerts/{number}")
+    rows = page.locator("[data-test=notification]")
+    doubted, failed = rows.filter(has_text="未知是否送达"), rows.filter(has_text="sign not match")
+    await expect(doubted).to_contain_text("已试 3 次，最近一次：no reply: nothing within 10 s")
+    await expect(failed).to_contain_text("失败")
+    await failed.scroll_into_view_if_needed()
+    await visit.shot("notification-errors")
+    await page.goto(visit.origin)
+    await page.click("[data-test=language]")
+    await page.goto(f"{visit.origin}/alerts/{number}")
+    await expect(rows.filter(has_text="Delivery unknown")).to_contain_text(
+        "Tried 3 times, the last time: no reply: nothing within 10 s"
+    )

@@ -335,6 +335,8 @@ export interface Notification {
   phase: string
   state: string
   reason: string
+  error: string
+  attempts: number
   created_at: number
   sent_at: number | null
 }

@@ -232,6 +232,7 @@ const en: typeof zh = {
     notifications: 'Notifications',
     noDeliveries: 'Nothing to deliver',
     noNotifications: 'No notifications',
+    lastAttempt: 'Tried {count} times, the last time: {error}',
     attempts: '{count} attempts',
     receipt: 'receipt {receipt}',
     quality: 'Data quality',
@@ -332,7 +333,7 @@ const en: typeof zh = {
     withdrawn: 'Withdrawn',
   },
   phase: { raise: 'Raise', end: 'End', raised: 'Raised', severity: 'Worse', cleared: 'Cleared', reminder: 'Reminder', escalated: 'Escalated' },
-  notification: { pending: 'Waiting', sent: 'Sent', withheld: 'Withheld', failed: 'Failed' },
+  notification: { pending: 'Waiting', sent: 'Sent', withheld: 'Withheld', failed: 'Failed', uncertain: 'Delivery unknown' },
   rectification: {
     title: 'Rectification of hazards',
     new: 'New order',

@@ -231,6 +231,7 @@ const zh = {
     notifications: '通知',
     noDeliveries: '没有上报任务',
     noNotifications: '没有通知',
+    lastAttempt: '已试 {count} 次，最近一次：{error}',
     attempts: '{count} 次尝试',
     receipt: '回执 {receipt}',
     quality: '数据质量',
@@ -331,7 +332,7 @@ const zh = {
     withdrawn: '已撤回',
   },
   phase: { raise: '触发', end: '结束', raised: '触发', severity: '加重', cleared: '恢复', reminder: '提醒', escalated: '升级' },
-  notification: { pending: '待发送', sent: '已发送', withheld: '未发送', failed: '失败' },
+  notification: { pending: '待发送', sent: '已发送', withheld: '未发送', failed: '失败', uncertain: '未知是否送达' },
   rectification: {
     title: '隐患整改',
     new: '下达整改',
