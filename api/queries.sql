@@ -68,6 +68,9 @@ DELETE FROM login_failure WHERE login = %(login)s AND address = %(address)s
 -- audit_head --
 SELECT id, hash FROM audit ORDER BY id DESC LIMIT 1
 
+-- audit_hash --
+SELECT hash FROM audit WHERE id = %(id)s
+
 -- audit_append --
 INSERT INTO audit (id, at, actor, action, object, detail, previous_hash, hash)
 VALUES (%(id)s, %(at)s, %(actor)s, %(action)s, %(object)s, %(detail)s, %(previous_hash)s, %(hash)s)

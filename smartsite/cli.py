@@ -27,6 +27,7 @@ COMMANDS = (
     "export",
     "config",
     "rules",
+    "audit",
     "deliveries",
     "notices",
     "reconcile",

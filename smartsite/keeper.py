@@ -11,6 +11,7 @@ from core import log
 from core.clock import Clock, SystemClock
 from core.schedule import Schedule
 from core.settings import Settings
+from core.signing import SigningKey
 from core.sql import queries
 from core.workers import Heartbeat
 from smartsite.sweep import EvidenceSweep
@@ -65,6 +66,14 @@ class Housekeeping:
         """Removes old evidence, and the oldest where the disk needs room."""
         await self._sweep.run(connection)
 
+    async def audit_head(self, connection: psycopg.AsyncConnection) -> str:
+        """Writes the day's signed head of the audit log."""
+        from api import heads
+
+        key = await asyncio.to_thread(SigningKey.load, self._settings.signing_key_file)
+        path = await heads.write(connection, self._settings.audit_dir, key, self._clock)
+        return f"wrote {path.name}" if path else "is there, or the log is empty"
+
     async def leftovers(self, connection: psycopg.AsyncConnection) -> None:
         """Drops expired sessions, old quarantine and the rows of workers long gone."""
         now = self._clock.now()
@@ -82,6 +91,7 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
     schedule.every(20, jobs.log)
     schedule.every(60, jobs.evidence)
     schedule.every(600, jobs.leftovers)
+    schedule.every(600, jobs.audit_head)
     # Once a minute, a little after its end: each reading is summed up about once, however fast they come.
     schedule.each_minute(_AFTER_MINUTE_S, jobs.rollups)
     async with asyncio.TaskGroup() as group:

@@ -38,6 +38,11 @@ class Settings(BaseSettings):
         description="Ed25519 key (PEM) that signs reports and the audit log; empty: `keys/signing.pem` in data_dir, "
         "made at the first use.",
     )
+    audit_heads: Path | None = Field(
+        default=None,
+        description="Folder into which the audit log's signed head is written each day, best of another machine; "
+        "empty: `audit` in data_dir.",
+    )
     database: DatabaseSettings = DatabaseSettings()
     ingest: IngestSettings = IngestSettings()
     vision: VisionSettings = VisionSettings()
@@ -67,6 +72,11 @@ class Settings(BaseSettings):
     def signing_key_file(self) -> Path:
         """Where the signing key lies or will be made."""
         return self.signing_key or self.data_dir / "keys" / "signing.pem"
+
+    @property
+    def audit_dir(self) -> Path:
+        """Where the signed heads of the audit log lie."""
+        return self.audit_heads or self.data_dir / "audit"
 
 
 def settings_file() -> Path:
