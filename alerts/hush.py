@@ -19,7 +19,7 @@ from alerts.rules.base import Common
 from core.sql import queries
 
 Why = Literal[
-    "muted",  # a mute window covers the site and rule
+    "muted",  # a mute window covers the site or the subject, and the rule
     "inhibited",  # an open alert of the site, such as its gateway's, explains this one
     "flapping",  # the rule and subject raised too often lately
 ]
@@ -59,7 +59,7 @@ async def unmute(connection: psycopg.AsyncConnection[Any], now: datetime) -> int
     if not muted:
         return 0
     mutes = await _mutes(connection, now)
-    free = [alert for alert, rule, site in muted if not _covers(mutes, rule, site)]
+    free = [alert for alert, *what in muted if not _covers(mutes, *what)]
     if free:
         await connection.execute(_SQL["hush_release"], {"alert_ids": free, "reason": "muted", "now": now})
         await ring(connection)
@@ -67,7 +67,7 @@ async def unmute(connection: psycopg.AsyncConnection[Any], now: datetime) -> int
 
 
 async def _why(connection: psycopg.AsyncConnection[Any], alert: AlertRow, rule: Common, now: datetime) -> Why | None:
-    if _covers(await _mutes(connection, now), alert.rule, alert.site_id):
+    if _covers(await _mutes(connection, now), alert.rule, alert.site_id, alert.subject):
         return "muted"
     if rule.inhibited_by and await _is_explained(connection, alert.id, alert.site_id, rule.inhibited_by):
         return "inhibited"
@@ -79,12 +79,15 @@ async def _why(connection: psycopg.AsyncConnection[Any], alert: AlertRow, rule: 
     return None
 
 
-async def _mutes(connection: psycopg.AsyncConnection[Any], now: datetime) -> list[tuple[int | None, str]]:
+async def _mutes(connection: psycopg.AsyncConnection[Any], now: datetime) -> list[tuple[int | None, str, str | None]]:
+    """(site or None for all, pattern of rules, subject or None for all) of the mutes in force."""
     return await (await connection.execute(_SQL["mutes_active"], {"now": now})).fetchall()
 
 
-def _covers(mutes: list[tuple[int | None, str]], rule: str, site: int) -> bool:
-    return any(place in (None, site) and fnmatchcase(rule, pattern) for place, pattern in mutes)
+def _covers(mutes: list[tuple[int | None, str, str | None]], rule: str, site: int, subject: str) -> bool:
+    return any(
+        place in (None, site) and aim in (None, subject) and fnmatchcase(rule, pattern) for place, pattern, aim in mutes
+    )
 
 
 async def _is_explained(

@@ -67,7 +67,7 @@ WHERE a.id = n.alert_id AND n.alert_id = ANY (%(alert_ids)s::bigint[]) AND n.sta
       AND r.phase = 'raised' AND r.state = 'withheld' AND r.reason = %(reason)s))
 
 -- hush_muted --
-SELECT DISTINCT a.id, a.rule, a.site_id FROM notification n JOIN alert a ON a.id = n.alert_id
+SELECT DISTINCT a.id, a.rule, a.site_id, a.subject FROM notification n JOIN alert a ON a.id = n.alert_id
 WHERE n.state = 'withheld' AND n.reason = 'muted' AND a.cleared_at IS NULL AND a.acknowledged_at IS NULL
 
 -- hush_raises --
@@ -85,7 +85,7 @@ WHERE a.site_id = %(site_id)s AND a.cleared_at IS NULL AND a.exempt IS NULL AND 
   AND v.definition ? 'inhibited_by'
 
 -- mutes_active --
-SELECT site_id, rule FROM mute WHERE starts_at <= %(now)s AND ends_at > %(now)s
+SELECT site_id, rule, coalesce('device:' || device_id, 'camera:' || camera_id) FROM mute WHERE starts_at <= %(now)s AND ends_at > %(now)s
 
 -- alert_acknowledge --
 UPDATE alert SET acknowledged_at = %(now)s, acknowledged_by = %(actor)s WHERE id = %(alert_id)s

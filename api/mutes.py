@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Path, Query
 from pydantic import BaseModel, ConfigDict, Field
@@ -16,6 +16,8 @@ from core.errors import Forbidden, InvalidInput, NotFound
 
 router = APIRouter(prefix="/mutes", tags=["alerts"])
 
+State = Literal["active", "coming", "over"]
+
 _LONGEST_DAYS = 31
 _DAY_MS = 24 * 3600 * 1000
 _EARLIEST_MS, _LATEST_MS = 946_684_800_000, 4_102_444_800_000
@@ -26,6 +28,8 @@ class Mute(BaseModel):
 
     id: int
     site_id: int | None = Field(description="null: all sites.")
+    device_id: int | None = Field(description="Only of this device; null: of no device in particular.")
+    camera_id: int | None = Field(description="Only of this camera; null: of no camera in particular.")
     rule: str = Field(description="Pattern of rule ids.", examples=["*-offline"])
     starts_at: Millis
     ends_at: Millis
@@ -39,7 +43,11 @@ class NewMute(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    site_id: int | None = Field(default=None, ge=1, lt=2**31, description="null: all sites, for who sees all.")
+    site_id: int | None = Field(
+        default=None, ge=1, lt=2**31, description="null: all sites, for who sees all; or that of the device or camera."
+    )
+    device_id: int | None = Field(default=None, ge=1, lt=2**31, description="Only what is found at this device.")
+    camera_id: int | None = Field(default=None, ge=1, lt=2**31, description="Only what is found at this camera.")
     rule: str = Field(default="*", min_length=1, max_length=64, pattern=r"^[a-z0-9_.*?\[\]-]+$")
     starts_at: Annotated[int, Field(ge=_EARLIEST_MS, le=_LATEST_MS)] | None = None
     ends_at: Annotated[int, Field(ge=_EARLIEST_MS, le=_LATEST_MS)]
@@ -47,15 +55,41 @@ class NewMute(BaseModel):
 
 
 @router.get("", summary="Mute windows", responses=documented(401, 422))
-async def listed(viewer: Seen, database: Database, limit: Annotated[int, Query(ge=1, le=500)] = 100) -> list[Mute]:
-    """Mute windows of the sites that the person may see, and those of all sites; newest first."""
-    found = await rows(database, SQL["mutes"], {"sites": viewer.scope, "limit": limit})
-    return [Mute(**one) for one in found]
+async def listed(
+    viewer: Seen,
+    context: Here,
+    database: Database,
+    site_id: Annotated[
+        int | None, Query(ge=1, lt=2**31, description="What covers this site, all sites included.")
+    ] = None,
+    device_id: Annotated[int | None, Query(ge=1, lt=2**31, description="What covers this device.")] = None,
+    camera_id: Annotated[int | None, Query(ge=1, lt=2**31, description="What covers this camera.")] = None,
+    state: Annotated[list[State] | None, Query(description="One or more; none: all.")] = None,
+    limit: Annotated[int, Query(ge=1, le=500)] = 100,
+    before: Annotated[int | None, Query(ge=1, lt=2**63, description="Id of the last one of the page before.")] = None,
+) -> list[Mute]:
+    """Mute windows of the sites that the person may see, and those of all sites; newest first.
+
+    A filter names what is covered: by site, also what covers all sites or one device of it; by device or camera, also
+    what covers its whole site or all.
+    """
+    asked = {
+        "sites": viewer.scope,
+        "site_id": site_id,
+        "device_id": device_id,
+        "camera_id": camera_id,
+        "states": state,
+        "now": context.clock.now(),
+        "before": before,
+        "limit": limit,
+    }
+    return [Mute(**one) for one in await rows(database, SQL["mutes"], asked)]
 
 
 @router.post("", status_code=201, summary="Mute rules for a time", responses=documented(401, 403, 404, 422))
 async def make(mute: NewMute, viewer: Writer, context: Here, database: Database) -> Mute:
     """People are told nothing of these rules until the end; what stands then is told then. Regulators are not muted."""
+    mute = await _aimed(database, viewer, mute)
     if mute.site_id is not None:
         viewer.must_see(mute.site_id)
     if mute.site_id is None and not viewer.all_sites:
@@ -93,6 +127,22 @@ async def end(
         ended = await row(database, SQL["mute"], {"id": mute_id, "sites": viewer.scope})
     assert ended is not None
     return Mute(**ended)
+
+
+async def _aimed(database: Database, viewer: Viewer, mute: NewMute) -> NewMute:
+    """The mute with the site of its device or camera; raise where there is none, or where they are at odds."""
+    if mute.device_id is None and mute.camera_id is None:
+        return mute
+    if mute.device_id is not None and mute.camera_id is not None:
+        raise InvalidInput("a mute is of one device or one camera", hint="make two")
+    asked = {"sites": viewer.scope, "device_id": mute.device_id, "camera_id": mute.camera_id}
+    found = await row(database, SQL["mute_aim"], asked)
+    if found is None:
+        what = f"device {mute.device_id}" if mute.device_id is not None else f"camera {mute.camera_id}"
+        raise NotFound(f"there is no {what}")
+    if mute.site_id not in (None, found["site_id"]):
+        raise InvalidInput("the device or camera is on another site", hint="leave site_id out")
+    return mute.model_copy(update={"site_id": found["site_id"]})
 
 
 async def _audit(

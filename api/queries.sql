@@ -188,19 +188,35 @@ WHERE p.enabled AND (p.all_sites OR EXISTS (SELECT FROM person_site s WHERE s.pe
 ORDER BY p.name, p.code
 
 -- mutes --
-SELECT id, site_id, rule, starts_at, ends_at, reason, made_by, ended_by FROM mute
-WHERE %(sites)s::int[] IS NULL OR site_id IS NULL OR site_id = ANY (%(sites)s)
+SELECT id, site_id, device_id, camera_id, rule, starts_at, ends_at, reason, made_by, ended_by FROM mute
+WHERE (%(sites)s::int[] IS NULL OR site_id IS NULL OR site_id = ANY (%(sites)s))
+  AND (%(site_id)s::int IS NULL OR coalesce(site_id, %(site_id)s) = %(site_id)s)
+  AND (num_nonnulls(%(device_id)s::int, %(camera_id)s::int) = 0
+       OR (num_nonnulls(device_id, camera_id) = 0
+           AND (site_id IS NULL OR site_id IN (SELECT site_id FROM device WHERE id = %(device_id)s
+                                               UNION ALL SELECT site_id FROM camera WHERE id = %(camera_id)s)))
+       OR device_id = %(device_id)s OR camera_id = %(camera_id)s)
+  AND (%(states)s::text[] IS NULL OR CASE WHEN ends_at <= %(now)s THEN 'over' WHEN starts_at > %(now)s THEN 'coming'
+                                          ELSE 'active' END = ANY (%(states)s))
+  AND (%(before)s::bigint IS NULL OR id < %(before)s)
 ORDER BY id DESC LIMIT %(limit)s
 
+-- mute_aim --
+SELECT d.site_id FROM device d JOIN site s ON s.id = d.site_id
+WHERE d.id = %(device_id)s AND d.enabled AND s.enabled AND (%(sites)s::int[] IS NULL OR d.site_id = ANY (%(sites)s))
+UNION ALL
+SELECT c.site_id FROM camera c JOIN site s ON s.id = c.site_id
+WHERE c.id = %(camera_id)s AND c.enabled AND s.enabled AND (%(sites)s::int[] IS NULL OR c.site_id = ANY (%(sites)s))
+
 -- mute --
-SELECT id, site_id, rule, starts_at, ends_at, reason, made_by, ended_by FROM mute
+SELECT id, site_id, device_id, camera_id, rule, starts_at, ends_at, reason, made_by, ended_by FROM mute
 WHERE id = %(id)s AND (%(sites)s::int[] IS NULL OR site_id = ANY (%(sites)s)) FOR UPDATE
 
 -- mute_insert --
 -- Unscoped: the route has looked whether the site may be seen.
-INSERT INTO mute (site_id, rule, starts_at, ends_at, reason, made_by)
-VALUES (%(site_id)s, %(rule)s, %(starts_at)s, %(ends_at)s, %(reason)s, %(made_by)s)
-RETURNING id, site_id, rule, starts_at, ends_at, reason, made_by, ended_by
+INSERT INTO mute (site_id, device_id, camera_id, rule, starts_at, ends_at, reason, made_by)
+VALUES (%(site_id)s, %(device_id)s, %(camera_id)s, %(rule)s, %(starts_at)s, %(ends_at)s, %(reason)s, %(made_by)s)
+RETURNING id, site_id, device_id, camera_id, rule, starts_at, ends_at, reason, made_by, ended_by
 
 -- mute_end --
 -- Unscoped: the route has read the mute within the scope. One that has not begun is over before it does.

@@ -89,6 +89,30 @@ async def test_what_stands_at_the_end_of_a_mute_is_told_then(settings: Settings,
             await eventually(told)
 
 
+async def test_a_mute_of_one_device_leaves_its_neighbours(settings: Settings, tmp_path: Path) -> None:
+    clock = FakeClock()
+    async with world(settings, clock, tmp_path, PM10.replace('"major"', '"critical"')) as site:
+        await _person(site)
+        await site.connection.execute(
+            """INSERT INTO mute (site_id, device_id, camera_id, rule, starts_at, ends_at, reason, made_by)
+               VALUES (1, 1, NULL, '*', %(from)s, %(until)s, 'x', 'o'),
+                      (1, NULL, 2, '*', %(from)s, %(until)s, 'x', 'o')""",
+            {"from": clock.now() - timedelta(hours=1), "until": clock.now() + timedelta(minutes=10)},
+        )
+        async with site.engine():
+            await site.publish(batch([(device, 0, {"pm10": 300.0}) for device in (1, 2)], arrived=0))
+            await site.until(2)
+            found = {subject: (state, reason) for _, subject, state, reason in await _notices(site)}
+            assert found == {"device:1": ("withheld", "muted"), "device:2": ("pending", "first_raise")}
+            await clock.advance(601)
+
+            async def told() -> bool:
+                await clock.advance(0.5)
+                return {item[2:] for item in await _notices(site)} == {("pending", "first_raise")}
+
+            await eventually(told)
+
+
 async def test_one_that_comes_and_goes_is_told_a_few_times(settings: Settings, tmp_path: Path) -> None:
     """Pain 8 (netdata#945): flapping is recorded in full, and people are told of the first few raises only."""
     text = PM10.replace('"major"', '"critical"').replace(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -106,7 +107,59 @@ async def test_mute_windows(log_in: LogIn, world: World) -> None:
     ):
         answer = await supervisor.post(f"{ROOT}mutes", json={**wanted, **change})
         assert answer.status_code == status, change
+    device, camera = world.ids["dust-north"], world.ids["cam-north"]
+    for change, status in (
+        ({"device_id": world.ids["dust-south"]}, 404),
+        ({"camera_id": world.ids["cam-south"]}, 404),
+        ({"device_id": 999_999}, 404),
+        ({"device_id": device, "camera_id": camera}, 422),
+    ):
+        answer = await supervisor.post(f"{ROOT}mutes", json={**wanted, **change})
+        assert answer.status_code == status, change
+    astray = {**wanted, "device_id": world.ids["dust-south"]}
+    assert (await (await log_in("operator")).post(f"{ROOT}mutes", json=astray)).status_code == 422
     everywhere = await (await log_in("operator")).post(f"{ROOT}mutes", json={**wanted, "site_id": None})
     assert everywhere.status_code == 201
     # Who sees one site sees what mutes it, and does not end what mutes all.
     assert (await supervisor.delete(f"{ROOT}mutes/{everywhere.json()['id']}")).status_code == 404
+
+
+async def test_mutes_are_listed_by_what_they_cover(log_in: LogIn, world: World) -> None:
+    day = timedelta(days=1)
+    device, camera = world.ids["dust-north"], world.ids["cam-north"]
+    await world.mute("all", None)
+    await world.mute("site", "north")
+    await world.mute("device", "north", device_id=device)
+    await world.mute("camera", "north", camera_id=camera)
+    await world.mute("over", "north", starts_at=world.now - 2 * day, ends_at=world.now - day)
+    await world.mute("coming", "north", starts_at=world.now + day, ends_at=world.now + 2 * day)
+    await world.mute("elsewhere", "south")
+    names = {world.ids[name]: name for name in ("all", "site", "device", "camera", "over", "coming", "elsewhere")}
+    client = await log_in("operator")
+
+    async def listed(**asked: Any) -> list[str]:
+        answer = await client.get(f"{ROOT}mutes", params=asked)
+        assert answer.status_code == 200, answer.text
+        return [names[one["id"]] for one in answer.json()]
+
+    assert await listed() == ["elsewhere", "coming", "over", "camera", "device", "site", "all"]
+    assert await listed(site_id=world.ids["north"], state="active") == ["camera", "device", "site", "all"]
+    assert await listed(state=["coming", "over"]) == ["coming", "over"]
+    assert await listed(device_id=device, state="active") == ["device", "site", "all"]
+    assert await listed(camera_id=camera, state="active") == ["camera", "site", "all"]
+    assert await listed(device_id=world.ids["dust-south"]) == ["elsewhere", "all"]
+    assert await listed(limit=2, before=world.ids["over"]) == ["camera", "device"]
+    officer = await log_in("officer")
+    assert (await officer.get(f"{ROOT}mutes", params={"device_id": world.ids["dust-south"]})).json() == [
+        one for one in (await client.get(f"{ROOT}mutes")).json() if one["id"] == world.ids["all"]
+    ]
+
+
+async def test_a_mute_of_a_device_has_its_site(log_in: LogIn, world: World) -> None:
+    supervisor = await log_in("supervisor")
+    ends_at = int(world.now.timestamp() * 1000) + 3_600_000
+    made = await supervisor.post(
+        f"{ROOT}mutes", json={"device_id": world.ids["dust-north"], "ends_at": ends_at, "reason": "标定"}
+    )
+    assert made.status_code == 201, made.text
+    assert (made.json()["site_id"], made.json()["device_id"]) == (world.ids["north"], world.ids["dust-north"])

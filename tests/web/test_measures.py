@@ -69,10 +69,12 @@ async def test_a_rule_is_muted_until_a_moment_of_the_sites_clock(
     await expect(page.locator("[data-test=form-send]")).to_have_count(0)
     rows = await told(
         connection,
-        "SELECT site_id, rule, reason, made_by, to_char(ends_at AT TIME ZONE 'Asia/Shanghai', 'YYYY-MM-DD\"T\"HH24:MI')"
+        "SELECT site_id, device_id, rule, reason, made_by,"
+        " to_char(ends_at AT TIME ZONE 'Asia/Shanghai', 'YYYY-MM-DD\"T\"HH24:MI')"
         " FROM mute",
     )
-    assert rows == [(city.ids["riverside"], "pm10-high", "gateway replaced", "code-operator", suggested)]
+    device = city.ids["dust-riverside"]
+    assert rows == [(city.ids["riverside"], device, "pm10-high", "gateway replaced", "code-operator", suggested)]
 
 
 async def test_an_order_is_given_from_the_alert(visit: Visit, city: World, connection: psycopg.AsyncConnection) -> None:

@@ -29,17 +29,20 @@ async def test_rules_of_a_site_are_muted_and_told_again(
     await panel.locator("[data-test=mute-add]").click()
     await panel.locator("[data-test=mute-rule]").fill("pm10-*")
     await panel.locator("[data-test=mute-reason]").fill("网关更换")
+    await panel.locator("[data-test=mute-aim]").select_option(f"device:{city.ids['dust-riverside']}")
     await panel.locator("[data-test=form-send]").dblclick()
     row = panel.locator("[data-test=mute]")
     await expect(row).to_have_count(1)
     await expect(row).to_contain_text("pm10-*")
+    aim = await told(connection, "SELECT name FROM device WHERE id = %s", city.ids["dust-riverside"])
+    await expect(row).to_contain_text(f"{aim[0][0]} · 网关更换")
     await expect(row).to_contain_text("生效中")
     await row.locator("[data-test=mute-end]").click()
     await visit.shot("mutes")
     await row.locator("[data-test=form-send]").press("Enter")
     await expect(row).to_have_count(0)
-    rows = await told(connection, "SELECT rule, made_by, ended_by, ends_at <= now() FROM mute")
-    assert rows == [("pm10-*", "code-operator", "code-operator", True)]
+    rows = await told(connection, "SELECT rule, made_by, ended_by, ends_at <= now(), device_id FROM mute")
+    assert rows == [("pm10-*", "code-operator", "code-operator", True, city.ids["dust-riverside"])]
 
 
 async def test_a_permit_is_entered_by_the_sites_clock_and_withdrawn(

@@ -76,7 +76,8 @@ export const api = {
   setSeverity: (id: number, severity: Severity, reason: string) =>
     put<unknown>(`/alerts/${id}/severity`, { severity, reason }),
   clear: (id: number, comment: string) => post<unknown>(`/alerts/${id}/clear`, { comment }),
-  mutes: () => get<Mute[]>('/mutes', { limit: 500 }),
+  /** Those in force or to come that cover a site. */
+  mutes: (site: number) => get<Mute[]>('/mutes', { site_id: site, state: ['active', 'coming'], limit: 500 }),
   mute: (mute: NewMute) => post<Mute>('/mutes', mute),
   endMute: (id: number) => remove<Mute>(`/mutes/${id}`),
   permits: (site: number) => get<Permit[]>(`/sites/${site}/permits`, { limit: 500 }),

@@ -523,6 +523,9 @@ export interface SitePeople {
 export interface NewMute {
   /** null: all sites. */
   site_id: number | null
+  /** Only what is found at this device or camera; neither: at all of the site. */
+  device_id?: number | null
+  camera_id?: number | null
   /** Pattern of rule ids. */
   rule: string
   ends_at: number

@@ -246,7 +246,7 @@ const en: typeof zh = {
     order: 'Order rectification',
     newSeverity: 'New severity',
     clearNote: 'Ends this alert now; while its rule still finds a violation, the next reading raises a new one.',
-    muteNote: 'Until then nobody is told of “{rule}” on this site; alerts go on, and so do reports to regulators.',
+    muteNote: 'Until then nobody is told of “{rule}”; alerts go on, and so do reports to regulators.',
   },
   mute: {
     title: 'Mutes',
@@ -258,6 +258,8 @@ const en: typeof zh = {
     badRule: 'lower-case letters, digits and _ . - * ? [ ] only',
     everyRule: 'All rules',
     everySite: 'all sites',
+    aim: 'Where',
+    wholeSite: 'the whole site',
     until: 'Muted until (site time)',
     missing: 'a time is needed',
     past: 'must lie ahead',

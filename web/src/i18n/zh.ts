@@ -245,7 +245,7 @@ const zh = {
     order: '下达整改',
     newSeverity: '新级别',
     clearNote: '立即结束该告警；若规则仍判定违规，下一条数据会触发新告警。',
-    muteNote: '到期前该工地“{rule}”的告警不通知任何人；告警照常产生，监管平台照常上报。',
+    muteNote: '到期前“{rule}”的告警不通知任何人；告警照常产生，监管平台照常上报。',
   },
   mute: {
     title: '静默',
@@ -257,6 +257,8 @@ const zh = {
     badRule: '只可含小写字母、数字和 _ . - * ? [ ]',
     everyRule: '全部规则',
     everySite: '全部工地',
+    aim: '范围',
+    wholeSite: '整个工地',
     until: '静默至（工地时间）',
     missing: '请填写时间',
     past: '须晚于现在',
