@@ -14,6 +14,7 @@ import type {
   NewMute,
   NewOrder,
   NewPermit,
+  NewRota,
   Page,
   Period,
   Permit,
@@ -102,6 +103,7 @@ export const api = {
     postOnce<RectificationDetail>(`/rectifications/${id}/${step}`, body, key),
   uploadPhoto: (id: number, photo: Blob) => post<{ sha256: string }>(`/rectifications/${id}/photos`, photo),
   rota: (site: number) => get<Rota>(`/sites/${site}/rota`),
+  replaceRota: (site: number, rota: NewRota) => put<Rota>(`/sites/${site}/rota`, rota),
   people: (site: number) => get<SitePeople>(`/sites/${site}/people`),
 
   system: () => get<SystemStatus>('/system'),

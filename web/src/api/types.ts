@@ -563,3 +563,6 @@ export interface Rota {
   changes: { day: string; person: string | null; substitute: string | null; starts: string | null; ends: string | null; note: string }[]
   on_duty: string[]
 }
+
+/** `version` is that of the rota that it was made from. */
+export type NewRota = Pick<Rota, 'version' | 'shifts' | 'changes'>

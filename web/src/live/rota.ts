@@ -1,4 +1,5 @@
-// Which shifts begin on a day by a site's rota: its weekly pattern, and what is different on that day.
+// Which shifts begin on a day by a site's rota: its weekly pattern, and what is different on that day; and what of a rota
+// that is being written cannot be kept.
 import type { Rota } from '@/api/types'
 
 /** A person's hours, `HH:MM` of the site's clock; one that ends at or before its start ends on the next day. */
@@ -42,4 +43,39 @@ export function dutiesOf(rota: Pick<Rota, 'shifts' | 'changes'>, day: string): D
     duties.push({ person: substitute, starts: minutes(starts), ends: minutes(ends), instead: null, note })
   }
   return duties.sort((a, b) => a.starts.localeCompare(b.starts) || a.person.localeCompare(b.person))
+}
+
+export type Shift = Rota['shifts'][number]
+export type Change = Rota['changes'][number]
+/** Somebody is away, is replaced, or is on duty besides. */
+export type ChangeKind = 'away' | 'replaced' | 'further'
+export type RotaFault = 'person' | 'days' | 'hours' | 'term' | 'day'
+
+export const EVERY_DAY = [1, 2, 3, 4, 5, 6, 7]
+const HOURS = /^\d\d:\d\d/
+const DATE = /^\d{4}-\d\d-\d\d$/
+
+export const newShift = (): Shift => ({ person: '', weekdays: [...EVERY_DAY], starts: '08:00', ends: '20:00', first_day: null, last_day: null })
+
+export function newChange(day: string, kind: ChangeKind): Change {
+  const hours = kind === 'further' ? { starts: '08:00', ends: '20:00' } : { starts: null, ends: null }
+  return { day, person: kind === 'further' ? null : '', substitute: kind === 'away' ? null : '', ...hours, note: '' }
+}
+
+export const kindOf = (change: Change): ChangeKind =>
+  change.person === null ? 'further' : change.substitute === null ? 'away' : 'replaced'
+
+/** The first fault of a shift; null: it can be kept. */
+export function shiftFault(shift: Shift): RotaFault | null {
+  if (!shift.person) return 'person'
+  if (!shift.weekdays.length) return 'days'
+  if (!HOURS.test(shift.starts) || !HOURS.test(shift.ends)) return 'hours'
+  return shift.first_day && shift.last_day && shift.last_day < shift.first_day ? 'term' : null
+}
+
+export function changeFault(change: Change): RotaFault | null {
+  if (!DATE.test(change.day)) return 'day'
+  if (change.person === '' || change.substitute === '') return 'person'
+  const further = change.person === null
+  return further && (!HOURS.test(change.starts ?? '') || !HOURS.test(change.ends ?? '')) ? 'hours' : null
 }
