@@ -186,6 +186,8 @@ class StatisticsRow(BaseModel):
     withdrawn: int
     open: int
     overdue: int = Field(description="Past their deadline, with nothing to review.")
+    late: int = Field(description="Overdue now, or submitted after their deadline.")
+    states: dict[State, int] = Field(description="How many stand at each state now.")
     passed_in_time: int
     returned: int = Field(description="Submitted more than once.")
     serious: int

@@ -16,7 +16,7 @@ from api.access import Writer
 from api.context import Here
 from api.errors import documented
 from api.rectification_models import OrderId, UploadedPhoto
-from api.rectifications import audit_step, load_order
+from api.rectification_orders import audit_step, load_order
 
 router = APIRouter(prefix="/rectifications", tags=["rectifications"])
 

@@ -200,8 +200,18 @@ async def test_lists_filter_and_statistics_count(log_in: LogIn, world: World, cl
     assert (await operator.get(URL, params={"mine": True})).json()["items"] == []
     assert len((await officer.get(URL, params={"mine": True, "state": ["ordered"]})).json()["items"]) == 2
     counted = (await operator.get(f"{URL}/statistics")).json()["rows"]
-    figures = [(row["name"], row["ordered"], row["overdue"]) for row in counted]
-    assert figures == [("工地 north", 2, 2), ("工地 south", 1, 1)]
+    figures = [(row["name"], row["ordered"], row["overdue"], row["late"]) for row in counted]
+    assert figures == [("工地 north", 2, 2, 2), ("工地 south", 1, 1, 1)]
+    for title, state, after_s in (("隐患 0", "submitted", 1), ("隐患 2", "passed", 0)):
+        await world.connection.execute(
+            "UPDATE rectification SET state = %s, submitted_at = deadline_at + make_interval(secs => %s)"
+            " WHERE title = %s",
+            [state, after_s, title],
+        )
+    north, south = (await operator.get(f"{URL}/statistics")).json()["rows"]
+    assert (north["overdue"], north["late"], south["overdue"], south["late"]) == (1, 2, 0, 0)
+    states = dict.fromkeys(("ordered", "rectifying", "submitted", "returned", "passed", "withdrawn"), 0)
+    assert (north["states"], south["states"]) == ({**states, "ordered": 1, "submitted": 1}, {**states, "passed": 1})
     own = (await officer.get(f"{URL}/statistics", params={"by": "unit"})).json()["rows"]
     assert [(row["key"], row["ordered"]) for row in own] == [(None, 2)]
 

@@ -50,10 +50,10 @@ async def test_a_command_is_confirmed_given_and_followed_to_its_reply(
     minutes = panel.locator("input[data-argument=minutes]")
     for wrong, fault in {"500": "应为 0.1–120\u202fmin", "five": "不是数字"}.items():
         await minutes.fill(wrong)
-        await panel.locator("[data-test=order-send]").click()
-        await expect(panel.locator("[data-test=argument-fault]")).to_have_text(fault)
+        await panel.locator("[data-test=form-send]").click()
+        await expect(panel.locator("[data-test=field-fault]")).to_have_text(fault)
     await minutes.fill("5")
-    await panel.locator("[data-test=order-send]").click()
+    await panel.locator("[data-test=form-send]").click()
     await expect(given.first.locator("[data-test=command-state]")).to_have_text("排队中")
     await expect(given.first).to_contain_text(re.compile("时长 5.*人工 李操作", re.DOTALL))
     number, *rest = await newest(connection, device)
@@ -104,10 +104,10 @@ async def test_a_refusal_stands_where_it_was_asked(visit: Visit, city: World) ->
     panel = page.locator(f"[data-control='{device}']")
     await panel.locator("[data-order=spray_on]").click()
     await panel.locator("input[data-argument=minutes]").fill("100")
-    await panel.locator("[data-test=order-send]").click()
-    await expect(panel.locator("[data-test=argument-fault]")).to_have_text("must be 0.1–120\u202fmin")
+    await panel.locator("[data-test=form-send]").click()
+    await expect(panel.locator("[data-test=field-fault]")).to_have_text("must be 0.1–120\u202fmin")
     await expect(panel.get_by_text("Invalid input")).to_be_visible()
-    await panel.locator("[data-test=order-cancel]").click()
+    await panel.locator("[data-test=form-cancel]").click()
     await expect(panel.locator("[data-test=order]")).to_have_count(0)
     # The browser itself reports the refusal; nothing else may stand in the console.
     visit.faults[:] = [fault for fault in visit.faults if "422" not in fault]

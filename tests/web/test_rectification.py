@@ -68,3 +68,57 @@ async def test_an_order_goes_round_on_the_page(
     visit.faults[:] = [fault for fault in visit.faults if "401" not in fault]
     row = await (await connection.execute("SELECT state, version FROM rectification")).fetchone()
     assert row == ("passed", 4)
+
+
+async def test_how_orders_are_dealt_with_is_counted(
+    visit: Visit, city: World, connection: psycopg.AsyncConnection
+) -> None:
+    page = visit.page
+    cursor = await connection.execute(
+        "INSERT INTO unit (code, name, name_en, credit_code) VALUES ('u9', '中建三局', 'Third Bureau', '') RETURNING id"
+    )
+    (unit,) = await cursor.fetchone() or (0,)
+    for number, (site, state, age_days, due_days, submitted_days, closed_days) in enumerate(
+        [
+            ("riverside", "passed", 9, 6, 7, 6),  # in time, closed after three days
+            ("riverside", "passed", 9, 8, 6, 5),  # late, closed after four
+            ("riverside", "ordered", 5, 3, None, None),  # overdue
+            ("metro", "submitted", 2, -1, 1, None),
+            ("metro", "withdrawn", 40, 30, None, 39),  # before the period
+        ]
+    ):
+        await connection.execute(
+            """INSERT INTO rectification (site_id, unit_id, person_id, number, source, level, title, requirement, state,
+                                          ordered_at, term_from, ordered_by, deadline_at, submitted_at, closed_at)
+               VALUES (%(site)s, %(unit)s, %(person)s, %(number)s, 'free', 'general', 'x', 'x', %(state)s,
+                       now() - make_interval(days => %(age)s), now() - make_interval(days => %(age)s), 'code-operator',
+                       now() - make_interval(days => %(due)s),
+                       now() - make_interval(days => %(submitted)s), now() - make_interval(days => %(closed)s))""",
+            {
+                "site": city.ids[site], "unit": unit if site == "riverside" else None, "person": city.ids["officer"],
+                "number": f"Z-{number}", "state": state, "age": age_days, "due": due_days,
+                "submitted": submitted_days, "closed": closed_days,
+            },
+        )  # fmt: skip
+    await visit.log_in(at="/rectifications")
+    await page.get_by_text("统计", exact=True).click()
+    rows = page.locator("[data-test=numbers-row]")
+    await expect(rows).to_have_count(3)
+
+    async def figures(row: int) -> list[str]:
+        return [text.strip() for text in await rows.nth(row).locator("th, td").all_inner_texts()]
+
+    names = [(await figures(row))[0] for row in range(3)]
+    river = names.index("滨江一号地块")
+    assert (await figures(river))[1:] == ["3", "1", "0", "0", "0", "2", "0", "1", "67 %", "3.5"]
+    assert (await figures(2))[:2] == ["合计", "4"]
+    assert (await figures(2))[-2:] == ["50 %", "3.5"]
+    await visit.shot("order-statistics")
+    await page.locator("[data-test=numbers-by]").get_by_text("责任单位").click()
+    await expect(rows.filter(has_text="中建三局")).to_have_count(1)
+    await expect(rows.filter(has_text="不指定")).to_have_count(1)
+    await page.locator("[data-test=numbers-span]").get_by_text("近 90 天").click()
+    await expect(rows.filter(has_text="合计").locator("td").first).to_have_text("5")
+    await page.click("[data-test=language]")
+    await page.set_viewport_size(PHONE)
+    await visit.shot("order-statistics-phone")

@@ -15,6 +15,7 @@ import type {
   NewOrder,
   NewPermit,
   NewRota,
+  OrderCounts,
   Page,
   Period,
   Permit,
@@ -102,6 +103,7 @@ export const api = {
   rectify: (id: number, step: string, body: object, key: string) =>
     postOnce<RectificationDetail>(`/rectifications/${id}/${step}`, body, key),
   uploadPhoto: (id: number, photo: Blob) => post<{ sha256: string }>(`/rectifications/${id}/photos`, photo),
+  orderStatistics: (query: { by: 'site' | 'unit'; since: number }) => get<{ rows: OrderCounts[] }>('/rectifications/statistics', query),
   rota: (site: number) => get<Rota>(`/sites/${site}/rota`),
   replaceRota: (site: number, rota: NewRota) => put<Rota>(`/sites/${site}/rota`, rota),
   people: (site: number) => get<SitePeople>(`/sites/${site}/people`),

@@ -515,6 +515,20 @@ export interface NewOrder {
   unit: string | null
 }
 
+/** Orders of a site or a responsible unit (`key` null: none was named), given in a period. */
+export interface OrderCounts extends Named {
+  key: number | null
+  ordered: number
+  passed: number
+  withdrawn: number
+  /** Past their deadline, with nothing to review. */
+  overdue: number
+  /** Overdue now, or submitted after their deadline. */
+  late: number
+  states: Record<OrderState, number>
+  mean_hours: number | null
+}
+
 export interface SitePeople {
   people: (CodeNamed & { role: string; unit: string | null })[]
   companies: (CodeNamed & { role: string })[]
