@@ -120,6 +120,11 @@ async def page(
 )
 async def snapshot(camera_id: CameraId, viewer: Seen, context: Here) -> Response:
     """The newest picture, without boxes."""
+    return Response(await take(context, viewer, camera_id), media_type="image/jpeg")
+
+
+async def take(context: Context, viewer: Viewer, camera_id: int) -> bytes:
+    """The newest picture of a camera as JPEG; raise CameraAway where none is to be had."""
     for address in await _workers(context, viewer, camera_id):
         try:
             answer = await context.http.get(f"http://{address}/cameras/{camera_id}/snapshot.jpg", timeout=_ANSWER_S)
@@ -127,7 +132,7 @@ async def snapshot(camera_id: CameraId, viewer: Seen, context: Here) -> Response
             logger.info("vision worker does not answer", extra={"address": address, "error": str(error)})
             continue
         if answer.status_code == HTTPStatus.OK:
-            return Response(answer.content, media_type="image/jpeg")
+            return answer.content
     raise CameraAway(f"camera {camera_id} shows no picture", hint="see the camera's state and reason")
 
 

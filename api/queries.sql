@@ -132,6 +132,10 @@ FROM evidence e CROSS JOIN LATERAL (
     UNION ALL
     SELECT r.site_id, false
     FROM rectification_photo f JOIN rectification r ON r.id = f.rectification_id WHERE f.sha256 = e.sha256
+    UNION ALL
+    SELECT i.site_id, true
+    FROM inspection_picture f JOIN inspection i ON i.id = f.inspection_id
+    WHERE (f.sha256 = e.sha256 AND f.rectification_id IS NULL) OR (f.plain_sha256 = e.sha256 AND f.plain_sha256 <> f.sha256)
 ) u
 WHERE e.sha256 = %(sha256)s AND (%(sites)s::int[] IS NULL OR u.site_id = ANY (%(sites)s))
 ORDER BY u.original DESC, u.site_id LIMIT 1
@@ -390,3 +394,20 @@ ORDER BY p.role, p.code
 SELECT u.code, u.name, u.name_en, l.role
 FROM site_unit l JOIN unit u ON u.id = l.unit_id
 WHERE l.site_id = %(site_id)s AND (%(sites)s::int[] IS NULL OR l.site_id = ANY (%(sites)s)) ORDER BY l.role, u.code
+
+-- inspections --
+SELECT i.*, s.name AS site_name, s.name_en AS site_name_en, p.name AS begun_by_name, p.name_en AS begun_by_name_en,
+       c.items, c.judged, c.failed, (SELECT count(*) FROM inspection_finding f WHERE f.inspection_id = i.id) AS findings
+FROM inspection i
+JOIN site s ON s.id = i.site_id
+LEFT JOIN person p ON p.code = i.begun_by
+CROSS JOIN LATERAL (
+    SELECT count(*) AS items, count(*) FILTER (WHERE result <> 'open') AS judged, count(*) FILTER (WHERE result = 'fail') AS failed
+    FROM inspection_item t WHERE t.inspection_id = i.id
+) c
+WHERE (%(sites)s::int[] IS NULL OR i.site_id = ANY (%(sites)s))
+  AND (%(id)s::bigint IS NULL OR i.id = %(id)s)
+  AND (%(state)s::text IS NULL OR i.state = %(state)s)
+  AND (%(site_id)s::int IS NULL OR i.site_id = %(site_id)s)
+  AND (%(before)s::bigint IS NULL OR i.id < %(before)s)
+ORDER BY i.id DESC LIMIT %(limit)s

@@ -14,7 +14,7 @@ from alerts.rectification.model import Order, State
 from api import audit
 from api.access import SQL, Viewer
 from api.context import Context, Row, row, rows
-from api.rectification_models import Assignment, NewOrder, OrderDetail, OrderEvent, OrderPhoto, order_fields
+from api.rectification_models import OrderDetail, OrderEvent, OrderPhoto, order_fields
 from core.errors import InvalidInput, NotFound
 from sensors.registry import load_registry
 
@@ -109,11 +109,12 @@ async def find(
     return await rows(database, SQL["rectifications"], asked)
 
 
-async def by_code(database: AsyncConnection[Any], named: NewOrder | Assignment) -> dict[str, Any]:
-    found = await row(database, SQL["person_and_unit"], {"person": named.person, "unit": named.unit})
+async def by_code(database: AsyncConnection[Any], person: str, unit: str | None) -> dict[str, Any]:
+    """`person_id` and `unit_id` of these codes; raise InvalidInput where there is no such person or unit."""
+    found = await row(database, SQL["person_and_unit"], {"person": person, "unit": unit})
     assert found is not None
-    if found["person_id"] is None or (named.unit is not None and found["unit_id"] is None):
-        what = named.unit if found["person_id"] is not None else named.person
+    if found["person_id"] is None or (unit is not None and found["unit_id"] is None):
+        what = unit if found["person_id"] is not None else person
         raise InvalidInput(f"there is no {what!r} on this site", hint="see GET /sites/{id}/people")
     return found
 

@@ -103,7 +103,7 @@ async def assign(
 ) -> OrderDetail:
     """Make another person, and perhaps another unit, responsible."""
     await load_order(database, viewer, context, order_id)
-    people = await by_code(database, said)
+    people = await by_code(database, said.person, said.unit)
 
     def work(desk: Desk) -> Awaitable[Order]:
         return desk.reassign(order_id, said.version, people["person_id"], people["unit_id"], said.text)

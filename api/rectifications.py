@@ -73,7 +73,7 @@ async def order(wanted: NewOrder, viewer: Writer, context: Here, database: Datab
         found = await row(database, SQL["alert_site"], asked)
         if found is None or found["site_id"] != wanted.site_id:
             raise NotFound(f"there is no alert {wanted.alert_id}")
-    people = await by_code(database, wanted)
+    people = await by_code(database, wanted.person, wanted.unit)
 
     async def work(desk: Desk) -> Order:
         return await desk.order(

@@ -31,6 +31,7 @@ COMMANDS = (
     "deliveries",
     "notices",
     "reconcile",
+    "verify",
     "regulator",
     "simulate",
     "cameras",

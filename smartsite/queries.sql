@@ -32,7 +32,8 @@ WHERE d.code = %(device)s AND d.kind = %(kind)s AND (%(site)s::text IS NULL OR s
 
 -- evidence_in_use --
 -- What must stay whatever its age: files of episodes that go on, of open alerts, and of those whose deliveries are not
--- through or whose rectification is not; with every episode that joined such an alert, and photos of open orders.
+-- through or whose rectification is not; with every episode that joined such an alert, photos of open orders, and what
+-- inspections need.
 WITH live AS (
     SELECT id, episode_id, frame_sha256, crop_sha256 FROM alert WHERE cleared_at IS NULL
     UNION
@@ -53,6 +54,10 @@ WITH live AS (
     UNION SELECT crop_sha256 FROM live WHERE crop_sha256 IS NOT NULL
     UNION SELECT f.sha256 FROM rectification_photo f JOIN rectification r ON r.id = f.rectification_id
     WHERE r.closed_at IS NULL
+    -- Reports of inspections are records and stay; their pictures are in them.
+    UNION SELECT report_sha256 FROM inspection WHERE report_sha256 IS NOT NULL
+    UNION SELECT unnest(ARRAY[f.sha256, f.plain_sha256])
+    FROM inspection_picture f JOIN inspection i ON i.id = f.inspection_id WHERE i.state = 'open'
 )
 SELECT sha256 FROM used WHERE {wanted}
 

@@ -97,6 +97,11 @@ class Desk:
         await self._tell(placed, "ordered")
         return placed
 
+    async def show(self, order: Order, pictures: Sequence[str]) -> None:
+        """Let a new order show pictures of the hazard, by their SHA-256; they are evidence already."""
+        asked = {"id": order.id, "pictures": list(pictures), "now": self.clock.now(), "by": self.actor}
+        await self.connection.execute(_SQL["order_pictures"], asked)
+
     async def start(self, order_id: int, version: int) -> Order:
         """The responsible side has begun."""
         order = await self._take(order_id, version, {"ordered", "returned"})

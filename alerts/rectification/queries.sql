@@ -36,6 +36,11 @@ WHERE id = %(id)s
 INSERT INTO rectification_event (rectification_id, at, version, kind, actor, detail)
 VALUES (%(id)s, %(now)s, %(version)s, %(kind)s, %(actor)s, %(detail)s) RETURNING id
 
+-- order_pictures --
+INSERT INTO rectification_photo (rectification_id, sha256, uploaded_at, uploaded_by, event_id)
+SELECT %(id)s, sha256, %(now)s, %(by)s, (SELECT min(id) FROM rectification_event WHERE rectification_id = %(id)s)
+FROM unnest(%(pictures)s::text[]) AS sha256
+
 -- request_put --
 -- Of two at the same time the second waits until the first is committed.
 INSERT INTO rectification_request (actor, key, digest, at) VALUES (%(actor)s, %(key)s, %(digest)s, %(now)s)

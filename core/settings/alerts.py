@@ -20,6 +20,10 @@ class AlertsSettings(Section):
     linkages: list[Path] = Field(
         default=[], description="Linkage files: what is switched on while a violation stands; read at the start."
     )
+    inspection_checklists: list[Path] = Field(
+        default=[],
+        description="Checklists of inspections (TOML) beside the built-in ones; of the same file name, these count.",
+    )
     rules_check_s: float = Field(default=2, gt=0, description="Seconds between looks for changed rule files.")
     engines: int = Field(
         default=1,

@@ -43,6 +43,13 @@ BODIES: dict[str, Any] = {
     "resume-work": {"version": 1},
     "withdraw": {"version": 1},
     "tokens": {"name": "walk"},
+    "{position}": {"version": 1, "result": "pass"},
+    "looks": {"camera_id": 1},
+    "pictures": {"camera_id": 1},
+    "{picture_id}": {"version": 1},
+    "findings": {"version": 1, "level": "minor", "title": "x", "requirement": "x", "person": "code-southerner"},
+    "finish": {"version": 1},
+    "cancel": {"version": 1, "reason": "x"},
 }
 
 
@@ -78,12 +85,15 @@ async def foreign(world: World) -> dict[str, str]:
         "sha256": await world.evidence(b"south-crop"),
         "order_id": str(await world.order("south")),
         "token_id": str(await world.token("southern", "southerner")),
+        "inspection_id": str(await world.inspection("south")),
+        "position": "1",
+        "picture_id": "1",
     }
 
 
 async def everything(world: World) -> list[tuple[Any, ...]]:
     """What a walk must leave alone."""
-    tables = ("alert", "permit", "mute", "delivery", "rectification", "command", "api_token", "rota")
+    tables = ("alert", "permit", "mute", "delivery", "rectification", "command", "api_token", "rota", "inspection")
     found = []
     for table in tables:
         cursor = await world.connection.execute(f"SELECT * FROM {table} ORDER BY 1".encode())
@@ -177,7 +187,7 @@ def key(method: str, path: str) -> str:
     return f"{method.upper()} {path.removeprefix('/api/v1')}"
 
 
-QUERY = {"channel": "pm10", "points": 9, "period": "hour"}
+QUERY = {"channel": "pm10", "points": 9, "period": "hour", "version": 1}
 
 
 @pytest.mark.parametrize("authorization", [None, "Bearer sst_never-made", "Bearer ", "Basic eDp4"])

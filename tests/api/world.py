@@ -207,6 +207,27 @@ class World:
             deadline_at=self.now + timedelta(days=1),
         )
 
+    async def inspection(self, site: str, by: str = "code-southerner") -> int:
+        """An open inspection of one item on a site."""
+        number = await self._insert(
+            "inspection",
+            f"inspection-{site}",
+            number=f"XC-{site}-2026-0001",
+            site_id=self.ids[site],
+            checklist="x",
+            name="x",
+            name_en="x",
+            begun_at=self.now,
+            begun_by=by,
+            request_key="x",
+        )
+        await self.connection.execute(
+            "INSERT INTO inspection_item (inspection_id, position, code, title, title_en) "
+            "VALUES (%s, 1, 'x', 'x', 'x')",
+            [number],
+        )
+        return number
+
     async def evidence(self, data: bytes, media_type: str = "image/jpeg") -> str:
         sha256 = hashlib.sha256(data).hexdigest()
         await self.connection.execute("INSERT INTO evidence VALUES (%s, %s, %s)", [sha256, media_type, len(data)])

@@ -127,6 +127,25 @@ async def test_old_files_go_and_everything_that_is_open_stays(store: Store, sett
     assert not store.there(old[6])
 
 
+async def test_pictures_stay_while_their_inspection_is_open_and_its_report_for_ever(
+    store: Store, settings: Settings
+) -> None:
+    plain, marked, report = [await store.put(number, age=400) for number in range(3)]
+    inspection = await store.world.inspection("north", by="x")
+    await store.world.connection.execute(
+        "INSERT INTO inspection_picture (inspection_id, camera_id, taken_at, plain_sha256, sha256, request_key) "
+        "VALUES (%s, %s, now(), %s, %s, 'k')",
+        [inspection, store.world.ids["gate"], plain, marked],
+    )
+    sweep = EvidenceSweep(settings, CLOCK)
+    assert (await sweep.run(store.world.connection))["age"] == 1  # what will be the report is nobody's yet
+    await store.put(2, age=400)
+    finish = "UPDATE inspection SET state = 'finished', ended_at = now(), report_sha256 = %s"
+    await store.world.connection.execute(finish, [report])
+    assert (await sweep.run(store.world.connection))["age"] == 2
+    assert [store.there(one) for one in (plain, marked, report)] == [False, False, True]
+
+
 def replace_settings(settings: Settings, **limits: float) -> Settings:
     return settings.model_copy(update={"evidence": settings.evidence.model_copy(update=limits)})
 
