@@ -39,6 +39,7 @@ from api import (
     statistics,
     system,
     tokens,
+    video,
 )
 from api.access import COOKIE
 from api.context import Context
@@ -97,6 +98,7 @@ def build(context: Context, *, web_dir: Path) -> FastAPI:
         system,
         tokens,
         live,
+        video,
     ):
         root.include_router(part.router)
     app.include_router(root)

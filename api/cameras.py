@@ -12,12 +12,13 @@ import httpx
 from fastapi import APIRouter, Path, Query, Response, WebSocket
 from psycopg import AsyncConnection
 from pydantic import BaseModel, Field
-from websockets.asyncio.client import ClientConnection, connect
+from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
 from api.access import SQL, Seen, Viewer
-from api.context import SILENT_AFTER, Context, Database, Here, Millis, Row, rows
+from api.context import Context, Database, Here, Millis, Row, rows
 from api.errors import SOCKET_CODE, documented
+from api.relays import open_stream, worker_addresses
 from api.sockets import close
 from api.states import CameraCondition, camera_condition
 from core.errors import NotFound, Unavailable
@@ -27,9 +28,6 @@ router = APIRouter(prefix="/cameras", tags=["cameras"])
 
 CameraId = Annotated[int, Path(ge=1, lt=2**31, examples=[3])]
 _ANSWER_S = 5.0
-# Longest message of a stream: a 4K picture as JPEG with its boxes.
-_MESSAGE_BYTES = 16 * 1024 * 1024
-_ANY = ("0.0.0.0", "::")
 
 
 class CameraAway(Unavailable):
@@ -148,14 +146,7 @@ async def _relay(socket: WebSocket, camera_id: int, addresses: list[str]) -> Non
     """Forward the stream of the first worker that has the camera; closes the socket when there is none any more."""
     for address in addresses:
         try:
-            # JPEG does not shrink any further; a proxy of the environment is none for a neighbour process.
-            async with connect(
-                f"ws://{address}/cameras/{camera_id}/live",
-                open_timeout=_ANSWER_S,
-                compression=None,
-                proxy=None,
-                max_size=_MESSAGE_BYTES,
-            ) as stream:
+            async with open_stream(address, camera_id, "pictures") as stream:
                 await _forward(stream, socket)
         except (OSError, TimeoutError, InvalidHandshake, ConnectionClosed) as error:
             logger.info("camera stream ended", extra={"address": address, "camera": camera_id, "error": str(error)})
@@ -189,16 +180,11 @@ async def _forward(stream: ClientConnection, socket: WebSocket) -> None:
 
 
 async def _workers(context: Context, viewer: Viewer, camera_id: int) -> list[str]:
-    """host:port of the vision workers that are alive; any of them may have the camera."""
-    now = context.clock.now()
+    """Where the camera may be had from; NotFound where the person does not see it."""
     async with context.connection() as database:
-        if not await load_cameras(database, viewer.scope, now, camera_id=camera_id):
+        if not await load_cameras(database, viewer.scope, context.clock.now(), camera_id=camera_id):
             raise NotFound(f"there is no camera {camera_id}")
-        found = await rows(database, SQL["vision_workers"], {"since": now - SILENT_AFTER})
+    found = await worker_addresses(context)
     if not found:
         raise CameraAway("no vision worker serves live pictures now")
-    # One that listens on every address is reached by the name of its machine.
-    return [
-        f"{worker['host'] if worker['live_host'] in _ANY else worker['live_host']}:{worker['live_port']}"
-        for worker in found
-    ]
+    return found

@@ -26,6 +26,7 @@ from sensors.profiles import Profile
 
 if TYPE_CHECKING:
     from api.live import Hub
+    from api.relays import Relays
     from api.sockets import Sockets
 
 # A process that missed two beats may be slow; after five it is taken for dead.
@@ -51,6 +52,7 @@ class Context:
     linkages: Mapping[str, Linkage]
     http: httpx.AsyncClient
     hub: Hub
+    relays: Relays
     sockets: Sockets
 
     def connection(self) -> AbstractAsyncContextManager[AsyncConnection]:

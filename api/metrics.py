@@ -16,6 +16,13 @@ REQUESTS = Histogram(
 LIVE_CLIENTS = Gauge("smartsite_api_live_clients", "Open live connections.", multiprocess_mode="livesum")
 LIVE_BATCHES = Counter("smartsite_api_live_batches_total", "Batches of changes put together for live clients.")
 LIVE_DROPPED = Counter("smartsite_api_live_dropped_total", "Live clients dropped because they read too slowly.")
+VIDEO_WATCHED = Gauge(
+    "smartsite_api_video_watched",
+    "Cameras watched, by form and over all viewers.",
+    ["form"],
+    multiprocess_mode="livesum",
+)
+VIDEO_LOST = Counter("smartsite_api_video_lost_total", "Messages of cameras left out because a viewer read too slowly.")
 
 
 class Measured:

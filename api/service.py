@@ -20,6 +20,7 @@ from alerts.rules.model import AnyRule
 from api.app import build
 from api.context import Context
 from api.live import Hub
+from api.relays import Relays
 from api.sockets import Sockets
 from core.clock import Clock, SystemClock
 from core.database import open_pool
@@ -85,6 +86,7 @@ async def opened(settings: Settings, clock: Clock) -> AsyncIterator[Context]:
             linkages=_linkages(settings, profiles),
             http=http,
             hub=Hub(settings.database, clock=clock),
+            relays=Relays(),
             sockets=Sockets(),
         )
     finally:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import defaultdict
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -36,13 +36,22 @@ class Sockets:
             end.set()
 
     async def attend(
-        self, socket: WebSocket, viewer: Viewer, context: Context, serving: Coroutine[Any, Any, None]
+        self,
+        socket: WebSocket,
+        viewer: Viewer,
+        context: Context,
+        serving: Coroutine[Any, Any, None],
+        *,
+        hear: Callable[[str], None] | None = None,
     ) -> None:
-        """Run `serving` until it ends, the client leaves or the session is over; the socket is closed afterwards."""
+        """Run `serving` until it ends, the client leaves or the session is over; the socket is closed afterwards.
+
+        `hear` is given every text that the client sends; without it they are dropped.
+        """
         end = asyncio.Event()
         self._ends[viewer.token_sha256].add(end)
         serve = asyncio.create_task(serving)
-        gone = asyncio.create_task(_gone(socket))
+        gone = asyncio.create_task(_gone(socket, hear))
         over = asyncio.create_task(_over(viewer, context, end))
         tasks = {serve, gone, over}
         try:
@@ -74,10 +83,11 @@ async def close(socket: WebSocket, code: int, reason: str) -> None:
             await socket.close(code, reason)
 
 
-async def _gone(socket: WebSocket) -> None:
-    """Return when the client has left; what it sends is not asked for and is dropped."""
-    while (await socket.receive())["type"] != "websocket.disconnect":
-        pass
+async def _gone(socket: WebSocket, hear: Callable[[str], None] | None) -> None:
+    """Return when the client has left."""
+    while (message := await socket.receive())["type"] != "websocket.disconnect":
+        if hear is not None:
+            hear(message.get("text") or "")
 
 
 async def _over(viewer: Viewer, context: Context, end: asyncio.Event) -> tuple[int, str]:

@@ -25,12 +25,13 @@ from vision.frame import LIVE_QUALITY, Frame, Image, bgr, crop, enlarged, jpeg
 from vision.full_pictures import FullPictures
 from vision.judge import Episode, Left, Transition
 from vision.light import is_night
-from vision.live import LiveFeed, live_message
+from vision.live import LiveFeed, boxes_message, live_message
 from vision.options import order_of
 from vision.planes import Planes
 from vision.states import CameraStatus
 from vision.tiles import look_closely, span
 from vision.tracker import Tracker
+from vision.video import VideoFeed, segment_message
 
 logger = logging.getLogger(__name__)
 
@@ -67,6 +68,7 @@ class CameraWorker:
         self._tracker = Tracker(forget_s=max(_FORGET_S, _FORGET_LOOKS / options.fps))
         self.decider = Decider(options, zone=camera.zone, classes=detector.classes)
         self.feed = LiveFeed(self._set_pace)
+        self.video = VideoFeed(lambda: self._client.stream(on=self.video.watched))
         look_px = span(max(detector.input_shape(*_USUAL)), options.tiles)
         order = order_of(camera.url, options, wire.Pace(options.fps), look_px=look_px)
         self._client = CaptureClient(status.name, order, clock=clock)
@@ -129,6 +131,8 @@ class CameraWorker:
                 self._take_status(message)
             case wire.Clip():
                 self._take_clip(message, payload)
+            case wire.Segment():
+                self.video.publish(segment_message(message, payload), kind=message.kind, key=message.key)
 
     def _ask_for_clip(self, episode: Episode, now: int) -> None:
         """Want the seconds around an episode's start, which the capture process holds."""
@@ -193,6 +197,8 @@ class CameraWorker:
             else:
                 self._submit([change])
         self._set_pace()
+        if self.video.watched:
+            self._tell_boxes(picture)
         if payload and self.feed.watched:
             await self._show(frame)
 
@@ -271,6 +277,18 @@ class CameraWorker:
                 classes=self._detector.classes,
             )
         )
+
+    def _tell_boxes(self, picture: wire.Picture) -> None:
+        """Watchers of the video draw the boxes themselves; a picture that has not changed still has the last ones."""
+        boxes = boxes_message(
+            time=picture.time,
+            width=picture.width,
+            height=picture.height,
+            detections=self._detections,
+            tracks=self._tracks,
+            classes=self._detector.classes,
+        )
+        self.video.publish(boxes, kind="boxes")
 
     async def _tick(self) -> None:
         """Let quiet periods end while the camera gives no picture."""

@@ -15,11 +15,13 @@ import threading
 import time
 from collections import deque
 from io import RawIOBase
+from typing import Any
 
 import av
 
 from vision import wire
 from vision.clips import Clips
+from vision.fragments import Fragments
 from vision.gate import MotionGate
 from vision.outbox import Outbox
 from vision.planes import Scaler, full
@@ -50,7 +52,9 @@ class Reader:
         self._sampler = Sampler(order.pace)
         self._counts = Counts()
         self._gate = MotionGate(share=order.gate_share, look_s=order.gate_look_s)
-        self._clips = Clips(PacketRing(keep_s=order.clip_s, most_bytes=order.clip_bytes), outbox)
+        ring = PacketRing(keep_s=order.clip_s, most_bytes=order.clip_bytes)
+        self._clips = Clips(ring, outbox)
+        self._fragments = Fragments(ring, outbox)
         self._view = ViewWatch(frozen_s=order.frozen_s, blind_s=order.blind_s, shift=order.view_shift)
         self._fault: Fault = ""
         self._scaler = Scaler(order.look_px)
@@ -62,7 +66,7 @@ class Reader:
         self._cpu_start_s = time.process_time()
 
     def take(self, demand: wire.Demand) -> None:
-        """Change the pace, answer with a picture in full size, or note that a clip is wanted; from any thread."""
+        """Change the pace, answer with a full picture, note that a clip or the video is wanted; from any thread."""
         match demand:
             case wire.Pace():
                 self._sampler.pace = demand
@@ -70,6 +74,8 @@ class Reader:
                 self._answer(demand)
             case wire.Cut():
                 self._clips.want(demand)
+            case wire.Stream():
+                self._fragments.want(demand.on)
 
     def _answer(self, want: wire.Want) -> None:
         held = list(self._held)
@@ -108,8 +114,8 @@ class Reader:
     def _read_once(self) -> bool:
         """One connection from opening to its end; True where it was a file, played to its end."""
         self._tell_figures(time.monotonic())
-        source = Source(self._order, self._sampler, self._counts, tap=self._clips.take)
-        with contextlib.closing(source), self._clips.of(source.stream):
+        source = Source(self._order, self._sampler, self._counts, tap=self._tap)
+        with contextlib.closing(source), self._clips.of(source.stream), self._fragments.of(source.stream):
             for sample in source.samples():
                 size = (sample.frame.width, sample.frame.height)
                 if not self._online or size != self._size:
@@ -122,6 +128,11 @@ class Reader:
         if not self._online:
             raise SourceError("broken", "not_decodable", "the file holds no picture that can be decoded")
         return True
+
+    def _tap(self, packet: av.Packet[Any]) -> None:
+        now = time.time_ns() // 1000
+        self._clips.take(packet, now)
+        self._fragments.take(packet, now)
 
     def _take(self, sample: Sample) -> None:
         look, pace = self._scaler.small(sample.frame), self._sampler.pace

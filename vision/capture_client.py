@@ -30,6 +30,7 @@ class CaptureClient:
         self._order = order
         self._clock = clock
         self._pace = order.pace
+        self._streams = False
         self._process: asyncio.subprocess.Process | None = None
 
     @property
@@ -42,6 +43,12 @@ class CaptureClient:
         if pace != self._pace:
             self._pace = pace
             self._send(wire.line(pace))
+
+    def stream(self, *, on: bool) -> None:
+        """Want the encoded video from now on, or no more."""
+        if on != self._streams:
+            self._streams = on
+            self._send(wire.line(wire.Stream(on)))
 
     def cut(self, cut: wire.Cut) -> None:
         """Want a clip. A process that dies before it is cut never answers."""
@@ -97,6 +104,7 @@ class CaptureClient:
             # On standard input and not as an argument: the address may hold a password, and arguments are public.
             self._send(wire.line(self._order))
             self._send(wire.line(self._pace))
+            self._send(wire.line(wire.Stream(self._streams)))
             yield process.stdout
         finally:
             self._process = None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import threading
-import time
 from collections.abc import Iterator
 from typing import Any, Protocol
 
@@ -47,9 +46,8 @@ class Clips:
             self._cut(None)
             self._ring.end()
 
-    def take(self, packet: av.Packet[Any]) -> None:
-        """The next packet of the stream."""
-        now = time.time_ns() // 1000
+    def take(self, packet: av.Packet[Any], now: int) -> None:
+        """The next packet of the stream, arrived at `now` (microseconds since the epoch)."""
         with self._lock:
             needed = min((cut.since for cut in self._wanted), default=None)
         self._ring.add(packet, now, needed_from=needed)

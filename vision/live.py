@@ -2,6 +2,7 @@
 
 `ws://host:port/cameras/{id}/live` sends one binary message a picture: uint32 (little-endian) length of a header, the
 header as JSON `{time, width, height, boxes: [{x1, y1, x2, y2 (0..1), label, score, track}]}`, then the JPEG.
+`ws://host:port/cameras/{id}/video` sends the encoded video and, as they are found, the boxes, see vision.video.
 `http://host:port/cameras/{id}/snapshot.jpg` gives the newest picture. There is no log-in: api asks who may see what,
 so this listens on the machine itself or in a closed network.
 """
@@ -12,11 +13,9 @@ import asyncio
 import contextlib
 import http
 import re
-import struct
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import Protocol
 
-import msgspec
 import numpy as np
 import numpy.typing as npt
 from websockets.asyncio.server import Server, ServerConnection, serve
@@ -26,8 +25,9 @@ from websockets.http11 import Request, Response
 
 from vision import metrics
 from vision.detections import Detections
+from vision.video import VideoFeed, message
 
-_PATH = re.compile(r"^/cameras/(?P<id>[0-9]{1,9})/(?P<what>live|snapshot\.jpg)$")
+_PATH = re.compile(r"^/cameras/(?P<id>[0-9]{1,9})/(?P<what>live|video|snapshot\.jpg)$")
 
 
 class LiveFeed:
@@ -81,6 +81,7 @@ class Watchable(Protocol):
     """What the server needs of a camera."""
 
     feed: LiveFeed
+    video: VideoFeed
 
     async def snapshot(self) -> bytes | None:
         """The newest picture as JPEG; None while there is none."""
@@ -98,8 +99,29 @@ def live_message(
     classes: tuple[str, ...],
 ) -> bytes:
     """The binary message of a picture taken at `time` (microseconds since the epoch; milliseconds in the message)."""
+    header = {"time": time // 1000, "width": width, "height": height}
+    return message(header | {"boxes": _boxes(width, height, detections, tracks, classes)}, image)
+
+
+def boxes_message(
+    *,
+    time: int,
+    width: int,
+    height: int,
+    detections: Detections,
+    tracks: npt.NDArray[np.int32],
+    classes: tuple[str, ...],
+) -> bytes:
+    """The message of the boxes in a picture taken at `time`, for those who watch the video."""
+    boxes = _boxes(width, height, detections, tracks, classes)
+    return message({"kind": "boxes", "time": time // 1000, "boxes": boxes}, b"")
+
+
+def _boxes(
+    width: int, height: int, detections: Detections, tracks: npt.NDArray[np.int32], classes: tuple[str, ...]
+) -> list[dict[str, object]]:
     corners = detections.xyxy / np.array([width, height, width, height], np.float32)
-    boxes = [
+    return [
         {
             **dict(zip(("x1", "y1", "x2", "y2"), (round(float(value), 4) for value in corner), strict=True)),
             "label": classes[kind],
@@ -108,8 +130,6 @@ def live_message(
         }
         for corner, kind, score, track in zip(corners, detections.class_id, detections.score, tracks, strict=True)
     ]
-    header = msgspec.json.encode({"time": time // 1000, "width": width, "height": height, "boxes": boxes})
-    return struct.pack("<I", len(header)) + header + image
 
 
 class LiveServer:
@@ -141,7 +161,7 @@ class LiveServer:
         camera, what = self._camera(request.path)
         if camera is None:
             return connection.respond(http.HTTPStatus.NOT_FOUND, "there is no such camera\n")
-        if what == "live":
+        if what in ("live", "video"):
             return None
         picture = await camera.snapshot()
         if picture is None:
@@ -154,20 +174,21 @@ class LiveServer:
 
     async def _stream(self, connection: ServerConnection) -> None:
         assert connection.request is not None
-        camera, _ = self._camera(connection.request.path)
+        camera, what = self._camera(connection.request.path)
         if camera is None:  # removed between the request and now
             return
-        with metrics.VIEWERS.track_inprogress(), camera.feed.watch() as newest:
+        feed = camera.video if what == "video" else camera.feed
+        with metrics.VIEWERS.track_inprogress(), feed.watch() as newest:
             gone = asyncio.create_task(connection.wait_closed())
             try:
                 while not gone.done():
-                    picture = asyncio.ensure_future(newest())
-                    await asyncio.wait({picture, gone}, return_when=asyncio.FIRST_COMPLETED)
-                    if not picture.done():
-                        picture.cancel()
+                    ready = asyncio.ensure_future(newest())
+                    await asyncio.wait({ready, gone}, return_when=asyncio.FIRST_COMPLETED)
+                    if not ready.done():
+                        ready.cancel()
                         return
-                    await connection.send(picture.result())
+                    await connection.send(ready.result())
             except ConnectionClosed:
-                return  # the viewer left in mid-picture
+                return  # the viewer left in the middle of a message
             finally:
                 gone.cancel()

@@ -6,6 +6,7 @@ import os
 import threading
 
 from vision import wire
+from vision.video import Waiting
 
 
 class Outbox:
@@ -20,6 +21,7 @@ class Outbox:
         self._messages: list[tuple[wire.Message, bytes]] = []
         self._picture: tuple[wire.Picture, bytes] | None = None
         self._figures: wire.Figures | None = None
+        self._segments: Waiting[tuple[wire.Message, bytes]] = Waiting()
         self.skipped = 0
         threading.Thread(target=self._run, daemon=True, name="outbox").start()
 
@@ -41,6 +43,12 @@ class Outbox:
             self._messages.append((clip, mp4))
             self._ready.notify()
 
+    def segment(self, segment: wire.Segment, mp4: bytes) -> None:
+        """Hand over a piece of the video; where too much waits, some are left out up to the next key frame."""
+        with self._ready:
+            self._segments.put((segment, mp4), kind=segment.kind, key=segment.key, size=len(mp4))
+            self._ready.notify()
+
     def picture(self, picture: wire.Picture, planes: bytes) -> None:
         """Tell a picture; one that still waits is replaced."""
         with self._ready:
@@ -55,13 +63,13 @@ class Outbox:
             self._ready.notify()
 
     def _waits(self) -> bool:
-        return bool(self._messages or self._picture or self._figures)
+        return bool(self._messages or self._picture or self._figures or self._segments)
 
     def _run(self) -> None:
         while True:
             with self._ready:
                 self._ready.wait_for(self._waits)
-                batch = self._messages
+                batch = self._messages + self._segments.take()
                 if self._picture is not None:
                     batch.append(self._picture)
                 if self._figures is not None:

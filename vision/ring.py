@@ -11,8 +11,11 @@ from typing import Any
 import av
 import av.error
 
+from vision.timeline import Timeline
+
 _CODECS = {"h264": "avc1", "hevc": "hvc1"}  # with the tags under which browsers know them
 _SECOND = 1_000_000
+USUAL_BASE = Fraction(1, 90_000)  # ticks of video over RTP, in seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +28,9 @@ class Cutting:
 
 
 @dataclass(frozen=True, slots=True)
-class _Kept:
+class Kept:
+    """An encoded packet: when it arrived, microseconds since the epoch, and its times by the stream's own clock."""
+
     time: int
     data: bytes
     pts: int
@@ -44,7 +49,7 @@ class PacketRing:
         """At least the last `keep_s` seconds are kept while they fit into `most_bytes`; 0 bytes turns it off."""
         self._keep = round(keep_s * _SECOND)
         self._most_bytes = most_bytes
-        self._packets: deque[_Kept] = deque()
+        self._packets: deque[Kept] = deque()
         self._keys: deque[int] = deque()  # times of the key frames among them
         self._stream: Any = None
         self.bytes = 0
@@ -88,7 +93,7 @@ class PacketRing:
             self._keys.append(time)
         elif not self._packets:
             return  # nothing can be shown before a key frame
-        self._packets.append(_Kept(time, bytes(packet), pts, dts, packet.is_keyframe))
+        self._packets.append(Kept(time, bytes(packet), pts, dts, packet.is_keyframe))
         self.bytes += packet.size
         oldest = time - self._keep
         if needed_from is not None:
@@ -98,6 +103,16 @@ class PacketRing:
             self._drop_group()
         if self.bytes > self._most_bytes:
             self.clear()
+
+    @property
+    def newest_group(self) -> list[Kept]:
+        """Everything from the newest key frame on; empty while there is none."""
+        group: list[Kept] = []
+        for packet in reversed(self._packets):
+            group.append(packet)
+            if packet.is_key:
+                break
+        return group[::-1]
 
     def _drop_group(self) -> None:
         self._keys.popleft()
@@ -118,24 +133,18 @@ class PacketRing:
         return Cutting(_mp4(self._stream, chosen), chosen[0].time, chosen[-1].time)
 
 
-def _mp4(stream: av.VideoStream, packets: list[_Kept]) -> bytes:
+def _mp4(stream: av.VideoStream, packets: list[Kept]) -> bytes:
     """The packets in an MP4 whose time begins at 0; a jump of the stream's clock becomes one ordinary step."""
-    base = stream.time_base or Fraction(1, 90_000)
-    largest = round(10 / base)
+    base = stream.time_base or USUAL_BASE
+    timeline = Timeline(base)
     buffer = io.BytesIO()
     with av.open(buffer, "w", format="mp4") as container:
         track = container.add_stream_from_template(stream, opaque=True)
         track.codec_context.codec_tag = _CODECS[stream.codec_context.name]
-        place, step, before = 0, max(1, round(1 / (25 * base))), packets[0].dts
-        for number, kept in enumerate(packets):
-            if number:
-                moved = kept.dts - before
-                step = moved if 0 < moved <= largest else step
-                place += step
-            before = kept.dts
+        for kept in packets:
             packet: av.Packet[Any] = av.Packet(kept.data)
             packet.stream, packet.time_base = track, base
-            packet.dts, packet.pts = place, place + min(max(0, kept.pts - kept.dts), largest)
+            packet.dts, packet.pts = timeline.place(kept.dts, kept.pts)
             packet.is_keyframe = kept.is_key
             container.mux(packet)
     return buffer.getvalue()

@@ -1,7 +1,7 @@
 """What the capture process and its owner say to each other.
 
-Owner to process, on its standard input: one JSON `Order`, then any number of JSON `Pace`, `Want` and `Cut`, a line
-each; the end of the input ends the process. Process to owner, on its standard output: messages of a head (uint32
+Owner to process, on its standard input: one JSON `Order`, then any number of JSON `Pace`, `Want`, `Cut` and `Stream`, a
+line each; the end of the input ends the process. Process to owner, on its standard output: messages of a head (uint32
 length, JSON) and a payload (uint32 length, bytes), little-endian.
 """
 
@@ -62,6 +62,12 @@ class Cut(msgspec.Struct, frozen=True, kw_only=True, tag="cut"):
     id: int
     since: int
     until: int
+
+
+class Stream(msgspec.Struct, frozen=True, tag="stream"):
+    """Whether the encoded video is wanted as it comes, in `Segment`s."""
+
+    on: bool
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True):
@@ -163,8 +169,26 @@ class Clip(msgspec.Struct, frozen=True, kw_only=True, tag="clip"):
     reason: str = ""
 
 
-Message = Picture | Full | Status | Figures | Clip
-Demand = Pace | Want | Cut
+class Segment(msgspec.Struct, frozen=True, kw_only=True, tag="segment"):
+    """A piece of the encoded video as fragmented MP4 (ISO/IEC 14496-12), while it is wanted.
+
+    kind: `init`, the payload is a new beginning (ftyp, moov); `fragment`, some pictures (moof, mdat); `none`, there is
+    no payload and nothing will come, since `codec` does not play in browsers. codec: as browsers name it (RFC 6381),
+    of `none` as FFmpeg does. key: a player may begin here. time: when its first packet arrived, microseconds since the
+    epoch. at: time of its first picture within the MP4, seconds.
+    """
+
+    kind: Literal["init", "fragment", "none"]
+    codec: str = ""
+    width: int = 0
+    height: int = 0
+    key: bool = False
+    time: int = 0
+    at: float = 0
+
+
+Message = Picture | Full | Status | Figures | Clip | Segment
+Demand = Pace | Want | Cut | Stream
 
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(Message)

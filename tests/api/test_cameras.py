@@ -17,6 +17,7 @@ from tests.api.conftest import CookieOf, LogIn
 from tests.api.world import World
 from tests.support.wait import eventually
 from vision.live import LiveFeed, LiveServer
+from vision.video import VideoFeed
 
 HEADER = json.dumps({"time": 1, "width": 8, "height": 8, "boxes": []}).encode()
 PICTURE = len(HEADER).to_bytes(4, "little") + HEADER + b"\xff\xd8 a picture"
@@ -27,6 +28,7 @@ class StillCamera:
 
     def __init__(self) -> None:
         self.feed = LiveFeed(lambda: None)
+        self.video = VideoFeed(lambda: None)
         self.picture: bytes | None = b"\xff\xd8 a still"
 
     async def snapshot(self) -> bytes | None:
