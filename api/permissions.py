@@ -72,6 +72,8 @@ PERMISSIONS: Mapping[str, Right | tuple[Right, ...] | None] = {
     "GET /cameras": None,
     "GET /cameras/{camera_id}/snapshot.jpg": None,
     "WS /cameras/{camera_id}/live": None,
+    # Video needs the right to originals, asked camera by camera; pictures need none.
+    "WS /video": None,
     "WS /live": None,
     "GET /alerts": None,
     "GET /alerts/{alert_id}": None,
