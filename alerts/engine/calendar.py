@@ -119,21 +119,27 @@ class Calendar:
     def _stretch(self, day: date, first: int, last: int) -> tuple[int, int]:
         midnight = datetime(day.year, day.month, day.day)  # noqa: DTZ001 - what the clock on the wall shows
         return (
-            moment(midnight + timedelta(minutes=first), self._zone, last=False),
-            moment(midnight + timedelta(minutes=last), self._zone, last=True),
+            moment(midnight + timedelta(minutes=first), self._zone, end=False),
+            moment(midnight + timedelta(minutes=last), self._zone, end=True),
         )
 
 
 _EPOCH = date(1970, 1, 1).toordinal()
+_TICK = timedelta(microseconds=1)
 
 
-def moment(wall: datetime, zone: ZoneInfo, *, last: bool) -> int:
-    """Microseconds of the first or last time at which the zone's clock shows `wall`; the jump where it never does."""
+def moment(wall: datetime, zone: ZoneInfo, *, end: bool) -> int:
+    """Microseconds of the first time at which the zone's clock shows `wall`; the jump where it never does.
+
+    As the end of a stretch: of the first time from which on it shows nothing earlier any more.
+    """
     before, after = (wall.replace(tzinfo=zone, fold=fold) for fold in (0, 1))
     if before.utcoffset() == after.utcoffset():
         return micros(before)
     if before.astimezone(UTC) < after.astimezone(UTC):  # shown twice
-        return micros(after if last else before)
+        # Between the two the clock shows later times, then it is put back: to `wall` itself or to before it.
+        earlier = (after.astimezone(UTC) - _TICK).astimezone(zone).replace(tzinfo=None) < wall
+        return micros(after if end and earlier else before)
     # Skipped: between the two readings of the wall lies the jump; the offset tells on which side a moment is.
     early, late = micros(after), micros(before)
     offset = datetime.fromtimestamp(early / 1e6, zone).utcoffset()

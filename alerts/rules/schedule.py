@@ -1,8 +1,8 @@
 """When a rule counts: hours by weekday in the site's time zone, and what exempts a site from it.
 
-A window begins at the first moment at which the site's clock shows `from`, and ends at the last moment at which it
-shows `to`, which itself is outside. Hours that the clock skips in spring begin and end at the jump; hours that it shows
-twice in autumn count as one stretch. A window that crosses midnight belongs to the weekday on which it begins.
+A window begins at the first moment at which the site's clock shows `from`, and ends where the clock shows nothing
+before `to` any more. Hours that the clock skips in spring begin and end at the jump; hours that it shows twice count as
+one stretch. A window that crosses midnight belongs to the weekday on which it begins.
 """
 
 from __future__ import annotations
