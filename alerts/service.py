@@ -79,7 +79,7 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
         asyncio.create_task(heart.run(ending, detail), name="heartbeat"),
         asyncio.create_task(delivery.run(settings, clock, ending), name="delivery"),
         asyncio.create_task(notices.run(settings, watch, clock, ending), name="notify"),
-        asyncio.create_task(periodic.run(settings, watch, clock, ending), name="periodic"),
+        asyncio.create_task(periodic.run(settings, watch, profiles, clock, ending), name="periodic"),
         asyncio.create_task(uplinks.run(settings, watch, profiles, clock, ending), name="up-links"),
     ]
     logger.info("alerts is ready", extra={"rules": len(rules.current.enabled), "targets": len(targets)})

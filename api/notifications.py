@@ -22,8 +22,11 @@ class ListedNotification(Notification):
 
     alert_id: int | None
     rectification_id: int | None
-    site_id: int
-    about: str = Field(description="The alert's rule or the order's number.", examples=["pm10-high"])
+    report_id: int | None
+    site_id: int | None = Field(description="null: a report of all sites.")
+    about: str = Field(
+        description="The alert's rule, the order's number, or the report's kind and first day.", examples=["pm10-high"]
+    )
     step: int = Field(description="Step of the escalation table; 0: none.")
     digest: bool = Field(description="Gathered with others into one message.")
     message: str = Field(description="Those with the same one went out together; empty: not tried yet.")
@@ -47,7 +50,7 @@ async def page(
     limit: Annotated[int, Query(ge=1, le=500)] = 50,
     before: Annotated[int | None, Query(ge=1, lt=2**63, description="`next` of the page before.")] = None,
 ) -> NotificationPage:
-    """Messages about alerts and orders of the person's sites, each with the reason why it was sent or withheld."""
+    """Messages about what belongs to the person's sites, each with the reason why it was sent or withheld."""
     asked = {
         "sites": viewer.scope,
         "states": state,

@@ -124,6 +124,10 @@ PERMISSIONS: Mapping[str, Right | tuple[Right, ...] | None] = {
     "POST /inspections/{inspection_id}/findings": "order",
     "POST /inspections/{inspection_id}/finish": "order",
     "POST /inspections/{inspection_id}/cancel": "order",
+    # Of all sites: only who sees all finds them.
+    "GET /reports": None,
+    "GET /reports/{report_id}": None,
+    "GET /reports/{report_id}/file": None,
     "GET /system": "system",
     "GET /quarantine": "system",
     "GET /tokens": "tokens",

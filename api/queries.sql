@@ -335,14 +335,16 @@ FROM device d JOIN site s ON s.id = d.site_id
 WHERE d.id = %(device_id)s AND d.enabled AND s.enabled AND (%(sites)s::int[] IS NULL OR d.site_id = ANY (%(sites)s))
 
 -- notifications --
-SELECT n.id, n.alert_id, n.rectification_id, coalesce(a.site_id, r.site_id) AS site_id, coalesce(a.rule, r.number) AS about,
+SELECT n.id, n.alert_id, n.rectification_id, n.report_id, coalesce(a.site_id, r.site_id, o.site_id) AS site_id,
+       coalesce(a.rule, r.number, o.kind || ' ' || o.first_day) AS about,
        p.code AS person, p.name AS person_name, n.channel, n.phase, n.step, n.state, n.reason, n.digest, n.message,
        n.attempts, n.created_at, n.next_attempt_at, n.sent_at, n.error
 FROM notification n
 LEFT JOIN alert a ON a.id = n.alert_id
 LEFT JOIN rectification r ON r.id = n.rectification_id
+LEFT JOIN report o ON o.id = n.report_id
 JOIN person p ON p.id = n.person_id
-WHERE (%(sites)s::int[] IS NULL OR coalesce(a.site_id, r.site_id) = ANY (%(sites)s))
+WHERE (%(sites)s::int[] IS NULL OR coalesce(a.site_id, r.site_id, o.site_id) = ANY (%(sites)s))
   AND (%(states)s::text[] IS NULL OR n.state = ANY (%(states)s))
   AND (%(alert_id)s::bigint IS NULL OR n.alert_id = %(alert_id)s) AND (%(person)s::text IS NULL OR p.code = %(person)s)
   AND (%(before)s::bigint IS NULL OR n.id < %(before)s)
@@ -411,3 +413,13 @@ WHERE (%(sites)s::int[] IS NULL OR i.site_id = ANY (%(sites)s))
   AND (%(site_id)s::int IS NULL OR i.site_id = %(site_id)s)
   AND (%(before)s::bigint IS NULL OR i.id < %(before)s)
 ORDER BY i.id DESC LIMIT %(limit)s
+
+-- reports --
+-- Those of all sites have no site: only an unlimited scope finds them.
+SELECT id, kind, site_id, first_day, starts_at, ends_at, made_at, figures FROM report
+WHERE (%(sites)s::int[] IS NULL OR site_id = ANY (%(sites)s))
+  AND (%(id)s::bigint IS NULL OR id = %(id)s)
+  AND (%(kind)s::text IS NULL OR kind = %(kind)s)
+  AND (%(site_id)s::int IS NULL OR site_id = %(site_id)s)
+  AND (%(before)s::bigint IS NULL OR id < %(before)s)
+ORDER BY id DESC LIMIT %(limit)s

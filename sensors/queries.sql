@@ -416,3 +416,12 @@ ORDER BY found.time DESC, found.metric COLLATE "C" LIMIT %(limit)s
 
 -- statistics_ours --
 SELECT time, {columns} FROM {table} WHERE device_id = %(device)s AND time >= %(start)s AND time < %(end)s
+
+-- received --
+SELECT d.id AS device_id, d.site_id, d.code, d.name, d.name_en, d.kind,
+       coalesce(sum(greatest({readings})), 0)::bigint AS readings,
+       (extract(epoch FROM %(until)s::timestamptz - %(since)s::timestamptz) / d.interval_s)::double precision AS expected
+FROM device d JOIN site s ON s.id = d.site_id
+LEFT JOIN {table} r ON r.device_id = d.id AND r.time >= %(since)s AND r.time < %(until)s
+WHERE d.kind = %(kind)s AND d.enabled AND s.enabled AND (%(site_id)s::int IS NULL OR d.site_id = %(site_id)s)
+GROUP BY d.id

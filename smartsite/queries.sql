@@ -101,9 +101,10 @@ WHERE p.kind = 'no_helmet' AND a.verdict = ANY (%(verdicts)s) AND (%(since)s::ti
 ORDER BY a.id
 
 -- notices --
-SELECT n.id, n.created_at, n.alert_id, r.number AS rectification, n.phase, n.step, p.code AS person, n.channel, n.state, n.reason, n.digest,
+SELECT n.id, n.created_at, n.alert_id, coalesce(r.number, o.kind || ' report of ' || o.first_day) AS other, n.phase, n.step, p.code AS person, n.channel, n.state, n.reason, n.digest,
        n.message, n.attempts, n.next_attempt_at, n.sent_at, n.error
 FROM notification n JOIN person p ON p.id = n.person_id LEFT JOIN rectification r ON r.id = n.rectification_id
+LEFT JOIN report o ON o.id = n.report_id
 WHERE (%(alert)s::bigint IS NULL OR n.alert_id = %(alert)s) AND (%(person)s::text IS NULL OR p.code = %(person)s)
   AND (%(state)s::text IS NULL OR n.state = %(state)s)
 ORDER BY n.id DESC LIMIT %(limit)s

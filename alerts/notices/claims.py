@@ -18,6 +18,8 @@ from alerts.notices.gate import RED, Gate, after_call, endpoint_of, left, ready_
 from alerts.notices.wording import NoticePhase
 from alerts.rectification.model import IN_HAND, Order
 from alerts.rectification.model import load_many as load_orders
+from alerts.reports.model import Report
+from alerts.reports.store import load_many as load_reports
 from core.clock import Clock
 from core.settings import NotifySettings
 from core.sql import queries
@@ -31,11 +33,12 @@ _MOMENT = timedelta(seconds=0.5)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Notice:
-    """One row that is due: about an alert or about an order to rectify."""
+    """One row that is due: about an alert, an order to rectify or a report."""
 
     id: int
     alert_id: int | None
     rectification_id: int | None
+    report_id: int | None
     phase: str
     step: int
     person_id: int
@@ -48,6 +51,7 @@ class Notice:
     created_at: datetime
     alert: AlertRow | None
     order: Order | None
+    report: Report | None
 
     @property
     def key(self) -> dict[str, Any]:
@@ -187,7 +191,8 @@ class Claims:
         alert, order = notice.alert, notice.order
         if order is not None:
             return "closed" if notice.phase in ("reminder", "overdue") and order.state not in IN_HAND else None
-        assert alert is not None
+        if alert is None:
+            return None  # a report is told whenever it can be
         if notice.phase == "escalated":
             if alert.acknowledged_at is not None or alert.verdict == "false_alarm":
                 return "acknowledged"
@@ -246,8 +251,16 @@ class Claims:
         order_ids = [row["rectification_id"] for row in rows if row["rectification_id"] is not None]
         alerts = await load_many(connection, alert_ids) if alert_ids else {}
         orders = await load_orders(connection, order_ids) if order_ids else {}
+        report_ids = [row["report_id"] for row in rows if row["report_id"] is not None]
+        reports = {one.id: one for one in await load_reports(connection, report_ids)} if report_ids else {}
         return [
-            Notice(alert=alerts.get(row["alert_id"]), order=orders.get(row["rectification_id"]), **row) for row in rows
+            Notice(
+                alert=alerts.get(row["alert_id"]),
+                order=orders.get(row["rectification_id"]),
+                report=reports.get(row["report_id"]),
+                **row,
+            )
+            for row in rows
         ]
 
     async def _gates(self, connection: psycopg.AsyncConnection[Any], endpoints: set[str]) -> dict[str, Gate]:

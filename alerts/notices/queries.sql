@@ -61,7 +61,7 @@ SELECT EXISTS (SELECT FROM notification
 
 -- candidates --
 -- Red first. An end waits until what was to be told before it has gone out. Pairs in `busy_...` are passed over.
-SELECT n.id, n.alert_id, n.rectification_id, n.phase, n.step, n.person_id, n.channel, n.reason, n.attempts, n.priority, n.digest,
+SELECT n.id, n.alert_id, n.rectification_id, n.report_id, n.phase, n.step, n.person_id, n.channel, n.reason, n.attempts, n.priority, n.digest,
        n.in_doubt, n.created_at
 FROM notification n
 WHERE n.state = 'pending' AND n.next_attempt_at <= %(now)s
@@ -91,7 +91,7 @@ UPDATE notification SET next_attempt_at = %(until)s, leased_by = NULL, leased_un
 
 -- companions --
 -- What else may go out in one message to the same person and channel, red ones not.
-SELECT n.id, n.alert_id, n.rectification_id, n.phase, n.step, n.person_id, n.channel, n.reason, n.attempts, n.priority, n.digest,
+SELECT n.id, n.alert_id, n.rectification_id, n.report_id, n.phase, n.step, n.person_id, n.channel, n.reason, n.attempts, n.priority, n.digest,
        n.in_doubt, n.created_at
 FROM notification n
 WHERE n.state = 'pending' AND n.next_attempt_at <= %(now)s AND n.alert_id IS NOT NULL AND n.person_id = %(person_id)s

@@ -29,6 +29,7 @@ from alerts.notices.claims import Claims, Notice, Parcel, phase_of
 from alerts.notices.contacts import by_channel
 from alerts.notices.order_wording import compose_order
 from alerts.outbox import CHANNEL
+from alerts.reports.message import report_message
 from alerts.settlement import backoff_s
 from core.clock import Clock
 from core.evidence import EvidenceStore
@@ -178,6 +179,7 @@ class Notifier:
                 extra={
                     "alerts": [notice.alert_id for notice in parcel.notices if notice.alert_id is not None],
                     "order": parcel.notices[0].rectification_id,
+                    "report": parcel.notices[0].report_id,
                     "person": parcel.person_id,
                     "channel": parcel.channel,
                     "error": sent.error,
@@ -225,6 +227,8 @@ class Notifier:
         if first.order is not None:
             link = self._page(f"rectifications/{first.order.id}")
             return compose_order(first.order, first.phase, language, registry, link, now=now)
+        if first.report is not None:
+            return report_message(first.report, language, registry, self._page(f"reports/{first.report.id}"))
         told = [(notice.alert, phase_of(notice)) for notice in parcel.notices if notice.alert is not None]
         if len(told) > 1:
             return wording.digest(told, language, registry, self._page("alerts"))

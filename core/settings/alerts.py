@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from core.settings.notify import NotifySettings
 from core.settings.rectification import RectificationSettings
+from core.settings.reports import ReportSettings
 from core.settings.section import Section
 from core.settings.targets import TargetSettings
 from core.settings.uplinks import UplinkSettings
@@ -49,6 +50,7 @@ class AlertsSettings(Section):
     uplinks: list[UplinkSettings] = Field(default=[], description="Platforms that take data by HJ 212.")
     notify: NotifySettings = NotifySettings()
     rectification: RectificationSettings = RectificationSettings()
+    reports: ReportSettings = ReportSettings()
 
     @model_validator(mode="after")
     def _names_are_unique(self) -> AlertsSettings:

@@ -65,7 +65,7 @@ def _text(found: dict[str, Any]) -> str:
 
 
 def _line(one: dict[str, Any]) -> str:
-    about = one["rectification"] or f"alert {one['alert_id']}"
+    about = one["other"] or f"alert {one['alert_id']}"
     step = f" step {one['step']}" if one["phase"] == "escalated" else ""
     error = f" ({one['attempts']} attempts, {one['error']})" if one["error"] else ""
     return (

@@ -84,6 +84,7 @@ async def foreign(world: World) -> dict[str, str]:
         "delivery_id": str(await world.delivery(alert)),
         "sha256": await world.evidence(b"south-crop"),
         "order_id": str(await world.order("south")),
+        "report_id": str(await world.report("south")),
         "token_id": str(await world.token("southern", "southerner")),
         "inspection_id": str(await world.inspection("south")),
         "position": "1",

@@ -13,6 +13,7 @@ export function createAppRouter(): Router {
       { path: '/alerts/:id(\\d+)?', name: 'alerts', component: () => import('@/views/AlertsView.vue') },
       { path: '/rectifications', name: 'rectifications', component: () => import('@/views/RectificationsView.vue') },
       { path: '/rectifications/:id(\\d+)', name: 'rectification', component: () => import('@/views/RectificationView.vue') },
+      { path: '/reports/:id(\\d+)?', name: 'reports', component: () => import('@/views/ReportsView.vue') },
       { path: '/cameras/:id(\\d+)', name: 'camera', component: () => import('@/views/CameraView.vue') },
       { path: '/system', name: 'system', component: () => import('@/views/SystemView.vue') },
       { path: '/:rest(.*)*', name: 'missing', component: () => import('@/views/MissingView.vue'), meta: { open: true } },

@@ -22,6 +22,7 @@ import type {
   QuarantineRow,
   Rectification,
   RectificationDetail,
+  Report,
   Rota,
   SeriesAnswer,
   Session,
@@ -104,6 +105,9 @@ export const api = {
     postOnce<RectificationDetail>(`/rectifications/${id}/${step}`, body, key),
   uploadPhoto: (id: number, photo: Blob) => post<{ sha256: string }>(`/rectifications/${id}/photos`, photo),
   orderStatistics: (query: { by: 'site' | 'unit'; since: number }) => get<{ rows: OrderCounts[] }>('/rectifications/statistics', query),
+  reports: (query: { kind?: string; site_id?: number; before?: number; limit?: number }) =>
+    get<{ items: Report[]; next: number | null }>('/reports', query),
+  report: (id: number) => get<Report>(`/reports/${id}`),
   rota: (site: number) => get<Rota>(`/sites/${site}/rota`),
   replaceRota: (site: number, rota: NewRota) => put<Rota>(`/sites/${site}/rota`, rota),
   people: (site: number) => get<SitePeople>(`/sites/${site}/people`),
@@ -113,5 +117,7 @@ export const api = {
 }
 
 export const evidenceAddress = (sha256: string): string => address(`/evidence/${sha256}`)
+export const reportAddress = (id: number, format: 'html' | 'csv', language: string): string =>
+  address(`/reports/${id}/file`, { format, language })
 export const snapshotAddress = (camera: number, turn: number): string =>
   address(`/cameras/${camera}/snapshot.jpg`, { t: turn })

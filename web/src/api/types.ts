@@ -515,6 +515,22 @@ export interface NewOrder {
   unit: string | null
 }
 
+/** A report of a day or a week; `site_id` null: of all sites. Shares are 0 to 1, null where there is nothing to share. */
+export interface Report {
+  id: number
+  kind: 'daily' | 'weekly'
+  site_id: number | null
+  first_day: string
+  last_day: string
+  alerts: number
+  critical: number
+  minutes: number
+  delivered: number | null
+  open_orders: number
+  overdue_orders: number
+  available: number | null
+}
+
 /** Orders of a site or a responsible unit (`key` null: none was named), given in a period. */
 export interface OrderCounts extends Named {
   key: number | null

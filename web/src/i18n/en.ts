@@ -2,7 +2,7 @@ import type zh from '@/i18n/zh'
 
 const en: typeof zh = {
   product: 'Smart construction site control centre',
-  nav: { overview: 'Overview', alerts: 'Alerts', rectifications: 'Rectification', system: 'System', wall: 'Wall', logOut: 'Log out', main: 'Main' },
+  nav: { overview: 'Overview', alerts: 'Alerts', rectifications: 'Rectification', reports: 'Reports', system: 'System', wall: 'Wall', logOut: 'Log out', main: 'Main' },
   language: { zh: '中文', en: 'English', switch: 'Language' },
   login: {
     lead: 'Dust, noise, cranes, hoists and hard hats of every site on one screen.',
@@ -366,6 +366,21 @@ const en: typeof zh = {
   },
   phase: { raise: 'Raise', end: 'End', raised: 'Raised', severity: 'Worse', cleared: 'Cleared', reminder: 'Reminder', escalated: 'Escalated' },
   notification: { pending: 'Waiting', sent: 'Sent', withheld: 'Withheld', failed: 'Failed', uncertain: 'Delivery unknown' },
+  report: {
+    title: 'Reports',
+    kinds: 'Kind of report',
+    kind: { all: 'All', daily: 'Daily', weekly: 'Weekly' },
+    everySite: 'All sites',
+    alerts: 'Alerts',
+    critical: '{count} critical',
+    minutes: 'Minutes beyond limits',
+    delivered: 'Delivered',
+    orders: 'Open orders',
+    overdue: '{count} overdue',
+    available: 'Available',
+    page: 'Open',
+    none: 'No reports yet',
+  },
   rectification: {
     title: 'Rectification of hazards',
     new: 'New order',

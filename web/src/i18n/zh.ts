@@ -1,7 +1,7 @@
 // The page's words in Chinese. en.ts holds the same keys; a test compares them.
 const zh = {
   product: '智慧工地监管平台',
-  nav: { overview: '总览', alerts: '告警', rectifications: '整改', system: '系统', wall: '大屏', logOut: '退出', main: '主导航' },
+  nav: { overview: '总览', alerts: '告警', rectifications: '整改', reports: '报告', system: '系统', wall: '大屏', logOut: '退出', main: '主导航' },
   language: { zh: '中文', en: 'English', switch: '语言' },
   login: {
     lead: '工地扬尘、噪声、起重机械与安全帽监测，一屏掌握。',
@@ -365,6 +365,21 @@ const zh = {
   },
   phase: { raise: '触发', end: '结束', raised: '触发', severity: '加重', cleared: '恢复', reminder: '提醒', escalated: '升级' },
   notification: { pending: '待发送', sent: '已发送', withheld: '未发送', failed: '失败', uncertain: '未知是否送达' },
+  report: {
+    title: '报告',
+    kinds: '报告类型',
+    kind: { all: '全部', daily: '日报', weekly: '周报' },
+    everySite: '全部工地',
+    alerts: '告警',
+    critical: '紧急 {count}',
+    minutes: '超标分钟',
+    delivered: '上报成功率',
+    orders: '未闭环整改',
+    overdue: '逾期 {count}',
+    available: '数据有效率',
+    page: '查看',
+    none: '还没有报告',
+  },
   rectification: {
     title: '隐患整改',
     new: '下达整改',
