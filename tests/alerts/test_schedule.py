@@ -118,6 +118,14 @@ def test_hours_that_the_clock_skips_wholly_do_not_exist() -> None:
     assert set(codes(calendar, *range(begin, begin + 86_400_000_000, 60_000_000))) == {INACTIVE}
 
 
+def test_days_have_no_gap_and_no_overlap_where_midnight_comes_twice() -> None:
+    """Havana, 1 November 2026: 01:00 becomes 00:00, and the day has 25 hours."""
+    begin, end = micros(datetime(2026, 11, 1, 4, tzinfo=UTC)), micros(datetime(2026, 11, 2, 5, tzinfo=UTC))
+    found = Calendar([], ZoneInfo("America/Havana"), daily=True).find(np.array([begin - 1, begin, end - 1, end]))
+    assert found.end[:3].tolist() == [begin, end, end]
+    assert found.start[1:].tolist() == [begin, begin, end]
+
+
 clock_times = st.integers(0, 24 * 4 - 1).map(lambda quarter: f"{quarter // 4:02d}:{quarter % 4 * 15:02d}")
 
 
