@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import html
 import re
 from pathlib import Path
 from typing import Any
@@ -110,7 +111,17 @@ async def test_an_inspection_from_beginning_to_signed_report(
     report = await officer.get(f"{URL}/{one['id']}/report")
     assert report.headers["content-security-policy"].startswith("default-src 'none'")
     page = report.text
-    for words in ("远程巡查报告", one["number"], "工地 north", "人员 supervisor", order["number"], "限期整改", "裸土"):
+    assert "<built-in" not in html.unescape(page)
+    for words in (
+        "远程巡查报告",
+        one["number"],
+        "工地 north",
+        "人员 supervisor",
+        order["number"],
+        "限期整改",
+        "裸土",
+        "检查项</h2>",
+    ):
         assert words in page
     assert "东侧&lt;b&gt;裸土&lt;/b&gt;未覆盖" in page  # words of people are words, never markup
     assert len(re.findall(r'src="data:image/jpeg;base64,', page)) == 1

@@ -128,10 +128,10 @@ class Visit:
         await self.page.click("button[type=submit]")
         await self.page.wait_for_selector("[data-test=log-out]")
 
-    async def shot(self, name: str, *, full_page: bool = False) -> None:
-        """A picture of the page for whoever asks for one by SMARTSITE_SHOTS."""
+    async def shot(self, name: str, *, full_page: bool = False, page: Page | None = None) -> None:
+        """A picture of the page, or of another one, for whoever asks for one by SMARTSITE_SHOTS."""
         if folder := os.environ.get("SMARTSITE_SHOTS"):
-            await self.page.screenshot(path=str(Path(folder) / f"{name}.png"), full_page=full_page)
+            await (page or self.page).screenshot(path=str(Path(folder) / f"{name}.png"), full_page=full_page)
 
     async def text(self, selector: str) -> str:
         return (await self.page.locator(selector).first.inner_text()).strip()

@@ -6,10 +6,15 @@ import type {
   AlertDetail,
   Automatic,
   Camera,
+  Checklist,
   Control,
   Device,
   DeviceCommand,
+  Inspection,
+  InspectionDetail,
+  ItemResult,
   Kind,
+  Mark,
   Mute,
   NewMute,
   NewOrder,
@@ -112,6 +117,26 @@ export const api = {
   replaceRota: (site: number, rota: NewRota) => put<Rota>(`/sites/${site}/rota`, rota),
   people: (site: number) => get<SitePeople>(`/sites/${site}/people`),
 
+  checklists: () => get<{ items: Checklist[] }>('/inspections/checklists'),
+  inspections: (query: { site_id?: number; state?: string; before?: number; limit?: number }, signal?: AbortSignal) =>
+    get<{ items: Inspection[]; next: number | null }>('/inspections', query, signal),
+  inspection: (id: number, signal?: AbortSignal) => get<InspectionDetail>(`/inspections/${id}`, {}, signal),
+  beginInspection: (site_id: number, checklist: string, key: string) =>
+    postOnce<InspectionDetail>('/inspections', { site_id, checklist }, key),
+  judgeItem: (id: number, position: number, said: { version: number; result: ItemResult; note: string }) =>
+    put<InspectionDetail>(`/inspections/${id}/items/${position}`, said),
+  lookThrough: (id: number, camera_id: number) => post<InspectionDetail>(`/inspections/${id}/looks`, { camera_id }),
+  takePicture: (id: number, camera_id: number, key: string) =>
+    postOnce<InspectionDetail>(`/inspections/${id}/pictures`, { camera_id }, key),
+  markPicture: (id: number, picture: number, said: { version: number; marks: Mark[]; note: string; position: number | null }) =>
+    put<InspectionDetail>(`/inspections/${id}/pictures/${picture}`, said),
+  dropPicture: (id: number, picture: number, version: number) =>
+    remove<InspectionDetail>(`/inspections/${id}/pictures/${picture}?version=${version}`),
+  fileFinding: (id: number, finding: Omit<NewOrder, 'site_id' | 'alert_id' | 'source'> & { version: number; position: number | null; pictures: number[] }, key: string) =>
+    postOnce<InspectionDetail>(`/inspections/${id}/findings`, finding, key),
+  endInspection: (id: number, how: 'finish' | 'cancel', said: object) =>
+    post<InspectionDetail>(`/inspections/${id}/${how}`, said),
+
   system: () => get<SystemStatus>('/system'),
   quarantine: (cursor?: string) => get<Page<QuarantineRow>>('/quarantine', { limit: 50, cursor }),
 }
@@ -121,3 +146,5 @@ export const reportAddress = (id: number, format: 'html' | 'csv', language: stri
   address(`/reports/${id}/file`, { format, language })
 export const snapshotAddress = (camera: number, turn: number): string =>
   address(`/cameras/${camera}/snapshot.jpg`, { t: turn })
+export const inspectionReportAddress = (inspection: number, download = false): string =>
+  address(`/inspections/${inspection}/report`, download ? { download: 'true' } : {})

@@ -596,3 +596,84 @@ export interface Rota {
 
 /** `version` is that of the rota that it was made from. */
 export type NewRota = Pick<Rota, 'version' | 'shifts' | 'changes'>
+
+export interface Checklist extends Named {
+  id: string
+  items: { code: string; title: string; title_en: string; requirement: string }[]
+}
+
+export type InspectionState = 'open' | 'finished' | 'cancelled'
+export type ItemResult = 'open' | 'pass' | 'fail' | 'not_applicable'
+
+/** `name` is the checklist's. */
+export interface Inspection extends Named {
+  id: number
+  number: string
+  site_id: number
+  site_name: string
+  site_name_en: string
+  checklist: string
+  state: InspectionState
+  version: number
+  begun_at: number
+  begun_by: string
+  begun_by_name: string | null
+  begun_by_name_en: string | null
+  ended_at: number | null
+  conclusion: string
+  report_sha256: string | null
+  items: number
+  judged: number
+  failed: number
+  findings: number
+}
+
+export interface InspectionItem {
+  position: number
+  code: string
+  title: string
+  title_en: string
+  requirement: string
+  result: ItemResult
+  note: string
+}
+
+/** Points are shares of the picture's width and height. */
+export interface Mark {
+  shape: 'box' | 'arrow' | 'stroke'
+  points: [number, number][]
+}
+
+export interface InspectionPicture {
+  id: number
+  camera_id: number
+  camera_name: string
+  camera_name_en: string
+  taken_at: number
+  sha256: string
+  plain_sha256: string
+  marks: Mark[]
+  note: string
+  position: number | null
+  rectification_id: number | null
+}
+
+export interface InspectionFinding {
+  position: number | null
+  rectification_id: number
+  number: string
+  level: OrderLevel
+  title: string
+  location: string
+  state: OrderState
+  deadline_at: number
+  person_name: string
+  person_name_en: string
+}
+
+export interface InspectionDetail extends Inspection {
+  list_items: InspectionItem[]
+  looks: (CodeNamed & { camera_id: number; at: number })[]
+  pictures: InspectionPicture[]
+  finding_orders: InspectionFinding[]
+}
