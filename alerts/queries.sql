@@ -75,14 +75,22 @@ SELECT count(*) FROM alert
 WHERE rule = %(rule)s AND subject = %(subject)s AND raised_at > %(since)s AND exempt IS NULL
 
 -- hush_open_rules --
-SELECT DISTINCT rule FROM alert
-WHERE site_id = %(site_id)s AND cleared_at IS NULL AND exempt IS NULL AND id <> %(alert_id)s
+-- Open alerts that may explain another: those at a gateway only what reports through it, or of no known gateway.
+SELECT DISTINCT c.rule FROM alert c
+WHERE c.site_id = %(site_id)s AND c.cleared_at IS NULL AND c.exempt IS NULL AND c.id <> %(alert_id)s
+  AND NOT EXISTS (SELECT FROM alert a JOIN device d ON d.id = a.device_id
+                  WHERE a.id = %(alert_id)s AND d.gateway_id <> c.device_id
+                  AND EXISTS (SELECT FROM device o WHERE o.gateway_id = c.device_id))
 
 -- hush_explainable --
+-- Open alerts that this one may explain, as above.
 SELECT a.id, ARRAY(SELECT jsonb_array_elements_text(v.definition -> 'inhibited_by')) AS inhibited_by
 FROM alert a JOIN rule_version v ON v.rule = a.rule AND v.version = a.rule_version
 WHERE a.site_id = %(site_id)s AND a.cleared_at IS NULL AND a.exempt IS NULL AND a.id <> %(alert_id)s
   AND v.definition ? 'inhibited_by'
+  AND NOT EXISTS (SELECT FROM alert c JOIN device d ON d.id = a.device_id
+                  WHERE c.id = %(alert_id)s AND d.gateway_id <> c.device_id
+                  AND EXISTS (SELECT FROM device o WHERE o.gateway_id = c.device_id))
 
 -- mutes_active --
 SELECT site_id, rule, coalesce('device:' || device_id, 'camera:' || camera_id) FROM mute WHERE starts_at <= %(now)s AND ends_at > %(now)s

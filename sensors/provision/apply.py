@@ -130,16 +130,48 @@ async def _devices(store: Store, rows: Rows, report: Report, profiles: Mapping[s
             report.errors.append(sourced.error("mn", message))
         else:
             good.append(sourced)
+    good = _gateways_first(store, good, report)
     hashes, report.secrets = await device_hashes([sourced.row for sourced in good], store)
     for sourced in good:
         row = sourced.row
-        values = _named(row, without={"site", "secret", "hj212"}) | {"site_id": store.need("site", row.site)}
+        values = _named(row, without={"site", "secret", "hj212", "gateway"}) | {"site_id": store.need("site", row.site)}
         if "hj212" in row.model_fields_set:
             present = store.values("device", f"{row.site}/{row.code}")
             others = {} if present is None else present["protocol_options"]
             values["protocol_options"] = others | {"hj212": row.hj212}
+        if "gateway" in row.model_fields_set:
+            gateway = row.gateway
+            values["gateway_id"] = None if gateway is None else store.need("device", f"{row.site}/{gateway}")
         values |= hashes.get(f"{row.site}/{row.code}", {})
         _done(report, "devices", sourced, await store.put("device", sourced.key, values))
+
+
+def _gateways_first(store: Store, devices: Sequence[Sourced[DeviceRow]], report: Report) -> list[Sourced[DeviceRow]]:
+    """The rows in an order in which a gateway is there before its devices; those without theirs are errors."""
+    ordered: list[Sourced[DeviceRow]] = []
+    known: set[str] = set()
+    waiting = list(devices)
+    while waiting:
+        ready: list[Sourced[DeviceRow]] = []
+        rest: list[Sourced[DeviceRow]] = []
+        for sourced in waiting:
+            row = sourced.row
+            key = None if row.gateway is None else f"{row.site}/{row.gateway}"
+            is_there = key is None or key in known or store.id("device", key) is not None
+            (ready if is_there and row.gateway != row.code else rest).append(sourced)
+        if not ready:
+            for sourced in rest:
+                row = sourced.row
+                own = row.gateway == row.code
+                message = (
+                    "is the device itself; leave it out" if own else _absent("device", f"{row.site}/{row.gateway}")
+                )
+                report.errors.append(sourced.error("gateway", message))
+            break
+        ordered += ready
+        known |= {sourced.key for sourced in ready}
+        waiting = rest
+    return ordered
 
 
 async def _cameras(store: Store, rows: Rows, report: Report) -> None:

@@ -154,7 +154,8 @@ class PersonRow(Row):
 class DeviceRow(Place):
     """`[[devices]]`, or a line of a CSV file. Without `secret` a new device gets a generated one.
 
-    `mn` and `hj212` (its options, see sensors.hj212.policy) are for stations that speak HJ 212.
+    `mn` and `hj212` (its options, see sensors.hj212.policy) are for stations that speak HJ 212. `gateway` is the code
+    of the device of the same site through which it reports.
     """
 
     site: Code
@@ -168,6 +169,7 @@ class DeviceRow(Place):
     clock_offset_ms: Annotated[int, Field(ge=-2_000_000_000, le=2_000_000_000)] = 0
     interval_s: Annotated[float, Field(gt=0, le=86_400)] = 60
     tags: Annotated[list[Name], BeforeValidator(_split)] = []
+    gateway: Code | None = None
     mn: Code | None = None
     hj212: Annotated[dict[str, Any], BeforeValidator(_unfold), AfterValidator(_known_options)] = {}
     enabled: Annotated[bool, BeforeValidator(_yes)] = True

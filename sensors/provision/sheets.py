@@ -30,6 +30,8 @@ TITLES = {
     "上报间隔(秒)": "interval_s",
     "上报间隔": "interval_s",
     "标签": "tags",
+    "网关": "gateway",
+    "网关编码": "gateway",
     "MN": "mn",
     "MN号": "mn",
     "HJ212": "hj212",

@@ -60,6 +60,68 @@ async def test_a_gateway_that_is_away_explains_its_sensors(settings: Settings, t
             assert rows["offline", "device:1"] == ("withheld", "inhibited")
 
 
+async def test_a_gateway_explains_its_own_devices_only(settings: Settings, tmp_path: Path) -> None:
+    """Device 3 is the gateway of 1; 2 has another one that is well, 4 none that is known."""
+    clock = FakeClock()
+    text = SENSORS.replace('"info"', '"critical"') + GATEWAY.replace('"info"', '"critical"')
+    async with world(settings, clock, tmp_path, text) as site:
+        await _person(site)
+        await site.connection.execute(
+            """INSERT INTO device (site_id, code, kind, name, interval_s)
+               VALUES (1, 'device-4', 'dust', '扬尘站', 1), (1, 'device-5', 'hoist', '网关', 1)"""
+        )
+        await site.connection.execute("UPDATE device SET tags = '{gateway}' WHERE id = 3")
+        await site.connection.execute("UPDATE device SET gateway_id = 3 WHERE id = 1")
+        await site.connection.execute("UPDATE device SET gateway_id = 5 WHERE id = 2")
+        async with site.engine():
+            # The gateway falls silent before its devices, so that their alerts find its alert open.
+            await site.publish(batch([(3, 0, {"pm10": 1.0})], arrived=0))
+            await site.publish(batch([(device, 10, {"pm10": 1.0}) for device in (1, 2, 4)], arrived=10))
+            await site.caught_up()
+            await clock.advance(16)
+            await site.beat()
+            await site.until(1, "rule = 'gateway-offline'")
+            await clock.advance(20)
+            await site.beat()
+            await site.until(4, "rule = 'offline'")
+            found = {item[:2]: item[3] for item in await _notices(site)}
+            assert found["gateway-offline", "device:3"] == "first_raise"
+            assert found["offline", "device:1"] == "inhibited"
+            assert found["offline", "device:2"] == "first_raise"
+            assert found["offline", "device:4"] == "inhibited"
+            # The gateway is back, its device is not: it is told of now.
+            await site.publish(batch([(3, 60, {"pm10": 1.0})], arrived=60))
+            await site.until(2, "cleared_at IS NOT NULL")
+            found = {item[:2]: item[3] for item in await _notices(site)}
+            assert found["offline", "device:1"] == found["offline", "device:4"] == "first_raise"
+
+
+async def test_a_gateway_found_out_later_holds_back_its_own_only(settings: Settings, tmp_path: Path) -> None:
+    clock = FakeClock()
+    text = SENSORS.replace('"info"', '"critical"') + GATEWAY.replace('"info"', '"critical"')
+    async with world(settings, clock, tmp_path, text) as site:
+        await _person(site)
+        await site.connection.execute(
+            "INSERT INTO device (site_id, code, kind, name, interval_s) VALUES (1, 'g', 'hoist', '网关', 1)"
+        )
+        await site.connection.execute("UPDATE device SET tags = '{gateway}' WHERE id = 3")
+        await site.connection.execute(
+            "UPDATE device SET gateway_id = CASE id WHEN 1 THEN 3 ELSE 4 END WHERE id IN (1, 2)"
+        )
+        async with site.engine():
+            await site.publish(batch([(device, 0, {"pm10": 1.0}) for device in (1, 2)], arrived=0))
+            await site.publish(batch([(3, 10, {"pm10": 1.0})], arrived=10))
+            await site.caught_up()
+            await clock.advance(16)
+            await site.beat()
+            await site.until(2, "rule = 'offline'")
+            await clock.advance(20)
+            await site.beat()
+            await site.until(1, "rule = 'gateway-offline'")
+            found = {item[:2]: item[3] for item in await _notices(site)}
+            assert (found["offline", "device:1"], found["offline", "device:2"]) == ("inhibited", "first_raise")
+
+
 async def test_what_stands_at_the_end_of_a_mute_is_told_then(settings: Settings, tmp_path: Path) -> None:
     clock = FakeClock()
     async with world(settings, clock, tmp_path, PM10.replace('"major"', '"critical"')) as site:

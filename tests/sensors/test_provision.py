@@ -456,3 +456,61 @@ async def test_a_new_site_has_its_stage_since_ever(connection: psycopg.AsyncConn
         ("earthwork", None),
         ("", None),
     ]
+
+
+GATEWAYS = """
+[[devices]]
+site = "alpha"
+code = "s1"
+kind = "dust"
+name = "s1"
+gateway = "g1"
+
+[[devices]]
+site = "alpha"
+code = "g1"
+kind = "hoist"
+name = "g1"
+"""
+
+
+async def test_a_device_names_the_gateway_through_which_it_reports(
+    connection: psycopg.AsyncConnection, tmp_path: Path
+) -> None:
+    async def told() -> dict[str, str | None]:
+        statement = "SELECT d.code, g.code FROM device d LEFT JOIN device g ON g.id = d.gateway_id"
+        return dict(await (await connection.execute(statement)).fetchall())
+
+    report = await apply(connection, write(tmp_path, BASE + GATEWAYS))
+    assert not report.errors
+    found = await told()
+    assert (found["s1"], found["g1"]) == ("g1", None)
+    before = await version(connection)
+    await apply(connection, write(tmp_path, BASE + GATEWAYS))
+    assert await version(connection) == before
+    sheet = write(
+        tmp_path, "工地编码,设备编码,设备类型,名称,网关\nalpha,s2,dust,s2,g1\nalpha,s1,dust,s1,\n", "sheet.csv"
+    )
+    assert not (await apply(connection, sheet)).errors
+    found = await told()
+    assert (found["s2"], found["s1"]) == ("g1", found["s1"])
+
+
+@pytest.mark.parametrize(
+    ("gateway", "words"), [("nosuch", "no device 'alpha/nosuch'"), ("s1", "the device itself"), ("ring", "alpha/ring")]
+)
+async def test_a_gateway_that_cannot_be(
+    connection: psycopg.AsyncConnection, tmp_path: Path, gateway: str, words: str
+) -> None:
+    text = GATEWAYS.replace('gateway = "g1"', f'gateway = "{gateway}"')
+    text += (
+        '\n[[devices]]\nsite = "alpha"\ncode = "ring"\nkind = "dust"\nname = "r"\ngateway = "s1"\n'
+        if gateway == "ring"
+        else ""
+    )
+    report = await apply(connection, write(tmp_path, BASE + text))
+    assert any("(s1): gateway" in one and words in one for one in messages(report)), messages(report)
+    codes = [row[0] for row in await (await connection.execute("SELECT code FROM device")).fetchall()]
+    assert "g1" in codes
+    assert "s1" not in codes
+    assert not any("/s1" in str(key) for key in report.secrets)
