@@ -18,7 +18,7 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake
 from api.access import SQL, Seen, Viewer
 from api.context import Context, Database, Here, Millis, Row, rows
 from api.errors import SOCKET_CODE, documented
-from api.relays import open_stream, worker_addresses
+from api.relays import Form, open_stream, worker_addresses
 from api.sockets import close
 from api.states import CameraCondition, camera_condition
 from core.errors import NotFound, Unavailable
@@ -117,15 +117,18 @@ async def page(
     responses={200: {"description": "A JPEG.", "content": {"image/jpeg": {}}}, **documented(401, 404, 422)},
 )
 async def snapshot(camera_id: CameraId, viewer: Seen, context: Here) -> Response:
-    """The newest picture, without boxes."""
-    return Response(await take(context, viewer, camera_id), media_type="image/jpeg")
+    """The newest picture, without boxes; heads are blurred for whoever may not see originals."""
+    picture = await take(context, viewer, camera_id, original=may_see_faces(context, viewer))
+    return Response(picture, media_type="image/jpeg")
 
 
-async def take(context: Context, viewer: Viewer, camera_id: int) -> bytes:
-    """The newest picture of a camera as JPEG; raise CameraAway where none is to be had."""
+async def take(context: Context, viewer: Viewer, camera_id: int, *, original: bool = False) -> bytes:
+    """The newest picture of a camera as JPEG, with blurred heads unless the `original` is asked for, whose right the
+    caller checks; raise CameraAway where none is to be had."""
+    address_of = f"/cameras/{camera_id}/snapshot.jpg{'?original=1' if original else ''}"
     for address in await _workers(context, viewer, camera_id):
         try:
-            answer = await context.http.get(f"http://{address}/cameras/{camera_id}/snapshot.jpg", timeout=_ANSWER_S)
+            answer = await context.http.get(f"http://{address}{address_of}", timeout=_ANSWER_S)
         except httpx.TransportError as error:
             logger.info("vision worker does not answer", extra={"address": address, "error": str(error)})
             continue
@@ -136,17 +139,28 @@ async def take(context: Context, viewer: Viewer, camera_id: int) -> bytes:
 
 @router.websocket("/{camera_id}/live")
 async def live(socket: WebSocket, camera_id: CameraId, viewer: Seen, context: Here) -> None:
-    """Relay the stream, newest picture first: a slow client sees fewer pictures, not older ones."""
+    """Relay the stream, newest picture first: a slow client sees fewer pictures, not older ones.
+
+    Heads are blurred for whoever may not see originals; the stream ends when that changes.
+    """
     addresses = await _workers(context, viewer, camera_id)
     await socket.accept()
-    await context.sockets.attend(socket, viewer, context, _relay(socket, camera_id, addresses))
+    await context.sockets.attend(
+        socket, viewer, context, _relay(socket, camera_id, addresses, original=may_see_faces(context, viewer))
+    )
 
 
-async def _relay(socket: WebSocket, camera_id: int, addresses: list[str]) -> None:
+def may_see_faces(context: Context, viewer: Viewer) -> bool:
+    """Whether live pictures and snapshots are sent to the person as they were taken."""
+    return not context.settings.api.blur_live or "original" in viewer.rights
+
+
+async def _relay(socket: WebSocket, camera_id: int, addresses: list[str], *, original: bool) -> None:
     """Forward the stream of the first worker that has the camera; closes the socket when there is none any more."""
     for address in addresses:
         try:
-            async with open_stream(address, camera_id, "pictures") as stream:
+            form: Form = "originals" if original else "pictures"
+            async with open_stream(address, camera_id, form) as stream:
                 await _forward(stream, socket)
         except (OSError, TimeoutError, InvalidHandshake, ConnectionClosed) as error:
             logger.info("camera stream ended", extra={"address": address, "camera": camera_id, "error": str(error)})

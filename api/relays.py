@@ -22,10 +22,11 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-Form = Literal["video", "pictures"]
-"""How a camera is watched: its encoded video, or pictures that the vision room has drawn."""
+Form = Literal["video", "pictures", "originals"]
+"""How a camera is watched: its encoded video, pictures with blurred heads, or pictures as they were taken."""
 
-_PATHS: dict[Form, str] = {"video": "video", "pictures": "live"}
+# Without `original` the vision room blurs heads.
+_PATHS: dict[Form, str] = {"video": "video", "pictures": "live", "originals": "live?original=1"}
 _ANSWER_S = 5.0
 # Longest message of a stream: a 4K picture as JPEG with its boxes.
 _MESSAGE_BYTES = 16 * 1024 * 1024

@@ -11,7 +11,7 @@ looked is in the audit log, once a camera and connection.
 from __future__ import annotations
 
 import asyncio
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 import psycopg
@@ -19,7 +19,7 @@ from fastapi import APIRouter, WebSocket
 
 from api import audit
 from api.access import Seen, Viewer
-from api.cameras import load_cameras
+from api.cameras import load_cameras, may_see_faces
 from api.context import Context, Here, Row
 from api.errors import SOCKET_CODE
 from api.metrics import VIDEO_LOST, VIDEO_WATCHED
@@ -38,7 +38,7 @@ _RETRY_S = 2.0
 
 class _Watch(msgspec.Struct, frozen=True, rename={"form": "as"}):
     camera: Annotated[int, msgspec.Meta(ge=1, lt=2**31)]
-    form: Form
+    form: Literal["video", "pictures"]
 
 
 class _Wish(msgspec.Struct, frozen=True):
@@ -109,15 +109,20 @@ class _Session:
             self._tell([camera_message(one.camera, {"kind": "away", "code": Unavailable.code}) for one in new])
             return False
         for watch in allowed:
-            self._watched[watch] = self._relays.join(self._context, watch.camera, watch.form, self._ready)
+            self._watched[watch] = self._relays.join(self._context, watch.camera, self._form(watch), self._ready)
             VIDEO_WATCHED.labels(watch.form).inc()
         return True
+
+    def _form(self, watch: _Watch) -> Form:
+        """What is relayed: a change of rights ends the connection, so it stays the same."""
+        faces = watch.form == "pictures" and may_see_faces(self._context, self._viewer)
+        return "originals" if faces else watch.form
 
     async def _leave(self, watch: _Watch) -> None:
         watcher = self._watched.pop(watch)
         VIDEO_WATCHED.labels(watch.form).dec()
         VIDEO_LOST.inc(watcher.waiting.lost)
-        await self._relays.leave(watch.camera, watch.form, watcher)
+        await self._relays.leave(watch.camera, self._form(watch), watcher)
 
     async def _allowed(self, new: list[_Watch]) -> list[_Watch]:
         """Those that this person may watch, the looks at originals audited; the client is told why not of the rest."""

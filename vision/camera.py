@@ -15,7 +15,7 @@ from core.clock import Clock, micros
 from core.settings import CameraSettings
 from sensors.registry import Camera
 from vision import wire
-from vision.blur import blurred
+from vision.blur import RecentHeads, blurred, blurred_live
 from vision.capture_client import CaptureClient
 from vision.decide import Decider
 from vision.detections import Detections
@@ -67,7 +67,8 @@ class CameraWorker:
         self._clock = clock
         self._tracker = Tracker(forget_s=max(_FORGET_S, _FORGET_LOOKS / options.fps))
         self.decider = Decider(options, zone=camera.zone, classes=detector.classes)
-        self.feed = LiveFeed(self._set_pace)
+        self.feed, self.original = LiveFeed(self._set_pace), LiveFeed(self._set_pace)
+        self._heads = RecentHeads()
         self.video = VideoFeed(lambda: self._client.stream(on=self.video.watched))
         look_px = span(max(detector.input_shape(*_USUAL)), options.tiles)
         order = order_of(camera.url, options, wire.Pace(options.fps), look_px=look_px)
@@ -104,7 +105,11 @@ class CameraWorker:
         """End its episodes: the camera is no longer watched by anybody."""
         self._submit(self.decider.close())
 
-    async def snapshot(self) -> bytes | None:
+    @property
+    def _watched(self) -> bool:
+        return self.feed.watched or self.original.watched
+
+    async def snapshot(self, *, original: bool) -> bytes | None:
         """See `Watchable.snapshot`."""
         frame = self._frame
         if frame is None:
@@ -112,12 +117,21 @@ class CameraWorker:
         newest: asyncio.Future[Planes | None] = asyncio.get_running_loop().create_future()
         self._full.want(0, lambda planes: None if newest.done() else newest.set_result(planes))
         planes = await newest or frame.best()
-        return await self._compute(lambda: jpeg(bgr(planes), LIVE_QUALITY))
+
+        def encode() -> bytes:
+            image = bgr(planes)
+            if original:
+                return jpeg(image, LIVE_QUALITY)
+            # It may be newer than the last look by the whole interval: it gets one of its own.
+            shown = blurred(image, look_closely(self._detector, image, self._options.tiles).xyxy)
+            return jpeg(blurred_live(shown, self._heads.boxes(), (frame.width, frame.height)), LIVE_QUALITY)
+
+        return await self._compute(encode)
 
     def _set_pace(self) -> None:
-        close_look = self.feed.watched or self.decider.attentive(micros(self._clock.now()))
+        close_look = self._watched or self.decider.attentive(micros(self._clock.now()))
         fps = max(self._options.fps, self._options.attentive_fps) if close_look else self._options.fps
-        self._client.ask(wire.Pace(fps, everything=close_look, full=self.feed.watched))
+        self._client.ask(wire.Pace(fps, everything=close_look, full=self._watched))
 
     async def _handle(self, message: wire.Message, payload: bytes) -> None:
         match message:
@@ -179,6 +193,7 @@ class CameraWorker:
             if picture.moved or self.decider.attentive(picture.time):
                 looked = True
                 self._detections = await self._look(frame)
+                self._heads.saw(frame.time, self._detections.xyxy)
             self._frame = frame
         self._tracks = self._tracker.update(self._detections, picture.time / 1e6)
         changes = self.decider.observe(
@@ -199,7 +214,7 @@ class CameraWorker:
         self._set_pace()
         if self.video.watched:
             self._tell_boxes(picture)
-        if payload and self.feed.watched:
+        if payload and self._watched:
             await self._show(frame)
 
     async def _look(self, frame: Frame) -> Detections:
@@ -263,20 +278,31 @@ class CameraWorker:
         self._episodes.submit(Change(self._camera.id, self._camera.site_id, change, pictures))
 
     async def _show(self, frame: Frame) -> None:
-        planes = frame.best()
-        data = await self._compute(lambda: jpeg(bgr(planes), LIVE_QUALITY))
+        planes, heads = frame.best(), self._heads.boxes()
+
+        def encode() -> list[tuple[LiveFeed, bytes]]:
+            image = bgr(planes)
+            shown = []
+            if self.original.watched:
+                shown.append((self.original, jpeg(image, LIVE_QUALITY)))
+            if self.feed.watched:
+                hidden = blurred_live(image, heads, (frame.width, frame.height))
+                shown.append((self.feed, jpeg(hidden, LIVE_QUALITY)))
+            return shown
+
         corners = self._detections.scaled(planes.width / frame.width, planes.height / frame.height)
-        self.feed.publish(
-            live_message(
-                data,
-                time=frame.time,
-                width=planes.width,
-                height=planes.height,
-                detections=corners,
-                tracks=self._tracks,
-                classes=self._detector.classes,
+        for feed, data in await self._compute(encode):
+            feed.publish(
+                live_message(
+                    data,
+                    time=frame.time,
+                    width=planes.width,
+                    height=planes.height,
+                    detections=corners,
+                    tracks=self._tracks,
+                    classes=self._detector.classes,
+                )
             )
-        )
 
     def _tell_boxes(self, picture: wire.Picture) -> None:
         """Watchers of the video draw the boxes themselves; a picture that has not changed still has the last ones."""

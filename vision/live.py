@@ -3,8 +3,9 @@
 `ws://host:port/cameras/{id}/live` sends one binary message a picture: uint32 (little-endian) length of a header, the
 header as JSON `{time, width, height, boxes: [{x1, y1, x2, y2 (0..1), label, score, track}]}`, then the JPEG.
 `ws://host:port/cameras/{id}/video` sends the encoded video and, as they are found, the boxes, see vision.video.
-`http://host:port/cameras/{id}/snapshot.jpg` gives the newest picture. There is no log-in: api asks who may see what,
-so this listens on the machine itself or in a closed network.
+`http://host:port/cameras/{id}/snapshot.jpg` gives the newest picture. Heads are blurred on pictures unless the address
+ends in `?original=1`. There is no log-in: api asks who may see what, so this listens on the machine itself or in a
+closed network.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from vision import metrics
 from vision.detections import Detections
 from vision.video import VideoFeed, message
 
-_PATH = re.compile(r"^/cameras/(?P<id>[0-9]{1,9})/(?P<what>live|video|snapshot\.jpg)$")
+_PATH = re.compile(r"^/cameras/(?P<id>[0-9]{1,9})/(?P<what>live|video|snapshot\.jpg)(?P<original>\?original=1)?$")
 
 
 class LiveFeed:
@@ -81,10 +82,13 @@ class Watchable(Protocol):
     """What the server needs of a camera."""
 
     feed: LiveFeed
+    """With blurred heads."""
+    original: LiveFeed
+    """As the camera sent it."""
     video: VideoFeed
 
-    async def snapshot(self) -> bytes | None:
-        """The newest picture as JPEG; None while there is none."""
+    async def snapshot(self, *, original: bool) -> bytes | None:
+        """The newest picture as JPEG, blurred unless the `original` is wanted; None while there is none."""
         ...
 
 
@@ -152,18 +156,20 @@ class LiveServer:
             self._server.close()
             await self._server.wait_closed()
 
-    def _camera(self, path: str) -> tuple[Watchable | None, str]:
+    def _camera(self, path: str) -> tuple[Watchable | None, str, bool]:
         match = _PATH.match(path)
-        return (self._cameras.get(int(match["id"])), match["what"]) if match else (None, "")
+        if match is None:
+            return None, "", False
+        return self._cameras.get(int(match["id"])), match["what"], match["original"] is not None
 
     async def _answer(self, connection: ServerConnection, request: Request) -> Response | None:
         """Answer what is no live stream; None lets the WebSocket begin."""
-        camera, what = self._camera(request.path)
+        camera, what, original = self._camera(request.path)
         if camera is None:
             return connection.respond(http.HTTPStatus.NOT_FOUND, "there is no such camera\n")
         if what in ("live", "video"):
             return None
-        picture = await camera.snapshot()
+        picture = await camera.snapshot(original=original)
         if picture is None:
             return connection.respond(http.HTTPStatus.SERVICE_UNAVAILABLE, "the camera has given no picture yet\n")
         headers = Headers(
@@ -174,10 +180,11 @@ class LiveServer:
 
     async def _stream(self, connection: ServerConnection) -> None:
         assert connection.request is not None
-        camera, what = self._camera(connection.request.path)
+        camera, what, original = self._camera(connection.request.path)
         if camera is None:  # removed between the request and now
             return
-        feed = camera.video if what == "video" else camera.feed
+        pictures = camera.original if original else camera.feed
+        feed = camera.video if what == "video" else pictures
         with metrics.VIEWERS.track_inprogress(), feed.watch() as newest:
             gone = asyncio.create_task(connection.wait_closed())
             try:

@@ -29,6 +29,10 @@ class ApiSettings(Section):
     login_lock_minutes: float = Field(
         default=15, gt=0, le=1440, description="Minutes that a lock lasts, and that failures are remembered."
     )
+    blur_live: bool = Field(
+        default=True,
+        description="Blur heads on live pictures and snapshots for people without the right `original`; off: nobody's.",
+    )
     max_body_kb: int = Field(default=64, ge=1, description="Largest request body that is read, in KiB.")
 
 

@@ -13,6 +13,7 @@ from psycopg.types.json import Jsonb
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
+from core.settings import Settings
 from tests.api.conftest import CookieOf, LogIn
 from tests.api.world import World
 from tests.support.wait import eventually
@@ -27,12 +28,12 @@ class StillCamera:
     """A camera of the vision room that shows one picture."""
 
     def __init__(self) -> None:
-        self.feed = LiveFeed(lambda: None)
+        self.feed, self.original = LiveFeed(lambda: None), LiveFeed(lambda: None)
         self.video = VideoFeed(lambda: None)
         self.picture: bytes | None = b"\xff\xd8 a still"
 
-    async def snapshot(self) -> bytes | None:
-        return self.picture
+    async def snapshot(self, *, original: bool) -> bytes | None:
+        return self.picture and self.picture + (b", as it was taken" if original else b"")
 
 
 async def register(world: World, port: int) -> None:
@@ -104,6 +105,37 @@ async def test_live_pictures_are_relayed_as_they_are(server: str, cookie_of: Coo
             camera.feed.publish(PICTURE)
             assert await asyncio.wait_for(socket.recv(), 10) == PICTURE
         await eventually(lambda: not camera.feed.watched)
+
+
+async def test_only_who_may_see_originals_sees_heads_as_they_are(
+    server: str, cookie_of: CookieOf, log_in: LogIn, current_world: World
+) -> None:
+    camera_id = current_world.ids["cam-north"]
+    async with worker(current_world) as camera:
+        async with (
+            watching(server, camera_id, await cookie_of("officer")) as officer,
+            watching(server, camera_id, await cookie_of("operator")) as operator,
+        ):
+            await eventually(lambda: camera.feed.watched and camera.original.watched)
+            camera.feed.publish(PICTURE + b", blurred")
+            camera.original.publish(PICTURE)
+            assert await asyncio.wait_for(officer.recv(), 10) == PICTURE + b", blurred"
+            assert await asyncio.wait_for(operator.recv(), 10) == PICTURE
+        stills = {
+            login: (await (await log_in(login)).get(f"/api/v1/cameras/{camera_id}/snapshot.jpg")).content
+            for login in ("officer", "operator")
+        }
+    assert stills == {"officer": b"\xff\xd8 a still", "operator": b"\xff\xd8 a still, as it was taken"}
+
+
+async def test_the_bureau_can_let_everybody_see_heads_as_they_are(
+    log_in: LogIn, world: World, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(settings.api.__dict__, "blur_live", False)
+    client = await log_in("officer")
+    async with worker(world):
+        answer = await client.get(f"/api/v1/cameras/{world.ids['cam-north']}/snapshot.jpg")
+    assert answer.content == b"\xff\xd8 a still, as it was taken"
 
 
 async def test_the_relay_ends_with_the_worker(server: str, cookie_of: CookieOf, current_world: World) -> None:

@@ -88,6 +88,19 @@ async def test_video_comes_as_it_is_from_one_stream_for_all(
     assert await audited(connection) == [("code-operator", f"camera:{north}")] * 2
 
 
+async def test_pictures_have_faces_for_who_may_see_originals(
+    server: str, cookie_of: CookieOf, current_world: World
+) -> None:
+    north = current_world.ids["cam-north"]
+    async with worker(current_world) as camera, wall(server, await cookie_of("operator")) as client:
+        await watch(client, **{f"c{north}": "pictures"})
+        await eventually(lambda: camera.original.watched)
+        assert not camera.feed.watched
+        camera.original.publish(PICTURE)
+        assert (await receive(client))[2] == b"\xff\xd8 a picture"
+    await eventually(lambda: not camera.original.watched)
+
+
 async def test_pictures_are_for_roles_that_see_no_originals(
     server: str, cookie_of: CookieOf, current_world: World, connection: psycopg.AsyncConnection
 ) -> None:

@@ -299,3 +299,50 @@ async def test_live_pictures_carry_boxes_while_somebody_watches(
         assert (await asyncio.to_thread(fetch, "snapshot.jpg")).startswith(b"\xff\xd8")
         with pytest.raises(urllib.error.HTTPError, match="404"):
             await asyncio.to_thread(fetch, "nothing")
+
+
+async def test_live_pictures_and_snapshots_have_blurred_heads_unless_the_original_is_asked_for(
+    vision_settings: Settings, database: psycopg.AsyncConnection[Any], rtsp: RtspServer
+) -> None:
+    camera = await add_camera(database, f"rtsp://127.0.0.1:{rtsp.port}/surveyor")
+
+    async def live_port() -> int:
+        found = await rows(database, "SELECT detail FROM worker WHERE room = 'vision'")
+        return int(found[0]["detail"]["live_port"]) if found else 0
+
+    async def seen(address: str) -> tuple[np.ndarray, list[dict[str, Any]]]:
+        async with websocket(f"ws://{address}") as viewer, asyncio.timeout(20):
+            while True:
+                message = await viewer.recv()
+                assert isinstance(message, bytes)
+                (length,) = struct.unpack("<I", message[:4])
+                header = json.loads(message[4 : 4 + length])
+                if header["boxes"] and header["width"] == 1280:
+                    return decoded(message[4 + length :]), header["boxes"]
+
+    def fetched(address: str) -> np.ndarray:
+        with urllib.request.urlopen(f"http://{address}") as response:
+            return decoded(response.read())
+
+    async with running(vision_settings):
+        address = f"127.0.0.1:{await eventually(live_port)}/cameras/{camera}"
+        await eventually(lambda: rows(database, "SELECT 1 FROM camera_state WHERE state = 'online'"))
+        (live, boxes), (original, _) = await asyncio.gather(seen(f"{address}/live"), seen(f"{address}/live?original=1"))
+        still = await asyncio.to_thread(fetched, f"{address}/snapshot.jpg")
+        original_still = await asyncio.to_thread(fetched, f"{address}/snapshot.jpg?original=1")
+    # The scene stands still, so the four show the same.
+    x1, y1, x2, y2 = (round(boxes[0][side] * length) for side, length in SIDES)
+    elsewhere = np.ones(live.shape[:2], bool)
+    elsewhere[max(0, y1 - 2 * (y2 - y1)) : y2 + 2 * (y2 - y1), max(0, x1 - 2 * (x2 - x1)) : x2 + 2 * (x2 - x1)] = False
+    for picture, alike in ((live, False), (still, False), (original_still, True)):
+        assert picture.shape == original.shape
+        difference = np.abs(picture.astype(int) - original)
+        assert (difference[y1:y2, x1:x2].mean() < 2) == alike
+        assert difference[elsewhere].mean() < 2
+
+
+SIDES = (("x1", 1280), ("y1", 720), ("x2", 1280), ("y2", 720))
+
+
+def decoded(jpeg: bytes) -> np.ndarray:
+    return cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)

@@ -67,7 +67,7 @@ async def vision_worker(connection: psycopg.AsyncConnection) -> AsyncIterator[No
             await asyncio.sleep(0.2)
 
     def still(connection: ServerConnection, request: Request) -> Response | None:
-        if not request.path.endswith("/snapshot.jpg"):
+        if not request.path.partition("?")[0].endswith("/snapshot.jpg"):
             return None
         body = picture("still")
         return Response(HTTPStatus.OK, "OK", Headers({"Content-Length": str(len(body))}), body)
