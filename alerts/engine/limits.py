@@ -16,7 +16,8 @@ from alerts.engine.violations import Levels, Violations, span
 from alerts.model import device_subject
 from alerts.rules.base import ZERO
 from alerts.rules.composite import CompositeRule
-from alerts.rules.model import CountRule, DayCountRule, Rung, StateRule, ThresholdRule, WindowRule
+from alerts.rules.levels import Rung
+from alerts.rules.model import CountRule, DayCountRule, StateRule, ThresholdRule, WindowRule
 from sensors.registry import Registry
 
 LimitRule = ThresholdRule | StateRule | WindowRule | DayCountRule | CountRule | CompositeRule
