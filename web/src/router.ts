@@ -16,6 +16,7 @@ export function createAppRouter(): Router {
       { path: '/reports/:id(\\d+)?', name: 'reports', component: () => import('@/views/ReportsView.vue') },
       { path: '/inspections', name: 'inspections', component: () => import('@/views/InspectionsView.vue') },
       { path: '/inspections/:id(\\d+)', name: 'inspection', component: () => import('@/views/InspectionView.vue') },
+      { path: '/devices/:id(\\d+)', name: 'history', component: () => import('@/views/HistoryView.vue') },
       { path: '/cameras/:id(\\d+)', name: 'camera', component: () => import('@/views/CameraView.vue') },
       { path: '/system', name: 'system', component: () => import('@/views/SystemView.vue') },
       { path: '/:rest(.*)*', name: 'missing', component: () => import('@/views/MissingView.vue'), meta: { open: true } },

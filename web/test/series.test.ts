@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { follow, usualStep, valueRange, withGaps, type Point } from '@/chart/series'
+import { follow, panned, shifted, usualStep, valueRange, withGaps, zoomed, type Point } from '@/chart/series'
 
 describe('gaps', () => {
   it('are where readings are missing for longer than usual', () => {
@@ -52,5 +52,24 @@ describe('the value axis', () => {
   it('goes below zero where the values do, and has no range without values', () => {
     expect(valueRange([[0, -5], [1, 5]], [])?.[0]).toBeLessThan(-5)
     expect(valueRange([[0, null]], [150])).toBeNull()
+  })
+})
+
+describe('spans', () => {
+  const NOW = 1_000_000
+
+  it('zooms around the middle and never shows what is still to come', () => {
+    expect(zoomed([0, 400_000], 0.5, NOW)).toEqual([100_000, 300_000])
+    expect(zoomed([600_000, NOW], 2, NOW)).toEqual([200_000, NOW])
+  })
+
+  it('moves by a part of its length, up to now', () => {
+    expect(panned([400_000, 600_000], -0.5, NOW)).toEqual([300_000, 500_000])
+    expect(panned([700_000, 900_000], 1, NOW)).toEqual([800_000, NOW])
+    expect(panned([800_000, NOW], 0.5, NOW)).toEqual([800_000, NOW])
+  })
+
+  it('shifts a curve in time, its gaps as well', () => {
+    expect(shifted([[1, 5], [2, null]], 10)).toEqual([[11, 5], [12, null]])
   })
 })

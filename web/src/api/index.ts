@@ -148,3 +148,5 @@ export const snapshotAddress = (camera: number, turn: number): string =>
   address(`/cameras/${camera}/snapshot.jpg`, { t: turn })
 export const inspectionReportAddress = (inspection: number, download = false): string =>
   address(`/inspections/${inspection}/report`, download ? { download: 'true' } : {})
+export const exportAddress = (device: number, query: { start: number; end: number; resolution: string }): string =>
+  address(`/devices/${device}/export`, { ...query, start: Math.round(query.start), end: Math.round(query.end) })

@@ -15,6 +15,10 @@ export interface ChartInput {
   limits: LimitLine[]
   /** Span of an alert, ms; drawn as a band. */
   band?: { from: number; to: number; text: string }
+  /** Least and greatest values of the means that `points` are; drawn as a shade. */
+  extent?: { low: Point[]; high: Point[] }
+  /** Another curve to compare with, and its name. */
+  compared?: { name: string; points: Point[] }
   axisTime: (at: number) => string
   fullTime: (at: number) => string
   number: (value: number) => string
@@ -31,7 +35,9 @@ export function chartOption(input: ChartInput): EChartsCoreOption {
   const faint = token('--text-faint')
   const line = token('--accent')
   const bad = token('--red')
-  const range = valueRange(input.points, input.limits.map((limit) => limit.value))
+  const { extent, compared } = input
+  const all = [...input.points, ...(extent?.low ?? []), ...(extent?.high ?? []), ...(compared?.points ?? [])]
+  const range = valueRange(all, input.limits.map((limit) => limit.value))
   return {
     animation: false,
     textStyle: { fontFamily: token('--font') },
@@ -41,7 +47,7 @@ export function chartOption(input: ChartInput): EChartsCoreOption {
       backgroundColor: token('--panel-raised'),
       borderColor: token('--line-strong'),
       textStyle: { color: token('--text'), fontSize: size },
-      formatter: (items: { value: Point }[]) => tooltip(items, input),
+      formatter: (items: Item[]) => tooltip(items, input),
     },
     xAxis: {
       type: 'time',
@@ -84,14 +90,50 @@ export function chartOption(input: ChartInput): EChartsCoreOption {
           data: input.band ? [[{ xAxis: input.band.from, name: input.band.text }, { xAxis: input.band.to }]] : [],
         },
       },
+      ...(extent ? shade(extent, line) : []),
+      ...(compared ? [comparison(compared.points, token('--yellow'))] : []),
     ],
   }
 }
 
-function tooltip(items: { value: Point }[], input: ChartInput): string {
-  const point = items[0]?.value
-  if (!point) return ''
-  const [at, value] = point
-  const number = value === null ? '–' : input.number(value)
-  return `${input.fullTime(at)}<br><b>${number}</b> ${input.unit}`
+/** The room between least and greatest as two stacked areas, the lower one unseen. */
+function shade({ low, high }: { low: Point[]; high: Point[] }, colour: string) {
+  const height = high.map(([at, value], i): Point => [at, value === null ? null : value - (low[i]?.[1] ?? value)])
+  const part = { type: 'line', stack: 'extent', showSymbol: false, silent: true, lineStyle: { opacity: 0 }, tooltip: { show: false } }
+  return [
+    { ...part, data: low, stackStrategy: 'all' },
+    { ...part, data: height, stackStrategy: 'all', areaStyle: { color: colour, opacity: 0.2 } },
+  ]
 }
+
+const comparison = (points: Point[], colour: string) => ({
+  id: COMPARED,
+  type: 'line',
+  data: points,
+  showSymbol: false,
+  connectNulls: false,
+  lineStyle: { color: colour, width: 1.5, type: 'dotted' },
+  itemStyle: { color: colour },
+})
+
+const COMPARED = 'compared'
+interface Item {
+  value: Point
+  seriesId?: string
+  seriesIndex: number
+}
+
+function tooltip(items: Item[], input: ChartInput): string {
+  const own = items.find((item) => item.seriesIndex === 0)
+  const other = items.find((item) => item.seriesId === COMPARED)
+  const at = (own ?? other)?.value[0]
+  if (at === undefined) return ''
+  const said = (value: number | null) => `<b>${value === null ? '–' : input.number(value)}</b> ${input.unit}`
+  const lines = [input.fullTime(at)]
+  if (own) lines.push(said(own.value[1]))
+  if (other && input.compared) lines.push(`${escaped(input.compared.name)}: ${said(other.value[1])}`)
+  return lines.join('<br>')
+}
+
+/** Names are people's words, a tool-tip is markup. */
+const escaped = (text: string): string => text.replace(/[&<>"']/g, (sign) => `&#${sign.charCodeAt(0)};`)

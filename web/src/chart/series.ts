@@ -49,3 +49,19 @@ export function valueRange(points: Point[], limits: number[]): [low: number, hig
   // A quantity that is never negative keeps its zero line.
   return [low >= 0 ? Math.max(0, low - air) : low - air, high + air]
 }
+
+/** Points as they would be `by` ms later. */
+export const shifted = (points: Point[], by: number): Point[] => points.map(([at, value]) => [at + by, value])
+
+/** A span of time around the same middle, `factor` times as long, that never ends after `now`. */
+export function zoomed([from, to]: [number, number], factor: number, now: number): [number, number] {
+  const half = ((to - from) * factor) / 2
+  const end = Math.min(now, (from + to) / 2 + half)
+  return [end - 2 * half, end]
+}
+
+/** The span moved by a part of its length; it never ends after `now`. */
+export function panned([from, to]: [number, number], by: number, now: number): [number, number] {
+  const move = Math.min(by * (to - from), now - to)
+  return [from + move, to + move]
+}

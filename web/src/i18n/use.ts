@@ -24,7 +24,7 @@ export function useWords() {
 
   function lasted(milliseconds: number): string {
     const { unit, count, rest } = splitDuration(milliseconds)
-    return t(`duration.${unit}`, { count, rest })
+    return t(rest === 0 ? `wholeDuration.${unit}` : `duration.${unit}`, { count, rest })
   }
 
   /** What went wrong, in the user's language where the code is known. */
