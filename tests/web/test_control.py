@@ -46,7 +46,7 @@ async def test_a_command_is_confirmed_given_and_followed_to_its_reply(
 
     await panel.locator("[data-order=spray_on]").click()
     await expect(panel.locator("[data-test=order]")).to_contain_text("确认执行“开启喷淋”：1 号雾炮？")
-    await expect(panel.locator("[data-test=order]")).to_contain_text("自动联动暂停 30 分 0 秒")
+    await expect(panel.locator("[data-test=order]")).to_contain_text("自动联动暂停 30 分钟")
     minutes = panel.locator("input[data-argument=minutes]")
     for wrong, fault in {"500": "应为 0.1–120\u202fmin", "five": "不是数字"}.items():
         await minutes.fill(wrong)

@@ -117,7 +117,7 @@ const zh = {
     empty: '监测站没有上报该指标的统计',
   },
   duration: { second: '{count} 秒', minute: '{count} 分 {rest} 秒', hour: '{count} 小时 {rest} 分', day: '{count} 天 {rest} 小时' },
-  wholeDuration: { second: '{count} 秒', minute: '{count} 分', hour: '{count} 小时', day: '{count} 天' },
+  wholeDuration: { second: '{count} 秒', minute: '{count} 分钟', hour: '{count} 小时', day: '{count} 天' },
   ago: '{age}前',
   crane: { side: '侧视', top: '俯视' },
   hoist: { door: '门', floor: '楼层', persons: '人数', speed: '速度', up: '上行', down: '下行', still: '停止' },

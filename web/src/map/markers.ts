@@ -30,7 +30,7 @@ function content(site: Site, words: MarkerWords): HTMLElement {
   if (words.reason && site.state !== 'green') {
     const reason = document.createElement('i')
     reason.textContent = words.reason
-    text.append(reason)
+    text.append(' ', reason)
   }
   element.append(text)
   return element
@@ -83,7 +83,7 @@ export class SiteMarkers {
     marker.setIcon(L.divIcon({ className: 'site-icon', html: content(site, words), iconSize: [40, 40] }))
     marker.setZIndexOffset({ red: 3000, yellow: 2000, grey: 1000, green: 0 }[site.state])
     const element = marker.getElement()
-    element?.setAttribute('aria-label', [words.name, words.state, words.reason].filter(Boolean).join(', '))
+    element?.setAttribute('aria-label', [words.name, site.state === 'green' ? '' : words.reason, words.state].filter(Boolean).join(' '))
     element?.setAttribute('data-site', String(site.id))
   }
 }
