@@ -79,6 +79,24 @@ ALTER TABLE {table} SET (
 -- tables_columnstore_policy --
 CALL add_columnstore_policy(%(table)s::regclass, after => %(after)s::interval, if_not_exists => true)
 
+-- tables_wants_batch --
+-- Not where somebody has set it already, nor where the server's limit is lower (it was 1000 once).
+SELECT EXISTS (
+    SELECT FROM pg_settings
+    WHERE name = 'timescaledb.compression_batch_size_limit' AND source = 'default' AND max_val::int >= %(rows)s
+) AND NOT EXISTS (
+    SELECT FROM pg_db_role_setting s
+    CROSS JOIN unnest(s.setconfig) AS option
+    JOIN pg_database d ON d.datname = current_database()
+    JOIN pg_roles r ON r.rolname = current_user
+    WHERE s.setdatabase IN (0, d.oid) AND s.setrole IN (0, r.oid)
+      AND option LIKE 'timescaledb.compression\_batch\_size\_limit=%%'
+)
+
+-- tables_batch --
+-- The role's own setting, as only the owner may set it for a database.
+ALTER ROLE CURRENT_USER IN DATABASE {database} SET timescaledb.compression_batch_size_limit = {rows}
+
 -- tables_trim_unknown --
 DELETE FROM reading_unknown WHERE time < %(before)s
 

@@ -34,6 +34,10 @@ MAX_AGE = timedelta(days=35)
 AHEAD = timedelta(weeks=4)
 # On TimescaleDB, chunks that ended this long ago are turned into columns; late readings still go into them.
 COLUMNSTORE_AFTER = timedelta(weeks=1)
+# Rows of a device that are packed into one compressed value a column, seven hours of one every 5 s. TimescaleDB's own
+# 1000 make values of one or two TOAST pieces, which fill their pages badly: 6 % more on disk for noisy values, 50 % for
+# calm ones. Beyond 5000 little is won, and a look at one reading unpacks all of them.
+COLUMNSTORE_BATCH = 5000
 
 # Wide columns first: PostgreSQL aligns each column to its width, and would pad between others.
 _ORDER = {
@@ -139,6 +143,7 @@ async def reconcile(
     for profile in profiles.values():
         for table in tables_of(profile):
             done += await under_lock(connection, table.name, clock, partial(_reconcile_one, connection, table))
+    done += await under_lock(connection, "pg_db_role_setting", clock, partial(_set_batch, connection))
     await maintain(connection, profiles, now or clock.now(), clock=clock)
     return done
 
@@ -206,6 +211,15 @@ async def _reconcile_one(connection: psycopg.AsyncConnection, table: Table) -> l
         await connection.execute(SQL["tables_columnstore_policy"], {"table": table.name, "after": COLUMNSTORE_AFTER})
         done.append(f"made {table.name} a columnstore")
     return done
+
+
+async def _set_batch(connection: psycopg.AsyncConnection) -> list[str]:
+    """Tell the sessions of our role in this database, TimescaleDB's own jobs among them, how many rows to pack."""
+    if not await _scalar(connection, "tables_wants_batch", {"rows": COLUMNSTORE_BATCH}):
+        return []
+    name = sql.Identifier(connection.info.dbname)
+    await connection.execute(sql.SQL(SQL["tables_batch"]).format(database=name, rows=sql.Literal(COLUMNSTORE_BATCH)))
+    return [f"TimescaleDB packs columns by {COLUMNSTORE_BATCH} rows"]
 
 
 async def _widen(connection: psycopg.AsyncConnection, table: Table, present: Mapping[str, str]) -> list[str]:

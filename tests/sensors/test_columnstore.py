@@ -52,6 +52,41 @@ async def test_readings_and_minutes_are_columnstores_by_device(connection: psyco
     assert await tables.reconcile(connection, PROFILES) == []
 
 
+async def test_the_policy_packs_seven_hours_into_one_value(connection: psycopg.AsyncConnection) -> None:
+    number = await device(connection)
+    await connection.execute(
+        "INSERT INTO reading_dust (device_id, time, flags, pm10) "
+        "SELECT %s, moment, 0, 1 FROM generate_series(%s, %s + interval '59999 s', interval '10 s') AS moment",
+        [number, OLD, OLD],
+    )
+    query = "SELECT job_id FROM timescaledb_information.jobs WHERE hypertable_name = 'reading_dust'"
+    for (job,) in await (await connection.execute(query)).fetchall():
+        # A session of its own, as the server's workers are.
+        async with await psycopg.AsyncConnection.connect(connection.info.dsn, autocommit=True) as own:
+            await own.execute("CALL run_job(%s)", [job])
+    query = "SELECT numrows_pre_compression, numrows_post_compression FROM _timescaledb_catalog.compression_chunk_size"
+    assert await (await connection.execute(query)).fetchall() == [(6000, 2)]
+
+
+async def test_an_own_batch_size_is_left_alone(connection: psycopg.AsyncConnection, settings: Settings) -> None:
+    database = sql.Identifier(connection.info.dbname)
+    option = sql.SQL("timescaledb.compression_batch_size_limit")
+    role = sql.SQL("ALTER ROLE CURRENT_USER IN DATABASE {}").format(database)
+
+    async def reconciled() -> list[str]:
+        # What is set counts from the next session on.
+        async with await connect(settings.database, application="test") as own:
+            return await tables.reconcile(own, PROFILES)
+
+    await connection.execute(sql.SQL("{} RESET {}").format(role, option))
+    for whose in (role, sql.SQL("ALTER DATABASE {}").format(database)):
+        await connection.execute(sql.SQL("{} SET {} = 2000").format(whose, option))
+        assert await reconciled() == []
+        await connection.execute(sql.SQL("{} RESET {}").format(whose, option))
+    assert await reconciled() == ["TimescaleDB packs columns by 5000 rows"]
+    assert await reconciled() == []
+
+
 async def test_late_readings_go_into_columns(connection: psycopg.AsyncConnection) -> None:
     number = await device(connection)
     rows = [{"time": OLD + timedelta(seconds=30 * n), "pm10": float(n), "laeq": 50.0} for n in range(300)]
