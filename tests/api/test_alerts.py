@@ -102,6 +102,7 @@ async def test_one_alert_comes_with_its_story(log_in: LogIn, world: World) -> No
         "phase": "raised",
         "state": "withheld",
         "reason": "cool_down",
+        "error": "",
         "attempts": 0,
         "created_at": int(at.timestamp() * 1000),
         "sent_at": None,
