@@ -35,10 +35,11 @@ ORDER BY d, p, m, t, n
 ON CONFLICT DO NOTHING
 
 -- quarantine_insert --
+-- Binary parameters: as text, each byte of a payload would be looked at twice in Python.
 INSERT INTO quarantine (arrived_at, source, device_id, client, topic, reason, detail, payload, payload_bytes)
 SELECT timestamptz 'epoch' + arrived * interval '1 microsecond', source, device, client, topic, reason, detail, payload, bytes
-FROM unnest(%(arrived)s::bigint[], %(source)s::text[], %(device)s::int[], %(client)s::text[], %(topic)s::text[],
-            %(reason)s::text[], %(detail)s::text[], %(payload)s::bytea[], %(bytes)s::int[])
+FROM unnest(%(arrived)b::bigint[], %(source)b::text[], %(device)b::int[], %(client)b::text[], %(topic)b::text[],
+            %(reason)b::text[], %(detail)b::text[], %(payload)b::bytea[], %(bytes)b::int[])
     WITH ORDINALITY AS q (arrived, source, device, client, topic, reason, detail, payload, bytes, place)
 ORDER BY place
 
