@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import hypothesis
 import psycopg
 import pytest
 from psycopg import sql
@@ -22,6 +23,12 @@ from smartsite.postgres import EmbeddedPostgres
 from smartsite.schema import bring_up_to_date
 from tests.support import rabbitmq
 from tests.support.clock import FakeClock
+
+# How long an input takes tells how busy the machine is, not whether the code is right.
+hypothesis.settings.register_profile(
+    "any machine", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("any machine")
 
 _numbers = itertools.count()
 REQUIRED = {part for part in os.environ.get("SMARTSITE_REQUIRE", "").split(",") if part}

@@ -19,7 +19,7 @@ from sensors.provision.files import read_files
 from sensors.provision.report import Report
 from sensors.simulator.machines import Hoist, TowerCrane
 from sensors.simulator.processes import Weather, generator
-from sensors.simulator.protection import ElectricBox, Pole, UnloadingPlatform, watch
+from sensors.simulator.protection import ElectricBox, Excavation, Pole, UnloadingPlatform, watch
 from sensors.simulator.schedule import Effect, Episode
 from sensors.simulator.spray import Spray
 from sensors.simulator.sprayer import Sprayer
@@ -52,6 +52,7 @@ MODELS: Mapping[str, Callable[[Random, Weather], Model]] = {
     "unloading_platform": UnloadingPlatform,
     "electric_box": ElectricBox,
     "pole_tilt": Pole,
+    "excavation": Excavation,
 }
 
 

@@ -146,3 +146,37 @@ class Pole:
             "axial_force": round(self._force + 0.05 * self._weather.temperature(moment), 2),
             "battery": round(max(0.0, self._charge * (1 - elapsed / _EMPTY_AFTER_S))),
         }
+
+
+class Excavation:
+    """Channels of kind `excavation`: a pit in use, whose walls give some millimetres and whose struts carry half."""
+
+    _GIVING = (
+        "wall_top_horizontal",
+        "wall_top_vertical",
+        "deep_horizontal",
+        "ground_settlement",
+        "building_settlement",
+        "column_vertical",
+    )
+
+    def __init__(self, random: Random, weather: Weather) -> None:
+        self._weather = weather
+        self._given = {name: Wander(random, sigma=0.2, tau_s=3600) for name in self._GIVING}
+        self._water = Wander(random, sigma=15, tau_s=7200)
+        self._charge = random.uniform(60, 100)
+
+    def read(self, moment: datetime, elapsed: float, episode: Episode | None) -> Values:
+        """Values at a moment; an alarm is a horizontal displacement of the wall's top of its level in mm."""
+        seconds = moment.timestamp()
+        moved = {name: round(4 + wander.at(seconds), 2) for name, wander in self._given.items()}
+        if episode is not None and episode.effect is Effect.ALARM:
+            moved["wall_top_horizontal"] = episode.level
+        return {
+            **moved,
+            "groundwater_change": round(200 + self._water.at(seconds)),
+            # Struts of steel grow with warmth.
+            "strut_force_ratio": round(38 + 0.3 * self._weather.temperature(moment), 1),
+            "anchor_force_ratio": 96.0,
+            "battery": round(max(0.0, self._charge * (1 - elapsed / _EMPTY_AFTER_S))),
+        }

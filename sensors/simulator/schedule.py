@@ -119,6 +119,7 @@ _LATER: Mapping[str, tuple[tuple[Effect, float, float, str], ...]] = {
     "unloading_platform": ((Effect.OVERLOAD, 15, 112, ""), (Effect.GAP, 5, 0, "")),
     "electric_box": ((Effect.ALARM, 20, 60, ""), (Effect.FAULT, 15, 0, "leakage_current")),
     "pole_tilt": ((Effect.ALARM, 30, 14, ""), (Effect.FAULT, 15, 0, "settlement")),
+    "excavation": ((Effect.ALARM, 30, 26, ""), (Effect.FAULT, 15, 0, "deep_horizontal")),
 }
 
 

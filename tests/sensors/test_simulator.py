@@ -173,6 +173,7 @@ def test_episodes_raise_and_end() -> None:
         *((kind, 2) for kind in ("edge_guard", "opening", "smoke", "water_leak", "gas")),
         ("electric_box", 80),
         ("pole_tilt", 14),
+        ("excavation", 26),
         ("unloading_platform", 112),
     ],
 )

@@ -18,7 +18,7 @@ from sensors.profiles import load_profiles, parse_profile
 
 KINDS = {"dust", "tower_crane", "hoist", "sprayer"} | {
     *("edge_guard", "opening", "unloading_platform", "electric_box"),
-    *("smoke", "water_leak", "gas", "pole_tilt"),
+    *("smoke", "water_leak", "gas", "pole_tilt", "excavation"),
 }
 DUST = ["pm10", "pm2_5", "tsp", "laeq", "temperature", "humidity", "pressure", "wind_speed", "wind_direction"]
 
