@@ -10,14 +10,17 @@ from fastapi import APIRouter, FastAPI
 from starlette.middleware.gzip import GZipMiddleware
 
 from api import (
+    accounts,
     acknowledge,
     alerts,
+    audit_log,
     bodies,
     cameras,
     clocks,
     commands,
     control,
     deliveries,
+    device_import,
     devices,
     docs,
     errors,
@@ -99,6 +102,9 @@ def build(context: Context, *, web_dir: Path) -> FastAPI:
         evidence,
         system,
         tokens,
+        accounts,
+        audit_log,
+        device_import,
         live,
         video,
     ):

@@ -20,7 +20,7 @@ from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from core.database import is_outage
-from core.errors import Forbidden, InvalidInput, SmartsiteError, Unauthenticated, Unavailable
+from core.errors import Conflict, Forbidden, InvalidInput, SmartsiteError, Unauthenticated, Unavailable
 
 logger = logging.getLogger(__name__)
 
@@ -65,6 +65,13 @@ class BadCredentials(Unauthenticated):
     code = "bad_credentials"
 
 
+class Stale(Conflict):
+    """The thing was changed by somebody else since it was read."""
+
+    code = "stale"
+    status = 412
+
+
 class TooManyAttempts(SmartsiteError):
     """Log-in is locked for a while after repeated failures."""
 
@@ -81,6 +88,7 @@ _EXAMPLES: dict[int, tuple[str, str, str]] = {
     403: ("forbidden", "this role may not review alerts", "The role lacks the right, or the CSRF token is missing."),
     404: ("not_found", "there is no alert 7", "No such thing, or not of a site that the person may see."),
     409: ("conflict", "alert 7 was already reviewed as confirmed", "The thing is no longer in the assumed state."),
+    412: ("stale", "person 'li' was changed meanwhile", "It was changed by somebody else since it was read."),
     413: ("too_large", "the request is larger than 65536 bytes", "The body is too large."),
     422: ("invalid_input", "the request does not fit", "A parameter or field does not fit; `fields` names it."),
     429: ("too_many_requests", "log-in is locked after repeated failures", "See the Retry-After header."),

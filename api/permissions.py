@@ -130,6 +130,12 @@ PERMISSIONS: Mapping[str, Right | tuple[Right, ...] | None] = {
     "GET /reports/{report_id}/file": None,
     "GET /system": "system",
     "GET /quarantine": "system",
+    "GET /accounts": "people",
+    "PUT /accounts/{code}": "people",
+    "DELETE /accounts/{code}/lock": "people",
+    "GET /audit": "audit",
+    # Of whole files: only who sees all sites, for a row may name any.
+    "POST /devices/import": "registry",
     "GET /tokens": "tokens",
     "POST /tokens": "tokens",
     "DELETE /tokens/{token_id}": "tokens",

@@ -68,6 +68,33 @@ DELETE FROM login_failure WHERE login = %(login)s AND address = %(address)s
 -- audit_head --
 SELECT id, hash FROM audit ORDER BY id DESC LIMIT 1
 
+-- accounts --
+-- Unscoped: people belong to no site. Locked: failures of the log-in that still count.
+SELECT p.id, p.code, p.name, p.name_en, p.role, u.code AS unit, p.phone, p.language, p.login, p.password_hash IS NOT NULL AS has_password,
+       p.all_sites, p.enabled,
+       ARRAY(SELECT s.code FROM person_site ps JOIN site s ON s.id = ps.site_id WHERE ps.person_id = p.id ORDER BY 1) AS sites,
+       (SELECT count(*) FROM login_failure f WHERE f.login = p.login AND f.at > %(since)s)::int AS failures
+FROM person p LEFT JOIN unit u ON u.id = p.unit_id
+WHERE %(code)s::text IS NULL OR p.code = %(code)s
+ORDER BY p.enabled DESC, p.code
+
+-- administrators --
+SELECT count(*) AS n FROM person
+WHERE enabled AND all_sites AND role = 'leader' AND login IS NOT NULL AND password_hash IS NOT NULL
+
+-- failure_forget_login --
+DELETE FROM login_failure WHERE login = %(login)s
+
+-- sessions_of_person_delete --
+DELETE FROM session WHERE person_id = %(id)s
+
+-- audit_page --
+SELECT a.id, a.at, a.actor, p.name AS actor_name, p.name_en AS actor_name_en, a.action, a.object, a.detail
+FROM audit a LEFT JOIN person p ON p.code = a.actor
+WHERE (%(actor)s::text IS NULL OR a.actor = %(actor)s) AND (%(action)s::text IS NULL OR starts_with(a.action, %(action)s))
+  AND (%(before)s::bigint IS NULL OR a.id < %(before)s)
+ORDER BY a.id DESC LIMIT %(limit)s
+
 -- audit_hash --
 SELECT hash FROM audit WHERE id = %(id)s
 

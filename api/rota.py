@@ -14,6 +14,7 @@ from api import audit
 from api.access import Seen, Writer
 from api.context import Database, Here, Millis
 from api.errors import FaultyFields, documented
+from core.errors import NotFound
 from sensors.registry import Registry, load_registry
 
 router = APIRouter(prefix="/sites", tags=["rota"])
@@ -46,7 +47,7 @@ class NewRota(BaseModel):
 async def read(site_id: SiteId, viewer: Seen, context: Here, database: Database) -> DutyRota:
     """The weekly pattern in the site's clock, changes to single days, and who is on duty now."""
     viewer.must_see(site_id)
-    registry = await load_registry(database)
+    registry = _known(await load_registry(database), site_id)
     return _shown(await duty.load(database, site_id), registry, site_id, context)
 
 
@@ -58,7 +59,7 @@ async def replace(site_id: SiteId, wanted: NewRota, viewer: Writer, context: Her
     touched. Where nobody on duty can be reached, everybody of the role is told.
     """
     viewer.must_see(site_id)
-    registry = await load_registry(database)
+    registry = _known(await load_registry(database), site_id)
     rota = duty.Rota(shifts=wanted.shifts, changes=wanted.changes)
     known = {person.code for person in registry.people.values() if person.may_see(site_id)}
     if strangers := sorted(rota.people - known):
@@ -71,6 +72,13 @@ async def replace(site_id: SiteId, wanted: NewRota, viewer: Writer, context: Her
             database, at=now, actor=viewer.code, action="rota.replace", thing=f"site:{site_id}", detail=detail
         )
     return _shown(stored, registry, site_id, context)
+
+
+def _known(registry: Registry, site_id: int) -> Registry:
+    """Who sees all sites may name one that there is not."""
+    if site_id not in registry.sites:
+        raise NotFound(f"there is no site {site_id}")
+    return registry
 
 
 def _shown(stored: duty.Stored, registry: Registry, site_id: int, context: Here) -> DutyRota:

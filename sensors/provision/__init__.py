@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from sensors.provision.apply import apply
+from sensors.provision.apply import apply, apply_rows
+from sensors.provision.files import Rows, Sourced
 from sensors.provision.report import GeneratedSecret, Report, RowError, RowResult
 
-__all__ = ["GeneratedSecret", "Report", "RowError", "RowResult", "apply"]
+__all__ = ["GeneratedSecret", "Report", "RowError", "RowResult", "Rows", "Sourced", "apply", "apply_rows"]

@@ -38,6 +38,18 @@ async def apply(
     """
     report = Report()
     rows = read_files([paths] if isinstance(paths, Path) else paths, report)
+    await apply_rows(connection, rows, report, profiles=profiles)
+    return report
+
+
+async def apply_rows(
+    connection: psycopg.AsyncConnection,
+    rows: Rows,
+    report: Report,
+    *,
+    profiles: Mapping[str, Profile] | None = None,
+) -> None:
+    """Apply rows that are right in themselves; what becomes of each goes into the report. Raises as `apply` does."""
     async with connection.transaction():
         await connection.execute(SQL["provision_lock"])
         store = await Store.load(connection)
@@ -47,7 +59,6 @@ async def apply(
         await _devices(store, rows, report, load_profiles() if profiles is None else profiles)
         await _cameras(store, rows, report)
         await _permits(store, rows, report)
-    return report
 
 
 async def _units(store: Store, rows: Rows, report: Report) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -49,12 +49,12 @@ class Sourced(Generic[R_co]):
 class Rows:
     """The rows of all files by section, in the order of the files."""
 
-    units: list[Sourced[UnitRow]]
-    sites: list[Sourced[SiteRow]]
-    people: list[Sourced[PersonRow]]
-    devices: list[Sourced[DeviceRow]]
-    cameras: list[Sourced[CameraRow]]
-    permits: list[Sourced[PermitRow]]
+    units: list[Sourced[UnitRow]] = field(default_factory=list)
+    sites: list[Sourced[SiteRow]] = field(default_factory=list)
+    people: list[Sourced[PersonRow]] = field(default_factory=list)
+    devices: list[Sourced[DeviceRow]] = field(default_factory=list)
+    cameras: list[Sourced[CameraRow]] = field(default_factory=list)
+    permits: list[Sourced[PermitRow]] = field(default_factory=list)
 
 
 def read_files(paths: Sequence[Path], report: Report) -> Rows:

@@ -126,3 +126,6 @@ export const newKey = (): string =>
   Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, '0')).join('')
 export const put = <T>(path: string, body: unknown): Promise<T> => call<T>('PUT', path, {}, body)
 export const remove = <T>(path: string): Promise<T> => call<T>('DELETE', path, {}, undefined)
+/** A write that is refused (`stale`) where the thing is no longer as it was read; without an etag it makes a new one. */
+export const putAsRead = async <T>(path: string, body: unknown, etag: string | null): Promise<T> =>
+  (await ask('PUT', path, {}, body, undefined, etag === null ? { 'If-None-Match': '*' } : { 'If-Match': etag })).json() as Promise<T>

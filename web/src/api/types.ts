@@ -17,6 +17,7 @@ export interface Labelled {
 
 /** What a role may do beyond reading. */
 export type Right = 'acknowledge' | 'review' | 'command' | 'system' | 'permit' | 'rota' | 'original' | 'order' | 'rectify' | 'supervise'
+  | 'registry' | 'rules' | 'targets' | 'people' | 'tokens' | 'audit'
 
 export interface Person extends Named {
   id: number
@@ -676,4 +677,53 @@ export interface InspectionDetail extends Inspection {
   looks: (CodeNamed & { camera_id: number; at: number })[]
   pictures: InspectionPicture[]
   finding_orders: InspectionFinding[]
+}
+
+export interface AccountForm extends Named {
+  role: string
+  unit: string | null
+  phone: string
+  language: Language
+  login: string | null
+  all_sites: boolean
+  sites: string[]
+  enabled: boolean
+}
+
+/** A person as who administers people sees them; `etag` says which state of the row was read. */
+export interface Account extends AccountForm {
+  code: string
+  has_password: boolean
+  failures: number
+  etag: string
+}
+
+export interface Token {
+  id: number
+  name: string
+  owner: string
+  owner_name: string
+  owner_name_en: string
+  rights: Right[]
+  sites: number[] | null
+  created_at: number
+  expires_at: number
+  revoked_at: number | null
+  last_used_at: number | null
+}
+
+export interface Deed {
+  id: number
+  at: number
+  actor: string
+  actor_name: string | null
+  actor_name_en: string | null
+  action: string
+  object: string
+  detail: Record<string, unknown>
+}
+
+export interface ImportResult {
+  rows: { row: string; device: string; outcome: 'created' | 'updated' | 'unchanged' | 'error'; field: string; message: string }[]
+  secrets: { user: string; secret: string }[]
 }

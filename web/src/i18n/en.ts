@@ -2,7 +2,7 @@ import type zh from '@/i18n/zh'
 
 const en: typeof zh = {
   product: 'Smart construction site control centre',
-  nav: { overview: 'Overview', alerts: 'Alerts', rectifications: 'Rectification', inspections: 'Inspections', reports: 'Reports', system: 'System', wall: 'Wall', logOut: 'Log out', main: 'Main' },
+  nav: { overview: 'Overview', alerts: 'Alerts', rectifications: 'Rectification', inspections: 'Inspections', reports: 'Reports', system: 'System', administration: 'Administration', wall: 'Wall', logOut: 'Log out', main: 'Main' },
   language: { zh: '中文', en: 'English', switch: 'Language' },
   login: {
     lead: 'Dust, noise, cranes, hoists and hard hats of every site on one screen.',
@@ -692,6 +692,29 @@ const en: typeof zh = {
     unsupported: 'Unsupported command',
     kind_changed: 'The kind has changed',
   },
+  admin: { title: 'Administration' },
+  adminPart: { people: 'Users', tokens: 'Tokens', import: 'Device import', audit: 'Audit log' },
+  account: {
+    title: 'Users and roles', new: 'New user', name: 'Name', nameEn: 'English name', code: 'Code', role: 'Role', sites: 'Sites', login: 'User name', state: 'State',
+    all: 'All sites', nosite: 'no site', disabled: 'Disabled', enabled: 'Enabled', unlock: 'Unlock ({count} failures)', phone: 'Telephone', language: 'Language',
+    password: 'Password', newPassword: 'New password (empty: as before)', save: 'Save', codeFault: 'Letters, digits, _ and -, at most 64', nameFault: 'Enter a name',
+    passwordFault: 'At least 8 characters', loginFault: 'A password needs a user name', phoneFault: 'No telephone number', taken: 'This code is taken', loginTaken: 'The user name is taken or cannot be used', refused: 'The server does not take this; correct it',
+  },
+  token: {
+    title: 'Tokens of machines', new: 'New token', name: 'Purpose', days: 'Days', rights: 'May, besides reading', once: 'Copy it now, it is shown this once:', reads: 'reads only',
+    until: 'until {at}', unused: 'never used', used: 'used {at}', over: 'Over', revoke: 'Revoke', revokeNote: 'The program that uses it is refused at once.', none: 'No tokens',
+    nameFault: 'Say what it is for', daysFault: 'A whole number from 1 to 366', taken: 'There is a token of this name; revoke it or choose another name',
+  },
+  right: {
+    acknowledge: 'Acknowledge alerts', review: 'Review alerts', command: 'Command devices', system: 'See the system', permit: 'Permits', rota: 'Rota', original: 'See originals', order: 'Order rectification', rectify: 'Rectify', supervise: 'Supervise',
+    registry: 'Registry', rules: 'Rules', targets: 'Regulators', people: 'Users', audit: 'Audit log',
+  },
+  audit: { title: 'Audit log', actorCode: 'Code of the person', actionBegins: 'Action (beginning)', read: 'Search', at: 'Time', actor: 'Person', action: 'Action', object: 'Object', detail: 'Detail', none: 'No rows' },
+  import: {
+    title: 'Device import', note: 'A CSV file (UTF-8 or GBK) whose first line names the columns: site, code, kind, name ... Good rows take effect at once, wrong ones are listed one by one.', file: 'CSV file', send: 'Import', missing: 'Choose a file',
+    sum: '{good} rows good, {wrong} faults', secrets: 'These secrets were made now and are shown this once:', row: 'Row', outcome: 'Result', field: 'Device or column', message: 'Note',
+  },
+  importOutcome: { created: 'created', updated: 'updated', unchanged: 'unchanged', error: 'error' },
   error: {
     network: 'The server cannot be reached; check the network',
     internal: 'Internal server error',
@@ -703,6 +726,7 @@ const en: typeof zh = {
     camera_away: 'The camera shows no picture now; trying again',
     forbidden: 'You may not do this',
     not_found: 'Not found',
+    stale: 'Someone else changed it meanwhile; open it again',
     conflict: 'Someone else has dealt with it; refresh to see',
     invalid_input: 'Invalid input',
     unavailable: 'The service is not available now; try again',

@@ -1,7 +1,7 @@
 // The page's words in Chinese. en.ts holds the same keys; a test compares them.
 const zh = {
   product: '智慧工地监管平台',
-  nav: { overview: '总览', alerts: '告警', rectifications: '整改', inspections: '巡查', reports: '报告', system: '系统', wall: '大屏', logOut: '退出', main: '主导航' },
+  nav: { overview: '总览', alerts: '告警', rectifications: '整改', inspections: '巡查', reports: '报告', system: '系统', administration: '管理', wall: '大屏', logOut: '退出', main: '主导航' },
   language: { zh: '中文', en: 'English', switch: '语言' },
   login: {
     lead: '工地扬尘、噪声、起重机械与安全帽监测，一屏掌握。',
@@ -691,6 +691,29 @@ const zh = {
     unsupported: '不支持的命令',
     kind_changed: '设备类型已变更',
   },
+  admin: { title: '管理' },
+  adminPart: { people: '用户', tokens: '接口令牌', import: '设备导入', audit: '审计日志' },
+  account: {
+    title: '用户与权限', new: '新增用户', name: '姓名', nameEn: '英文姓名', code: '编码', role: '角色', sites: '工地', login: '登录名', state: '状态',
+    all: '全部工地', nosite: '无工地', disabled: '已停用', enabled: '启用', unlock: '解除锁定（{count} 次失败）', phone: '电话', language: '语言',
+    password: '密码', newPassword: '新密码（留空不变）', save: '保存', codeFault: '字母、数字、_、-，最多 64 个', nameFault: '请填写姓名',
+    passwordFault: '至少 8 个字符', loginFault: '有密码须有登录名', phoneFault: '电话号码不正确', taken: '该编码已存在', loginTaken: '登录名已被使用或不可用', refused: '服务器不接受此项，请更正',
+  },
+  token: {
+    title: '接口令牌', new: '新建令牌', name: '用途', days: '有效天数', rights: '除读取外可以', once: '请立即抄录，仅显示一次：', reads: '只读',
+    until: '有效至 {at}', unused: '从未使用', used: '最近使用 {at}', over: '已失效', revoke: '吊销', revokeNote: '使用它的程序将立即被拒绝。', none: '没有令牌',
+    nameFault: '请填写用途', daysFault: '1 至 366 的整数', taken: '已有同名令牌，请先吊销或换名',
+  },
+  right: {
+    acknowledge: '确认告警', review: '复核告警', command: '设备控制', system: '查看系统', permit: '许可', rota: '值班', original: '查看原图', order: '下达整改', rectify: '整改', supervise: '督办',
+    registry: '台账', rules: '规则', targets: '监管平台', people: '用户管理', audit: '审计日志',
+  },
+  audit: { title: '审计日志', actorCode: '人员编码', actionBegins: '操作（开头）', read: '查询', at: '时间', actor: '人员', action: '操作', object: '对象', detail: '内容', none: '没有记录' },
+  import: {
+    title: '设备导入', note: 'CSV 文件（UTF-8 或 GBK），首行为列名：工地编码、设备编码、设备类型、设备名称……正确的行立即生效，错误的行逐行列出。', file: 'CSV 文件', send: '导入', missing: '请选择文件',
+    sum: '{good} 行正确，{wrong} 处错误', secrets: '以下密钥刚刚生成，仅显示一次：', row: '行', outcome: '结果', field: '设备或列', message: '说明',
+  },
+  importOutcome: { created: '已新增', updated: '已更新', unchanged: '无变化', error: '错误' },
   error: {
     network: '无法连接服务器，请检查网络',
     internal: '服务器内部错误',
@@ -702,6 +725,7 @@ const zh = {
     camera_away: '摄像机暂时没有画面，正在重试',
     forbidden: '没有权限',
     not_found: '没有找到',
+    stale: '内容已被他人修改，请重新打开',
     conflict: '已被他人处理，请刷新后查看',
     invalid_input: '输入无效',
     unavailable: '服务暂时不可用，请稍后再试',

@@ -1,0 +1,115 @@
+"""Administration in the page: people, tokens, devices from a sheet, the audit log."""
+
+from __future__ import annotations
+
+import psycopg
+import pytest
+from playwright.async_api import expect
+
+from tests.api.world import World
+from tests.web.conftest import Visit, told
+
+pytestmark = [pytest.mark.needs("browser"), pytest.mark.asyncio(loop_scope="module")]
+
+
+async def test_a_person_is_made_and_a_stale_form_changes_nothing(
+    visit: Visit, city: World, connection: psycopg.AsyncConnection
+) -> None:
+    await city.person("leader", "leader", sites=None, name="周建国", name_en="Zhou Jianguo")
+    page = visit.page
+    await visit.log_in("leader", at="/administration")
+    await expect(page.locator("[data-test=account]")).to_have_count(4)
+    await page.locator("[data-test=account-new]").click()
+    await page.locator("[data-test=account-code]").fill("new person")
+    await page.locator("[data-test=account-password]").fill("short")
+    await page.locator("[data-test=form-send]").click()
+    await expect(page.locator("[data-test=field-fault]")).to_have_count(4)
+    await page.locator("[data-test=account-code]").fill("newcomer")
+    await page.locator("[data-test=account-name]").fill("孙新")
+    await page.locator("[data-test=account-login]").fill("operator")
+    await page.locator("[data-test=account-password]").fill("long enough")
+    await page.locator("[data-test=site-riverside]").check()
+    await page.locator("[data-test=form-send]").click()
+    await expect(page.locator("[data-test=field-fault]")).to_have_text("登录名已被使用或不可用")
+    await visit.shot("account-form")
+    await page.locator("[data-test=account-login]").fill("sun")
+    await page.locator("[data-test=form-send]").dblclick()
+    await expect(page.locator("[data-test=account]")).to_have_count(5)
+    await visit.shot("accounts")
+    rows = await told(connection, "SELECT role, login, all_sites FROM person WHERE code = 'newcomer'")
+    assert rows == [("officer", "sun", False)]
+    assert await told(connection, "SELECT count(*) FROM audit WHERE action = 'account.make'") == [(1,)]
+
+    await page.locator("[data-test=edit-newcomer]").press("Enter")
+    await page.locator("[data-test=account-role]").select_option("supervisor")
+    await connection.execute("UPDATE person SET phone = '13800000000' WHERE code = 'newcomer'")
+    await page.locator("[data-test=form-send]").click()
+    await expect(page.locator("[data-test=form-failure]")).to_contain_text("已被他人修改")
+    assert await told(connection, "SELECT role FROM person WHERE code = 'newcomer'") == [("officer",)]
+    # The browser itself reports the refusals; nothing else may stand in the console.
+    visit.faults[:] = [fault for fault in visit.faults if "422" not in fault and "412" not in fault]
+
+
+async def test_a_token_is_shown_once_and_revoked(
+    visit: Visit, city: World, connection: psycopg.AsyncConnection
+) -> None:
+    await city.person("integrator", "integrator", sites=None)
+    page = visit.page
+    await visit.log_in("integrator")
+    await page.click("[data-test=language]")
+    await page.goto(f"{visit.origin}/administration/tokens")
+    await page.locator("[data-test=token-new]").click()
+    await page.locator("[data-test=form-send]").click()
+    await expect(page.locator("[data-test=field-fault]")).to_have_text("Say what it is for")
+    await page.locator("[data-test=token-name]").fill("Grafana")
+    await page.locator("[data-test=right-command]").check()
+    await page.locator("[data-test=form-send]").dblclick()
+    await expect(page.locator("[data-test=token-made]")).to_contain_text("sst_")
+    await expect(page.locator("[data-test=token]")).to_have_count(1)
+    await visit.shot("tokens")
+    await page.locator("[data-test=token-revoke]").click()
+    await page.locator("[data-test=token] [data-test=form-send]").click()
+    await expect(page.locator("[data-test=token]")).to_contain_text("Over")
+    rows = await told(connection, "SELECT name, rights, revoked_at IS NOT NULL FROM api_token")
+    assert rows == [("Grafana", ["command"], True)]
+
+
+async def test_a_sheet_tells_what_became_of_each_row(
+    visit: Visit, city: World, connection: psycopg.AsyncConnection
+) -> None:
+    await city.person("integrator", "integrator", sites=None)
+    page = visit.page
+    await visit.log_in("integrator", at="/administration/import")
+    await page.locator("[data-test=import-send]").click()
+    await expect(page.locator("[data-test=import-failure]")).to_have_text("请选择文件")
+    sheet = "site,code,kind,name\nriverside,dust-9,dust,九号站\nriverside,dust-8,unheard,八号站\n"
+    file = {"name": "devices.csv", "mimeType": "text/csv", "buffer": sheet.encode()}
+    await page.locator("[data-test=import-file]").set_input_files(file)  # type: ignore[arg-type]
+    await page.locator("[data-test=import-send]").dblclick()
+    await expect(page.locator("[data-test=import-sum]")).to_have_text("1 行正确，1 处错误")
+    await expect(page.locator("[data-test=import-row]")).to_have_count(2)
+    await expect(page.locator("[data-test=import-secrets]")).to_contain_text("riverside/dust-9,")
+    await visit.shot("import")
+    assert await told(connection, "SELECT kind FROM device WHERE code IN ('dust-9', 'dust-8')") == [("dust",)]
+
+
+async def test_the_audit_log_is_read_on_a_phone(visit: Visit, city: World, connection: psycopg.AsyncConnection) -> None:
+    await city.person("auditor", "auditor", sites=None, name="郑审计", name_en="Zheng Auditor")
+    page = visit.page
+    await page.set_viewport_size({"width": 390, "height": 844})
+    await visit.log_in("auditor", at="/administration")
+    await expect(page.locator("[data-test=deed]").first).to_contain_text("session.log_in")
+    await page.locator("[data-test=audit-actor]").fill("nobody")
+    await page.keyboard.press("Enter")
+    await expect(page.locator("[data-test=deed]")).to_have_count(0)
+    await page.locator("[data-test=audit-actor]").fill("code-auditor")
+    await page.locator("[data-test=audit-read]").click()
+    await expect(page.locator("[data-test=deed]").first).to_contain_text("郑审计")
+    assert await page.evaluate("document.documentElement.scrollWidth") <= 390
+    await visit.shot("audit-phone")
+
+
+async def test_who_may_nothing_of_it_is_told(visit: Visit) -> None:
+    await visit.log_in("operator", at="/administration/people")
+    await expect(visit.page.locator("main, body").first).to_contain_text("没有权限")
+    assert await visit.page.locator("[data-test=account], nav a[href='/administration']").count() == 0
