@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Path, Query
+from psycopg import errors
 from pydantic import BaseModel, ConfigDict, Field
 
 from api import audit
@@ -105,7 +106,10 @@ async def make(mute: NewMute, viewer: Writer, context: Here, database: Database)
         "made_by": viewer.code,
     }
     async with database.transaction():
-        made = await row(database, SQL["mute_insert"], values)
+        try:
+            made = await row(database, SQL["mute_insert"], values)
+        except errors.ForeignKeyViolation:
+            raise NotFound(f"there is no site {mute.site_id}") from None
         assert made is not None
         await _audit(context, database, viewer, "mute.make", made["id"], {**mute.model_dump(), "site": mute.site_id})
     return Mute(**made)

@@ -85,6 +85,8 @@ async def enter(site_id: SiteId, permit: NewPermit, viewer: Writer, context: Her
             raise Conflict(
                 f"site {site_id} has a permit {permit.reference!r} already", hint="withdraw it, or use its other number"
             ) from None
+        except errors.ForeignKeyViolation:
+            raise NotFound(f"there is no site {site_id}") from None
         assert entered is not None
         await audit.append(
             database,

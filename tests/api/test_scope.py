@@ -273,6 +273,12 @@ async def test_what_exists_nowhere_breaks_nothing_for_who_sees_all(app: FastAPI,
             assert answer.status_code in (404, 422), (method, path, answer.text)
 
 
+async def test_a_mute_names_a_site_that_there_is(log_in: LogIn, world: World) -> None:
+    wanted = {"site_id": 2**30, "rule": "*", "ends_at": int(world.now.timestamp() * 1000) + 60_000, "reason": "x"}
+    answer = await (await log_in("leader")).post("/api/v1/mutes", json=wanted)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (404, "not_found")
+
+
 async def test_lists_hold_nothing_of_a_foreign_site(app: FastAPI, log_in: LogIn, world: World) -> None:
     await foreign(world)
     client = await log_in("officer")
