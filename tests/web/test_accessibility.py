@@ -59,6 +59,8 @@ async def test_no_page_shuts_anybody_out(visit: Visit, city: World, language: st
         f"/inspections/{inspection}": "[data-test=inspection-item]",
         "/reports": "h1",
         f"/cameras/{camera}": "[data-test=live-canvas]",
+        "/wall": "[data-test=wall-tile]",
+        "/administration": "h1",
         "/system": "h1, h2",
     }
     faults = {}

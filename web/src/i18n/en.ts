@@ -2,7 +2,7 @@ import type zh from '@/i18n/zh'
 
 const en: typeof zh = {
   product: 'Smart construction site control centre',
-  nav: { overview: 'Overview', alerts: 'Alerts', rectifications: 'Rectification', inspections: 'Inspections', reports: 'Reports', system: 'System', administration: 'Administration', wall: 'Wall', logOut: 'Log out', main: 'Main' },
+  nav: { overview: 'Overview', alerts: 'Alerts', video: 'Video', rectifications: 'Rectification', inspections: 'Inspections', reports: 'Reports', system: 'System', administration: 'Administration', wall: 'Wall', logOut: 'Log out', main: 'Main' },
   language: { zh: '中文', en: 'English', switch: 'Language' },
   login: {
     lead: 'Dust, noise, cranes, hoists and hard hats of every site on one screen.',
@@ -572,6 +572,28 @@ const en: typeof zh = {
     picture: 'Live picture of {name}',
     zone: 'Zone',
     figures: 'Figures',
+  },
+  wall: {
+    title: 'Video wall',
+    size: 'Number of cameras',
+    site: 'Site',
+    allSites: 'All sites',
+    before: 'Previous page',
+    after: 'Next page',
+    page: 'Page {page}/{pages}',
+    full: 'Full screen',
+    leaveFull: 'Leave full screen',
+    none: 'There are no cameras',
+    waiting: 'Waiting for the picture…',
+    snapshot: 'Snapshot',
+    snapshotOf: 'Snapshot of {name}',
+    audited: 'The video is not blurred: watching it goes into the audit log',
+    why: {
+      right: 'Blurred pictures: no right to see the original video',
+      browser: 'Pictures: this browser plays no video streams',
+      codec: 'Pictures: browsers do not play this codec (as H.265)',
+      broken: 'Pictures: the browser could not play the stream',
+    },
   },
   cameraFigure: {
     video: 'Video',

@@ -1,7 +1,7 @@
 // The page's words in Chinese. en.ts holds the same keys; a test compares them.
 const zh = {
   product: '智慧工地监管平台',
-  nav: { overview: '总览', alerts: '告警', rectifications: '整改', inspections: '巡查', reports: '报告', system: '系统', administration: '管理', wall: '大屏', logOut: '退出', main: '主导航' },
+  nav: { overview: '总览', alerts: '告警', video: '视频墙', rectifications: '整改', inspections: '巡查', reports: '报告', system: '系统', administration: '管理', wall: '大屏', logOut: '退出', main: '主导航' },
   language: { zh: '中文', en: 'English', switch: '语言' },
   login: {
     lead: '工地扬尘、噪声、起重机械与安全帽监测，一屏掌握。',
@@ -571,6 +571,28 @@ const zh = {
     picture: '{name}的实时画面',
     zone: '区域',
     figures: '运行指标',
+  },
+  wall: {
+    title: '视频墙',
+    size: '画面数',
+    site: '工地',
+    allSites: '全部工地',
+    before: '上一页',
+    after: '下一页',
+    page: '第 {page}/{pages} 页',
+    full: '全屏',
+    leaveFull: '退出全屏',
+    none: '没有摄像机',
+    waiting: '等待画面…',
+    snapshot: '截图',
+    snapshotOf: '{name}截图',
+    audited: '原始视频未打码，观看记入审计日志',
+    why: {
+      right: '打码画面：无查看原始视频的权限',
+      browser: '图片：此浏览器不支持播放视频流',
+      codec: '图片：浏览器不支持此编码（如 H.265）',
+      broken: '图片：浏览器无法播放此视频流',
+    },
   },
   cameraFigure: {
     video: '视频',

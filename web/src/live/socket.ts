@@ -51,6 +51,11 @@ export class ReturningSocket {
     this.options.onState?.('closed')
   }
 
+  /** Sends a text; one that is said while there is no connection is lost, `onOpen` is the time to say it again. */
+  send(text: string): void {
+    if (this.socket?.readyState === WebSocket.OPEN) this.socket.send(text)
+  }
+
   private connect(): void {
     this.options.onState?.('connecting')
     const socket = new WebSocket(this.options.address())

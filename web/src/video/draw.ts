@@ -11,13 +11,22 @@ export function drawFrame(
   boxes: Box[],
   names: Record<string, string>,
 ): void {
-  if (canvas.width !== picture.width || canvas.height !== picture.height) {
-    canvas.width = picture.width
-    canvas.height = picture.height
-  }
+  fit(canvas, picture)
+  canvas.getContext('2d')?.drawImage(picture, 0, 0)
+  drawBoxes(canvas, boxes, names)
+}
+
+/** Gives a canvas the size of the picture under it, and empties it where that is another one. */
+export function fit(canvas: HTMLCanvasElement, { width, height }: { width: number; height: number }): void {
+  if (canvas.width === width && canvas.height === height) return
+  canvas.width = width
+  canvas.height = height
+}
+
+/** Draws boxes over what the canvas shows. */
+export function drawBoxes(canvas: HTMLCanvasElement, boxes: Box[], names: Record<string, string>): void {
   const pen = canvas.getContext('2d')
   if (!pen) return
-  pen.drawImage(picture, 0, 0)
   // Line and letters grow with the picture, which the page scales to its own width.
   const stroke = Math.max(2, canvas.width / 320)
   const letter = Math.max(12, canvas.width / 48)

@@ -1,0 +1,115 @@
+import { beforeEach, expect, it, vi } from 'vitest'
+import type { Camera } from '@/api/types'
+import { parseWall } from '@/video/frames'
+import { chosen, read } from '@/video/layout'
+import { follow, timeOf } from '@/video/player'
+import { WallSocket } from '@/video/wall'
+
+function message(camera: number, header: object, payload: number[] = []): ArrayBuffer {
+  const text = new TextEncoder().encode(JSON.stringify(header))
+  const bytes = new Uint8Array(8 + text.length + payload.length)
+  new DataView(bytes.buffer).setUint32(0, camera, true)
+  new DataView(bytes.buffer).setUint32(4, text.length, true)
+  bytes.set(text, 8)
+  bytes.set(payload, 8 + text.length)
+  return bytes.buffer
+}
+
+class FakeSocket {
+  static readonly OPEN = 1
+  static newest: FakeSocket
+  readyState = 0
+  sent: string[] = []
+  onopen: (() => void) | null = null
+  onclose: ((event: { code: number }) => void) | null = null
+  onmessage: ((event: { data: ArrayBuffer }) => void) | null = null
+
+  constructor() {
+    FakeSocket.newest = this
+  }
+
+  send(text: string): void {
+    this.sent.push(text)
+  }
+
+  open(): void {
+    this.readyState = FakeSocket.OPEN
+    this.onopen?.()
+  }
+}
+
+const turn = (): Promise<void> => Promise.resolve()
+
+beforeEach(() => {
+  vi.stubGlobal('WebSocket', FakeSocket)
+  vi.stubGlobal('location', { protocol: 'http:', host: 'x' })
+})
+
+it('takes a message of the wall apart', () => {
+  const { camera, header, payload } = parseWall(message(70_000, { kind: 'none', codec: 'hevc' }, [1, 2]))
+  expect(camera).toBe(70_000)
+  expect(header).toEqual({ kind: 'none', codec: 'hevc' })
+  expect([...payload]).toEqual([1, 2])
+  expect(() => parseWall(message(1, {}).slice(0, 7))).toThrow(RangeError)
+})
+
+it('says once what many tiles wish for, again after a return, and hands each its own', async () => {
+  const faults: unknown[] = []
+  const got: string[] = []
+  const wall = new WallSocket({ onState: () => undefined, onFault: (error) => faults.push(error) })
+  wall.start()
+  const leave = wall.watch(1, 'video', (header) => got.push(`1 ${header.kind}`))
+  wall.watch(2, 'pictures', (header) => got.push(`2 ${header.kind}`))
+  await turn()
+  const first = FakeSocket.newest
+  expect(first.sent).toEqual([])
+  first.open()
+  const both = { watch: [{ camera: 1, as: 'video' }, { camera: 2, as: 'pictures' }] }
+  expect(first.sent.map((text) => JSON.parse(text) as unknown)).toEqual([both])
+  first.onmessage?.({ data: message(1, { kind: 'away', code: 'camera_away' }) })
+  first.onmessage?.({ data: message(3, { kind: 'away', code: 'camera_away' }) })
+  first.onmessage?.({ data: new ArrayBuffer(3) })
+  expect(got).toEqual(['1 away'])
+  expect(faults).toHaveLength(1)
+
+  wall.watch(1, 'pictures', (header) => got.push(`again ${header.kind}`))
+  leave() // of the watch that has been replaced: it ends nothing
+  await turn()
+  expect(JSON.parse(first.sent[1] ?? '')).toEqual({ watch: [{ camera: 1, as: 'pictures' }, { camera: 2, as: 'pictures' }] })
+  first.onmessage?.({ data: message(1, { kind: 'away', code: 'camera_away' }) })
+  expect(got).toEqual(['1 away', 'again away'])
+})
+
+it('stays where it plays, hurries when late, jumps when far behind or before a gap', () => {
+  expect(follow(10, 5, 10.4)).toEqual({ seek: null, rate: 1 })
+  expect(follow(10, 5, 11)).toEqual({ seek: null, rate: 1.08 })
+  expect(follow(10, 5, 14)).toEqual({ seek: 13.7, rate: 1 })
+  expect(follow(10, 12, 12.1)).toEqual({ seek: 12, rate: 1 })
+})
+
+it('knows when what is shown was taken', () => {
+  const marks = [{ at: 1, time: 5000 }, { at: 2, time: 6200 }]
+  expect(timeOf(marks, 0.5)).toBeNull()
+  expect(timeOf(marks, 1.5)).toBe(5500)
+  expect(timeOf(marks, 2.25)).toBe(6450)
+})
+
+it('puts cameras on pages, each in a place of its own whatever its state', () => {
+  const camera = (id: number, site_id: number, state = 'online') => ({ id, site_id, code: `c${id}`, state }) as Camera
+  const all = [camera(1, 2), camera(2, 1, 'broken'), camera(3, 1), camera(4, 1, 'disabled'), camera(5, 2), camera(6, 2)]
+  const ids = (choice: object) => {
+    const found = chosen(all, { ...read(null), ...choice })
+    return [found.page, found.pages, ...found.cameras.map((one) => one.id)]
+  }
+  expect(ids({})).toEqual([0, 2, 2, 3, 1, 5])
+  expect(ids({ page: 1 })).toEqual([1, 2, 6])
+  expect(ids({ page: 9, site: 2, size: 1 })).toEqual([2, 3, 6])
+  expect(ids({ site: 7 })).toEqual([0, 1])
+})
+
+it('reads the choice that was kept, whatever stands there', () => {
+  expect(read('{"size": 9, "site": 3, "page": 1, "boxes": false}')).toEqual({ size: 9, site: 3, page: 1, boxes: false })
+  for (const text of [null, undefined, '{', 'null', '[]', '{"size": 5, "site": "x", "page": -1}']) {
+    expect(read(text)).toEqual({ size: 4, site: null, page: 0, boxes: true })
+  }
+})
