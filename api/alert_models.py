@@ -140,7 +140,7 @@ class Notification(BaseModel):
 
 
 class Vote(BaseModel):
-    """One look at the person, in the vote that decided."""
+    """One look at the person."""
 
     time: int = Field(description="Microseconds since 1970-01-01 UTC.", examples=[1763690400000000])
     score: float = Field(description="How sure the detector was, 0..1.")
@@ -172,6 +172,10 @@ class Sighting(BaseModel):
     zone: str
     peak_score: float
     votes: list[Vote] = Field(description="Score history of the deciding vote.")
+    history: list[Vote] = Field(
+        description="Looks at the person from that vote to the end, at most 120: of a long episode every second, "
+        "fourth ... look. Of one that goes on it is written every ten seconds."
+    )
     model: str = Field(description="Name of the model and the beginning of its SHA-256.")
     files: list[EvidenceFile]
 

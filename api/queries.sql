@@ -169,7 +169,7 @@ ORDER BY u.original DESC, u.site_id LIMIT 1
 
 -- alert_sightings --
 -- The episode that raised the alert, then those that joined it.
-SELECT p.id, p.kind, p.started_at, p.last_seen_at, p.ended_at, p.zone, p.peak_score, p.votes, p.model,
+SELECT p.id, p.kind, p.started_at, p.last_seen_at, p.ended_at, p.zone, p.peak_score, p.votes, p.history, p.model,
        (SELECT jsonb_agg(jsonb_build_object(
                    'role', f.role, 'sha256', f.sha256, 'media_type', e.media_type, 'bytes', e.bytes,
                    'removed_for', e.removed_for,

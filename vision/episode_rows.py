@@ -16,6 +16,7 @@ from core.clock import Clock, from_micros, micros
 from core.evidence import Evidence
 from core.sql import queries
 from sensors import entries
+from vision.history import History, Vote
 from vision.judge import Episode, Left, Phase
 
 SQL = queries(__package__)
@@ -43,10 +44,10 @@ async def start(
 ) -> None:
     """Insert episode, its files by their role (`frame`, `crop`, ...) and log entry; nothing where an earlier try was
     committed. The files have their rows already."""
-    votes = [{"time": vote.time, "score": round(vote.score, 4), "bare": vote.bare} for vote in episode.votes]
     parameters = _parameters(subject, episode) | {
         "site_id": subject.site_id,
-        "votes": Jsonb(votes),
+        "votes": _looks(episode.votes),
+        "history": _looks(episode.history.looks),
         "zone": episode.zone,
         "box": list(episode.box),
         "frame_sha256": files["frame"].sha256,
@@ -63,7 +64,10 @@ async def start(
 
 async def end(connection: psycopg.AsyncConnection, subject: Subject, episode: Episode) -> None:
     """Write the end and its log entry; nothing where it has ended already."""
-    parameters = _parameters(subject, episode) | {"ended_at": from_micros(episode.ended_at or episode.last_seen_at)}
+    parameters = _parameters(subject, episode) | {
+        "ended_at": from_micros(episode.ended_at or episode.last_seen_at),
+        "history": _looks(episode.history.looks),
+    }
     row = await (await connection.execute(SQL["episode_end"], parameters)).fetchone()
     if row is not None:
         await _tell(connection, subject, episode, phase="ended", row=row)
@@ -82,8 +86,9 @@ async def clip(
 
 
 async def sighted(connection: psycopg.AsyncConnection, episodes: Iterable[tuple[int, Episode]]) -> None:
-    """Refresh last sighting and peak of open episodes, given with their cameras' ids."""
+    """Refresh last sighting and peak of open episodes, given with their cameras' ids, and now and then the history."""
     pairs = list(episodes)
+    due = [(episode.history, episode.history.looks if episode.history.is_due else None) for _, episode in pairs]
     if pairs:
         await connection.execute(
             SQL["episode_seen"],
@@ -94,8 +99,12 @@ async def sighted(connection: psycopg.AsyncConnection, episodes: Iterable[tuple[
                 "started": [from_micros(episode.started_at) for _, episode in pairs],
                 "seen": [from_micros(episode.last_seen_at) for _, episode in pairs],
                 "peaks": [episode.peak_score for _, episode in pairs],
+                "histories": [looks and _looks(looks) for _, looks in due],
             },
         )
+        for history, looks in due:
+            if looks:
+                history.note_saved()
 
 
 async def left(connection: psycopg.AsyncConnection, clock: Clock) -> dict[int, Left]:
@@ -150,6 +159,10 @@ def _parameters(subject: Subject, episode: Episode) -> dict[str, Any]:
     }
 
 
+def _looks(looks: Iterable[Vote]) -> Jsonb:
+    return Jsonb([{"time": look.time, "score": round(look.score, 4), "bare": look.bare} for look in looks])
+
+
 def _episode(row: dict[str, Any]) -> Episode:
     x1, y1, x2, y2 = row["box"]
     return Episode(
@@ -160,4 +173,5 @@ def _episode(row: dict[str, Any]) -> Episode:
         peak_score=row["peak_score"],
         box=(x1, y1, x2, y2),
         kind=row["kind"],
+        history=History(Vote(**look) for look in row["history"]),
     )

@@ -11,22 +11,13 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from core.settings import CameraSettings
+from vision.history import History, Vote
 
 Kind = Literal["no_helmet", "intrusion", "post_unmanned"]
 Phase = Literal["started", "ended"]
 
 _SECOND = 1_000_000
 _PATIENCE = 3  # vote windows for which a person is watched closely without a result
-
-
-@dataclass(frozen=True, slots=True)
-class Vote:
-    """One look at one person: when, how sure, and whether it speaks for an episode (a bare head, where that is what
-    is judged)."""
-
-    time: int
-    score: float
-    bare: bool
 
 
 @dataclass(slots=True)
@@ -43,6 +34,7 @@ class Episode:
     peak_score: float
     box: tuple[float, float, float, float]
     votes: tuple[Vote, ...] = ()
+    history: History = field(default_factory=History)
     kind: Kind = "no_helmet"
     ended_at: int | None = None
     tracks: set[int] = field(default_factory=set)
@@ -138,6 +130,8 @@ class Judge:
         for sighting in sightings:
             if looked and sighting.counts:
                 self._vote(now, sighting)
+            if looked:
+                self._remember(now, sighting)
             if sighting.against:
                 self._sight(now, sighting.track, sighting.score)
                 if looked and (episode := self._judge(now, sighting, alive)):
@@ -177,6 +171,12 @@ class Judge:
                 episode.peak_score = max(episode.peak_score, score)
                 self._zone_seen_at[episode.zone] = now
 
+    def _remember(self, now: int, sighting: Sighting) -> None:
+        """Add the look to the history of its person's episode, whatever it says."""
+        for episode in self._open:
+            if sighting.track in episode.tracks:
+                episode.history.add(Vote(now, sighting.score, sighting.against))
+
     def _judge(self, now: int, sighting: Sighting, alive: frozenset[int]) -> Episode | None:
         """Start an episode where the vote is won and nothing stands against it."""
         number = sighting.track
@@ -202,6 +202,7 @@ class Judge:
             peak_score=max(vote.score for vote in bare),
             box=sighting.box,
             votes=tuple(person.votes),
+            history=History(person.votes),
             kind=self.kind,
             tracks={number},
         )

@@ -1,9 +1,9 @@
 -- episode_start --
 -- An episode is named by camera, kind, track and start, so that a start whose commit was not heard of is not doubled.
 INSERT INTO episode (camera_id, site_id, kind, track, started_at, last_seen_at, peak_score, votes, zone, box,
-                     frame_sha256, crop_sha256, model, heads)
+                     frame_sha256, crop_sha256, model, heads, history)
 VALUES (%(camera_id)s, %(site_id)s, %(kind)s, %(track)s, %(started_at)s, %(last_seen_at)s, %(peak_score)s, %(votes)s,
-        %(zone)s, %(box)s, %(frame_sha256)s, %(crop_sha256)s, %(model)s, %(heads)s)
+        %(zone)s, %(box)s, %(frame_sha256)s, %(crop_sha256)s, %(model)s, %(heads)s, %(history)s)
 ON CONFLICT (camera_id, kind, track, started_at) DO NOTHING
 RETURNING id, frame_sha256, crop_sha256, box, model
 
@@ -19,18 +19,20 @@ ON CONFLICT (episode_id, role) DO NOTHING
 RETURNING episode_id
 
 -- episode_end --
-UPDATE episode SET ended_at = %(ended_at)s, last_seen_at = %(last_seen_at)s, peak_score = %(peak_score)s
+UPDATE episode SET ended_at = %(ended_at)s, last_seen_at = %(last_seen_at)s, peak_score = %(peak_score)s,
+    history = %(history)s
 WHERE camera_id = %(camera_id)s AND kind = %(kind)s AND track = %(track)s AND started_at = %(started_at)s AND ended_at IS NULL
 RETURNING id, frame_sha256, crop_sha256, box, model
 
 -- episode_seen --
-UPDATE episode e SET last_seen_at = s.last_seen_at, peak_score = s.peak_score
+UPDATE episode e SET last_seen_at = s.last_seen_at, peak_score = s.peak_score, history = coalesce(s.history, e.history)
 FROM unnest(%(cameras)s::integer[], %(kinds)s::text[], %(tracks)s::integer[], %(started)s::timestamptz[],
-            %(seen)s::timestamptz[], %(peaks)s::real[]) AS s (camera_id, kind, track, started_at, last_seen_at, peak_score)
+            %(seen)s::timestamptz[], %(peaks)s::real[], %(histories)s::jsonb[])
+    AS s (camera_id, kind, track, started_at, last_seen_at, peak_score, history)
 WHERE e.camera_id = s.camera_id AND e.kind = s.kind AND e.track = s.track AND e.started_at = s.started_at AND e.ended_at IS NULL
 
 -- episodes_open --
-SELECT camera_id, site_id, kind, track, started_at, last_seen_at, peak_score, zone, box
+SELECT camera_id, site_id, kind, track, started_at, last_seen_at, peak_score, zone, box, history
 FROM episode WHERE ended_at IS NULL ORDER BY id
 
 -- episodes_last_seen --

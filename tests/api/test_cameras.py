@@ -36,21 +36,21 @@ class StillCamera:
         return self.picture and self.picture + (b", as it was taken" if original else b"")
 
 
-async def register(world: World, port: int) -> None:
+async def register(world: World, port: int, name: str = "vision-1") -> None:
     """The heartbeat row of a vision worker."""
     await world.connection.execute(
-        "INSERT INTO worker VALUES ('vision-1', 'vision', 'localhost', 1, %s, %s, %s)",
-        [world.now, world.now, Jsonb({"live_host": "127.0.0.1", "live_port": port, "cameras": 1})],
+        "INSERT INTO worker VALUES (%s, 'vision', 'localhost', 1, %s, %s, %s)",
+        [name, world.now, world.now, Jsonb({"live_host": "127.0.0.1", "live_port": port, "cameras": 1})],
     )
 
 
 @contextlib.asynccontextmanager
-async def worker(world: World) -> AsyncIterator[StillCamera]:
-    """A vision worker that has the northern camera."""
+async def worker(world: World, code: str = "cam-north", name: str = "vision-1") -> AsyncIterator[StillCamera]:
+    """A vision worker that has one camera."""
     camera = StillCamera()
-    server = LiveServer({world.ids["cam-north"]: camera})
+    server = LiveServer({world.ids[code]: camera})
     await server.start("127.0.0.1", 0)
-    await register(world, server.port)
+    await register(world, server.port, name)
     try:
         yield camera
     finally:
@@ -136,6 +136,30 @@ async def test_the_bureau_can_let_everybody_see_heads_as_they_are(
     async with worker(world):
         answer = await client.get(f"/api/v1/cameras/{world.ids['cam-north']}/snapshot.jpg")
     assert answer.content == b"\xff\xd8 a still, as it was taken"
+
+
+async def test_pictures_come_from_whichever_worker_has_the_camera(
+    server: str, cookie_of: CookieOf, current_world: World
+) -> None:
+    headers = await cookie_of("auditor")
+    async with (
+        worker(current_world, "cam-north", "vision-1") as north,
+        worker(current_world, "cam-south", "vision-2") as south,
+    ):
+        async with httpx.AsyncClient(headers=headers, trust_env=False) as client:
+            for code, camera in (("cam-north", north), ("cam-south", south)):
+                camera.picture = code.encode()
+                url = f"http://{server}/api/v1/cameras/{current_world.ids[code]}/snapshot.jpg"
+                assert (await client.get(url)).content == code.encode()
+        async with (
+            watching(server, current_world.ids["cam-north"], headers) as one,
+            watching(server, current_world.ids["cam-south"], headers) as other,
+        ):
+            await eventually(lambda: north.feed.watched and south.feed.watched)
+            north.feed.publish(PICTURE + b"north")
+            south.feed.publish(PICTURE + b"south")
+            assert await asyncio.wait_for(one.recv(), 10) == PICTURE + b"north"
+            assert await asyncio.wait_for(other.recv(), 10) == PICTURE + b"south"
 
 
 async def test_the_relay_ends_with_the_worker(server: str, cookie_of: CookieOf, current_world: World) -> None:

@@ -99,6 +99,7 @@ async def test_the_alert_tells_what_proves_it(settings: Settings, log_in: LogIn,
     assert sighting["model"] == "hardhat-yolo26n@0123456789ab"
     assert sighting["kind"] == "no_helmet"
     assert [vote["bare"] for vote in sighting["votes"]] == [True, True, False, True, True, True]
+    assert [look["bare"] for look in sighting["history"]] == [True, True, False, True, True, True, False]
     files = {one["role"]: one for one in sighting["files"]}
     assert {role: one["sha256"] for role, one in files.items()} == digests
     assert files["clip"]["bytes"] == len(FILES["clip"][0])

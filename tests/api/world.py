@@ -137,6 +137,7 @@ class World:
             "last_seen_at": at,
             "peak_score": 0.85,
             "votes": Jsonb(votes),
+            "history": Jsonb([*votes, {**votes[-1], "time": votes[-1]["time"] + 5_000_000, "bare": False}]),
             "zone": "gate",
             "box": [10, 20, 60, 80],
             "model": "hardhat-yolo26n@0123456789ab",

@@ -105,6 +105,19 @@ def test_an_episode_tells_start_last_sighting_and_peak() -> None:
     assert (episode.started_at, episode.last_seen_at) == (0, 4_000_000)
     assert episode.peak_score == pytest.approx(0.9)
     assert [round(vote.score, 2) for vote in episode.votes] == [0.6, 0.7, 0.65]
+    assert [round(look.score, 2) for look in episode.history.looks] == [0.6, 0.7, 0.65, 0.9, 0.3]
+
+
+def test_the_history_goes_on_with_every_look_at_the_person_whatever_it_says_and_only_at_that_person() -> None:
+    scene = Scene()
+    for second in range(3):
+        scene.see(second, head(100), head(600, name="helmet"))
+    scene.see(3, head(100, name="helmet"), head(600, name="helmet"))
+    scene.see(4, head(100), head(600, name="helmet"), looked=False)
+    scene.see(5, head(100, score=0.9), head(600, name="helmet"))
+    [episode] = scene.decider.episodes
+    looks = [(look.time // 1_000_000, look.bare) for look in episode.history.looks]
+    assert looks == [(0, True), (1, True), (2, True), (3, False), (5, True)]
     assert episode.box == (100, 100, 140, 140)
 
 

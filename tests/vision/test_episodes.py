@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import dataclasses
 import hashlib
+import itertools
 import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -24,8 +25,10 @@ from sensors import entries
 from tests.conftest import Server
 from tests.support.clock import FakeClock
 from tests.support.wait import eventually
+from vision import episode_rows
 from vision.episodes import Change, EpisodeWriter, Footage, Pictures
-from vision.judge import Episode, Transition, Vote
+from vision.history import History, Vote
+from vision.judge import Episode, Transition
 
 START = 1_790_000_000_000_000
 
@@ -70,7 +73,14 @@ async def writer(settings: Settings) -> AsyncIterator[EpisodeWriter]:
 def episode(track: int) -> Episode:
     vote = Vote(START, 0.8, bare=True)
     return Episode(
-        track=track, zone="gate", started_at=START, last_seen_at=START, peak_score=0.8, box=(1, 2, 3, 4), votes=(vote,)
+        track=track,
+        zone="gate",
+        started_at=START,
+        last_seen_at=START,
+        peak_score=0.8,
+        box=(1, 2, 3, 4),
+        votes=(vote,),
+        history=History([vote]),
     )
 
 
@@ -266,3 +276,37 @@ async def test_episodes_wait_for_the_evidence_folder(
     assert await count(database) == 0
     blocked.unlink()
     await eventually(lambda: count(database))
+
+
+async def test_the_history_is_written_every_ten_seconds_and_at_the_end_and_taken_over(
+    database: psycopg.AsyncConnection, camera: int, writer: EpisodeWriter
+) -> None:
+    visit = episode(1)
+    writer.submit(started(camera, visit))
+    await writer.settled()
+
+    async def kept() -> list[int]:
+        row = await (await database.execute("SELECT history FROM episode")).fetchone()
+        assert row is not None
+        return [(look["time"] - START) // 1_000_000 for look in row[0]]
+
+    for second in range(1, 16):
+        visit.history.add(Vote(START + second * 1_000_000, 0.7, bare=second % 2 == 0))
+        await episode_rows.sighted(database, [(camera, visit)])
+    assert await kept() == list(range(11))
+    [taken] = (await episode_rows.left(database, SystemClock()))[camera].episodes
+    assert taken.history.looks == visit.history.looks[:11]
+    writer.submit(ended(camera, visit))
+    await writer.settled()
+    assert await kept() == list(range(16))
+
+
+def test_a_long_history_is_thinned_evenly_and_keeps_its_beginning() -> None:
+    history = History()
+    for second in range(10_000):
+        history.add(Vote(second, 0.7, bare=True))
+    times = [look.time for look in history.looks]
+    assert 60 <= len(times) <= 120
+    assert times[0] == 0
+    assert times[-1] > 9_800
+    assert max(b - a for a, b in itertools.pairwise(times)) <= 2 * 128

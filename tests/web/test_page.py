@@ -131,6 +131,8 @@ async def test_an_alert_is_acknowledged_and_reviewed(
     await expect(detail.locator("[data-test=evidence]")).to_have_count(2)
     await expect(detail.locator("[data-role=frame_shown]")).to_be_visible()
     await expect(detail.locator("[data-test=scores] li")).to_have_count(6)
+    await expect(detail.locator("[data-test=history] line")).to_have_count(7)
+    await visit.shot("alert-history")
     assert await looks(connection) == set()
     await detail.locator("[data-test=original]").click()
     await expect(detail.locator("[data-role=frame]")).to_be_visible()
@@ -188,6 +190,7 @@ async def test_a_camera_is_drawn_live_with_its_boxes(visit: Visit, city: World) 
         return count
     }"""
     assert await canvas.evaluate(red) > 500
+    await visit.shot("camera-live")
 
 
 async def test_a_camera_that_cannot_be_reached_says_why(visit: Visit, city: World) -> None:

@@ -370,6 +370,8 @@ export interface Sighting {
   zone: string
   peak_score: number
   votes: Vote[]
+  /** From the deciding vote to the end, thinned in long episodes. */
+  history: Vote[]
   model: string
   files: EvidenceFile[]
 }

@@ -350,6 +350,7 @@ const en: typeof zh = {
       intrusion: { all: 'Deciding vote: inside the zone in {bare} of {all} looks, with the detector’s score', yes: 'inside the forbidden zone', no: 'outside' },
       other: { all: 'Deciding vote: against the rule in {bare} of {all} looks, with the detector’s score', yes: 'against the rule', no: 'in order' },
     },
+    history: 'From {from} to {to}: against the rule in {bare} of {all} looks that are kept',
     proof: 'Proof: model and SHA-256 of every file',
     model: 'Model',
     role: { frame: 'Frame', crop: 'Crop', frame_shown: 'Frame, blurred', crop_shown: 'Crop, blurred', clip: 'Clip' },

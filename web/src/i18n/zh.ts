@@ -349,6 +349,7 @@ const zh = {
       intrusion: { all: '判定依据：{all} 次观察中 {bare} 次在禁入区域内，数字为检测得分', yes: '在禁入区域内', no: '在禁入区域外' },
       other: { all: '判定依据：{all} 次观察中 {bare} 次违规，数字为检测得分', yes: '违规', no: '正常' },
     },
+    history: '{from} 至 {to}：保留的 {all} 次观察中 {bare} 次违规',
     proof: '证据：模型与各文件的 SHA-256',
     model: '模型',
     role: { frame: '全图', crop: '局部图', frame_shown: '全图（打码）', crop_shown: '局部图（打码）', clip: '录像' },
