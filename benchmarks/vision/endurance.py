@@ -51,7 +51,7 @@ async def reconnects(
 async def soak(
     stage: Stage, cameras: Cameras, count: int, seconds: float
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """Let the fleet run; memory of its last tenth against that of its second tenth."""
+    """Let the fleet run; memory of its own in its last tenth against that of its second tenth."""
     urls = [cameras.url("main", number) for number in range(count)]
     async with stage.ours(urls) as (pid, _):
         await asyncio.sleep(_SETTLE_S)
@@ -60,8 +60,9 @@ async def soak(
             await asyncio.sleep(seconds / 30)
             sizes.append(memory(pid))
         online = sum(row["state"] == "online" for row in stage.rows(STATES))
-    early, late = (statistics.median(size.pss for size in part) for part in (sizes[3:6], sizes[-3:]))
-    figures = {"seconds": seconds, "cameras": count, "online": online, "pss_mb": [size.pss for size in sizes]}
+    early, late = (statistics.median(size.own for size in part) for part in (sizes[3:6], sizes[-3:]))
+    told = {"pss_mb": [size.pss for size in sizes], "own_mb": [size.own for size in sizes]}
+    figures = {"seconds": seconds, "cameras": count, "online": online, **told}
     return figures, [
         target("cameras online at the end", online, "==", count),
         target("memory at the end / at the beginning", round(late / early, 3), "<=", 1.05),

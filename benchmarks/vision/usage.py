@@ -33,9 +33,11 @@ def cpu_s(pid: int) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """MB (1e6 bytes) of the family: `pss` counts a page that several share once in all, `rss` once for each."""
+    """MB (1e6 bytes) of the family: `pss` counts a page that several share once in all, `rss` once for each; `own` is
+    what of `pss` lies in no file: the share of a file's pages depends on who else on the machine maps it."""
 
     pss: float
+    own: float
     rss: float
     files: int
     processes: int
@@ -43,13 +45,14 @@ class Memory:
 
 def memory(pid: int) -> Memory:
     """What the family holds now."""
-    pss = rss = files = processes = 0
+    pss = own = rss = files = processes = 0
     for member in family(pid):
         with contextlib.suppress(FileNotFoundError, ProcessLookupError):
             lines = Path(f"/proc/{member}/smaps_rollup").read_text().splitlines()
             sizes = {line.split()[0]: int(line.split()[1]) for line in lines[1:]}
             pss += sizes["Pss:"]
+            own += sizes["Pss_Anon:"] + sizes["Pss_Shmem:"]
             rss += sizes["Rss:"]
             files += len(list(Path(f"/proc/{member}/fd").iterdir()))
             processes += 1
-    return Memory(round(pss * 1024 / 1e6, 1), round(rss * 1024 / 1e6, 1), files, processes)
+    return Memory(*(round(kib * 1024 / 1e6, 1) for kib in (pss, own, rss)), files, processes)
