@@ -20,7 +20,7 @@ from core.clock import SystemClock
 from core.settings import Settings
 from tests.alerts.outgoing import World, delivering, target, with_targets, world
 from tests.alerts.test_delivery_adapter import plain, server
-from tests.support.regulator import free_port
+from tests.support.ports import free_port
 from tests.support.wait import eventually
 
 _CONFIG = "route: {receiver: nobody}\nreceivers: [{name: nobody}]\n"

@@ -10,7 +10,7 @@ import pytest
 import uvicorn
 from fastapi import FastAPI
 
-from tests.support.regulator import free_port
+from tests.support.ports import free_port
 
 MIB = 1024 * 1024
 _CHUNK = b"x" * 65_536

@@ -6,8 +6,9 @@ import asyncio
 import contextlib
 import os
 import shutil
-import socket
 from pathlib import Path
+
+from tests.support.ports import free_port
 
 _CONFIGURATION = """\
 listener {port} 127.0.0.1
@@ -22,12 +23,6 @@ max_inflight_messages 1000
 """
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 class Mosquitto:
     """Started and stopped at will, on one port, with its persistence kept.
 
@@ -37,10 +32,10 @@ class Mosquitto:
     def __init__(self, folder: Path, *, certificate: tuple[Path, Path] | None = None) -> None:
         self._folder = folder
         self._process: asyncio.subprocess.Process | None = None
-        self.port = self.plain_port = _free_port()
+        self.port = self.plain_port = free_port()
         self._scheme, tls = "mqtt", ""
         if certificate is not None:
-            self._scheme, self.plain_port = "mqtts", _free_port()
+            self._scheme, self.plain_port = "mqtts", free_port()
             tls = f"certfile {certificate[0]}\nkeyfile {certificate[1]}\nlistener {self.plain_port} 127.0.0.1"
         user = "user root" if os.geteuid() == 0 else ""  # else it would drop to a user who cannot write here
         (folder / "mosquitto.conf").write_text(_CONFIGURATION.format(port=self.port, folder=folder, user=user, tls=tls))

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import json
 import signal
-import socket
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -26,6 +25,7 @@ from tests.ingest.broker import Mosquitto
 from tests.ingest.plant import HASH, SECRET, Plant, furnish, running, with_ingest
 from tests.ingest.process import Worker
 from tests.ingest.raw import Packet, RawClient, packet, publish, subscribe
+from tests.support.ports import free_port
 from tests.support.wait import eventually
 
 TOPIC = "smartsite/v1/A/d1"
@@ -261,9 +261,7 @@ async def test_of_several_workers_one_sends(settings: Settings, database_url: st
 @pytest.fixture
 def port() -> int:
     """A port that stays the same over a restart."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    return free_port()
 
 
 @pytest.fixture

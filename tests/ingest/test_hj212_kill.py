@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import os
 import signal
-import socket
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from smartsite.postgres import EmbeddedPostgres
 from smartsite.schema import bring_up_to_date
 from tests.ingest.process import Worker
 from tests.ingest.stations import BEIJING, MN, Box, data, furnish_stations, recent
+from tests.support.ports import free_port
 from tests.support.wait import eventually
 
 
@@ -73,9 +73,7 @@ class PatientStation:
 @pytest.fixture
 def port() -> int:
     """A port that stays the same over restarts."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    return free_port()
 
 
 async def test_postgresql_and_ingest_killed_in_mid_stream(open_folder: Path, port: int, tmp_path: Path) -> None:

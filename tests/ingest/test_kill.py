@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from smartsite.schema import bring_up_to_date
 from tests.ingest.load import Publisher
 from tests.ingest.plant import furnish
 from tests.ingest.process import Worker
+from tests.support.ports import free_port
 from tests.support.wait import eventually
 
 DEVICES = ("A/d1", "A/d2", "B/b1")
@@ -28,9 +28,7 @@ DEVICES = ("A/d1", "A/d2", "B/b1")
 @pytest.fixture
 def port() -> int:
     """A port that stays the same over restarts."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    return free_port()
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
-import socket
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -22,13 +21,8 @@ from tests.ingest.load import Publisher
 from tests.ingest.plant import furnish
 from tests.ingest.process import Worker
 from tests.ingest.raw import RawClient, publish
+from tests.support.ports import free_port
 from tests.support.wait import eventually
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture

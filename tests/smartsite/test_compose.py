@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-import socket
 import sys
 from importlib import resources
 from pathlib import Path
@@ -18,6 +17,7 @@ from jsonschema import Draft202012Validator
 
 from core.settings import Settings
 from smartsite.rooms import SERVICES
+from tests.support.ports import free_port
 from tests.support.wait import eventually
 
 ROOT = Path(__file__).parents[2]
@@ -89,12 +89,6 @@ def test_broker_keeps_what_the_measurements_ask_for() -> None:
         assert line in lines
 
 
-def free_port() -> str:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return str(probe.getsockname()[1])
-
-
 @pytest.mark.parametrize("service", ["migrate", *SERVICES])
 async def test_command_of_the_service_runs(service: str, settings: Settings, tmp_path: Path) -> None:
     """Outside a container, against a real database: it starts, says that it lives, and ends politely."""
@@ -109,7 +103,7 @@ async def test_command_of_the_service_runs(service: str, settings: Settings, tmp
         # The neighbours' names mean nothing here, and the ports may be taken.
         "SMARTSITE_INGEST__BROKER_URL": f"mqtt://127.0.0.1:{free_port()}",
         "SMARTSITE_API__HOST": "127.0.0.1",
-        "SMARTSITE_API__PORT": free_port(),
+        "SMARTSITE_API__PORT": str(free_port()),
         "SMARTSITE_VISION__LIVE_HOST": "127.0.0.1",
         "SMARTSITE_VISION__LIVE_PORT": "0",
     }

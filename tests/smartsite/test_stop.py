@@ -7,7 +7,6 @@ import contextlib
 import json
 import os
 import signal
-import socket
 import sys
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -22,16 +21,11 @@ from core.settings import DatabaseSettings, Settings
 from smartsite.postgres import EmbeddedPostgres
 from smartsite.rooms import SERVICES, specs
 from smartsite.schema import bring_up_to_date
+from tests.support.ports import free_port
 from tests.support.wait import eventually
 
 GRACE_S = min(spec.grace_s for spec in specs({}, Settings()))
 """Then the supervisor kills."""
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture

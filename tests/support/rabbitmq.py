@@ -14,6 +14,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from tests.support.ports import free_port
+
 _PROGRAM = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
 """Debian's own; the one on the PATH wants to be started by root or rabbitmq, and keeps to /var."""
 
@@ -29,17 +31,11 @@ def program() -> Path | None:
     return _PROGRAM if _PROGRAM.is_file() and shutil.which("epmd") else None
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 class Epmd:
     """Erlang's port mapper on a port of its own: nodes of other runs are not its business, and it ends with us."""
 
     def __init__(self) -> None:
-        self.port = _free_port()
+        self.port = free_port()
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -66,7 +62,7 @@ class Node:
     ) -> None:
         self.folder = folder / name
         self.folder.mkdir(parents=True)
-        self.amqp, self.mqtt = _free_port(), _free_port()
+        self.amqp, self.mqtt = free_port(), free_port()
         self.name = f"{name}@localhost"
         self._process: subprocess.Popen[bytes] | None = None
         (self.folder / "definitions.json").write_text(json.dumps(definitions))
@@ -91,7 +87,7 @@ class Node:
             "HOME": str(self.folder),
             "ERL_EPMD_PORT": str(epmd.port),
             "RABBITMQ_NODENAME": self.name,
-            "RABBITMQ_DIST_PORT": str(_free_port()),
+            "RABBITMQ_DIST_PORT": str(free_port()),
             "RABBITMQ_CONF_ENV_FILE": str(self.folder / "none"),
             "RABBITMQ_CONFIG_FILE": str(self.folder / "rabbitmq.conf"),
             "RABBITMQ_ENABLED_PLUGINS_FILE": str(self.folder / "enabled_plugins"),

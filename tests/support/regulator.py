@@ -6,7 +6,6 @@ import asyncio
 import base64
 import contextlib
 import json
-import socket
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,16 +20,10 @@ from smartsite.regulator.app import create_app
 from smartsite.regulator.connections import http_server
 from smartsite.regulator.signature import secret_bytes
 from smartsite.regulator.store import Store
+from tests.support.ports import free_port
 
 CLIENT = "city-1"
 SECRET = "whsec_" + base64.b64encode(b"a secret of the tests, 32 bytes!").decode()
-
-
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class Sandbox:

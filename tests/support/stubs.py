@@ -17,7 +17,7 @@ from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 
 from smartsite.regulator.connections import http_server
-from tests.support.regulator import free_port
+from tests.support.ports import free_port
 
 
 @contextlib.asynccontextmanager
