@@ -30,13 +30,19 @@ async def send(contact: str, outgoing: Outgoing, means: Means) -> Sent:
     Webhooks get the headers X-Smartsite-Alert, X-Smartsite-Phase and X-Smartsite-Message, which is the same however
     often a message is tried.
     """
-    sending = asyncio.get_running_loop().run_in_executor(
-        means.threads, lambda: _send(contact, outgoing, means.timeout_s)
-    )
+    begun = threading.Event()
+
+    def call() -> Sent:
+        begun.set()
+        return _send(contact, outgoing, means.timeout_s)
+
+    sending = asyncio.get_running_loop().run_in_executor(means.threads, call)
     try:
         async with asyncio.timeout(means.timeout_s):
             return await sending
     except TimeoutError:
+        if not begun.is_set():
+            return Sent(ok=False, error="all threads are busy with channels that do not answer")
         # A webhook is told by its header which message it has already.
         lost = scheme_of(contact) not in _WITH_HEADERS
         return Sent(ok=False, error=f"no answer from the channel within {means.timeout_s:g} s", lost=lost)
@@ -44,7 +50,9 @@ async def send(contact: str, outgoing: Outgoing, means: Means) -> Sent:
 
 def _send(url: str, outgoing: Outgoing, timeout_s: float) -> Sent:
     scheme = scheme_of(url)
-    options = {"cto": f"{timeout_s / 2:g}", "rto": f"{timeout_s / 2:g}"}
+    # apprise does not say whether it gave up on the answer: it must not before we do, so that such a message counts as
+    # lost. Of a webhook it makes no difference.
+    options = {"cto": f"{timeout_s / 2:g}", "rto": f"{timeout_s if scheme not in _WITH_HEADERS else timeout_s / 2:g}"}
     if scheme in _WITH_HEADERS:
         options |= {
             **({"+X-Smartsite-Alert": str(outgoing.alert)} if outgoing.alert is not None else {}),

@@ -137,6 +137,27 @@ async def test_a_webhook_is_asked_again_for_it_knows_the_message(place: World, c
     assert keys == [f"{row['id']}-1"] * 2
 
 
+async def test_what_apprise_sends_is_not_repeated_either(place: World, clock: FakeClock) -> None:
+    """Its channels know no keys, and do not say that they gave up on the answer: our own time-out comes first."""
+    async with provider(Feishu, clock) as (bark, base):
+        calls: list[str] = []
+
+        async def push(request: Any) -> Any:
+            calls.append(request.url.path)
+            return await bark.answer(await request.json(), {})
+
+        bark.app.router.add_route("/push", push, methods=["POST"])
+        bark.answers.append("hang")
+        with_notify(place, timeout_s=1)
+        await place.person("wang", base.replace("http://", "bark://") + "/key")
+        await tell(place, await place.alert(severity="major"))
+        async with script(place, clock) as story:
+            await story.run(until=60)
+        (row,) = await place.rows("notification")
+    assert (row["state"], row["error"]) == ("uncertain", "no answer from the channel within 1 s")
+    assert calls == ["/push"]
+
+
 async def test_what_is_uncertain_does_not_count_for_the_cool_down(place: World, clock: FakeClock) -> None:
     await place.connection.execute(
         "INSERT INTO rule_version VALUES ('pm10-high', 1, %s, '', now())", ('{"targets": [], "cool_down_s": 600}',)

@@ -6,8 +6,10 @@ import asyncio
 import contextlib
 import itertools
 import logging
+import threading
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any, get_args
 
@@ -311,6 +313,19 @@ async def test_errors_show_no_secret(clock: FakeClock) -> None:
     assert "connection" in sent.error.lower()
     assert "topsecret" not in sent.error
     assert "token123" not in sent.error
+
+
+async def test_a_message_for_which_no_thread_is_free_was_not_sent(clock: FakeClock) -> None:
+    """Nothing called the channel: it is no message of which one cannot know whether it arrived."""
+    let_go = threading.Event()
+    async with means(clock) as given:
+        with ThreadPoolExecutor(1) as busy:
+            busy.submit(let_go.wait)
+            sent = await channels.send("bark://127.0.0.1:1/key", OUTGOING, replace(given, threads=busy, timeout_s=0.05))
+            let_go.set()
+    assert not sent.ok
+    assert not sent.lost
+    assert sent.error == "all threads are busy with channels that do not answer"
 
 
 # -- the worker

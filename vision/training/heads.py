@@ -28,12 +28,17 @@ _SMALL = 12  # boxes lower than this many pixels show no hair
 
 
 def repaint(picture: Labelled, rng: np.random.Generator) -> Labelled:
-    """Some bare heads get other hair, none, or a cap; some helmets another colour. The image given is not changed."""
+    """Some bare heads get other hair, none, or a cap; some helmets another colour; some of both dark glasses.
+
+    The image given is not changed.
+    """
     image = picture.image.copy()
     for box, kind in zip(picture.boxes, picture.kind, strict=True):
         cut = _Cut.of(image, box)
         if cut is None:
             continue
+        if rng.random() < (0.06 if kind == HELMET else 0.2):
+            _glasses(cut, rng)
         chance = rng.random()
         if kind == HELMET:
             if chance < 0.3:
@@ -138,3 +143,18 @@ def _knit(cut: _Cut, colour: npt.NDArray[np.float32], rng: np.random.Generator) 
     shade = 0.75 - 0.3 * ((cut.x - 0.5) / 0.5) ** 2 + 0.1 * folds + 0.15 * weave
     scene = np.clip(cut.skin().mean() / 150, 0.3, 1.1)
     cut.paint(colour * (np.clip(shade, 0.1, 1.1) * scene)[:, :, None].astype(np.float32), mask.astype(np.float32))
+
+
+def _glasses(cut: _Cut, rng: np.random.Generator) -> None:
+    """Dark glasses: who wears them in the photographs mostly wears a helmet too, and must not be one for that."""
+    eyes = rng.uniform(0.42, 0.54) + rng.uniform(-0.15, 0.15) * (cut.x - 0.5)
+    middle, half = rng.uniform(0.42, 0.58), rng.uniform(0.13, 0.18)
+    tall = rng.uniform(0.05, 0.09)
+    away = np.abs(np.abs(cut.x - middle) - half * 1.15) / half
+    lens = np.clip((1.1 - np.sqrt(away**4 + ((cut.y - eyes) / tall) ** 4) ** 0.5) / 0.25, 0, 1)
+    bar = (np.abs(cut.y - eyes + 0.4 * tall) < 0.02) & (np.abs(cut.x - middle) < 0.42)
+    mask = np.maximum(lens, bar) * np.clip(1.15 * cut.ellipse, 0, 1)
+    mask = cv2.GaussianBlur(mask.astype(np.float32), (0, 0), max(0.4, cut.view.shape[0] / 120))
+    shine = rng.uniform(0, 70) * np.clip(1 - (cut.y - eyes + tall) / (2 * tall), 0, 1)
+    tone = rng.uniform(10, 45) + rng.uniform(-8, 8, 3)
+    cut.paint((tone + shine[:, :, None]).astype(np.float32), mask * np.float32(rng.uniform(0.8, 1)))
