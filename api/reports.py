@@ -46,14 +46,15 @@ class ListedReport(BaseModel):
     open_orders: int = Field(description="Orders to rectify, when the report was made.")
     overdue_orders: int
     available: float | None = Field(description="Share of the readings that were there; null: there are no devices.")
+    cameras_online: float | None = Field(description="Share of the time online; null: there are no cameras.")
 
 
 class ReportDetail(ListedReport):
     """A report with all that it says."""
 
     figures: dict[str, Any] = Field(
-        description="alerts, open_at_end, exceedances, deliveries, orders, available; `devices` of a site's report, "
-        "`sites` of that of all."
+        description="alerts, open_at_end, exceedances, deliveries, orders, available, cameras_online; `devices` and "
+        "`cameras` of a site's report, `sites` of that of all."
     )
 
 
@@ -160,4 +161,5 @@ def _listed(report: Report) -> dict[str, Any]:
         "open_orders": figures.orders.open,
         "overdue_orders": figures.orders.overdue,
         "available": figures.available,
+        "cameras_online": figures.cameras_online,
     }

@@ -55,6 +55,16 @@ ON CONFLICT (camera_id) DO UPDATE SET state = excluded.state, reason = excluded.
     updated_at = excluded.updated_at, frames_in = excluded.frames_in, frames_analysed = excluded.frames_analysed,
     frames_gated = excluded.frames_gated, detail = excluded.detail
 
+-- camera_uptime_add --
+INSERT INTO camera_uptime AS u (camera_id, time, online_s)
+SELECT a.camera_id, a.time, a.seconds
+FROM unnest(%(cameras)s::integer[], %(times)s::timestamptz[], %(seconds)s::real[]) AS a (camera_id, time, seconds)
+WHERE EXISTS (SELECT FROM camera c WHERE c.id = a.camera_id)
+ON CONFLICT (camera_id, time) DO UPDATE SET online_s = u.online_s + excluded.online_s
+
+-- camera_uptime_trim --
+DELETE FROM camera_uptime WHERE camera_id = ANY (%(cameras)s::integer[]) AND time < %(before)s
+
 -- lease_number_hold --
 SELECT pg_advisory_lock(%(space)s::integer, %(holder)s::integer)
 

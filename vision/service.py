@@ -115,7 +115,7 @@ class VisionService:
             # Last words: where the database went first, the states simply stay as they were.
             with contextlib.suppress(TimeoutError, psycopg.Error):
                 async with asyncio.timeout(_LAST_WRITES_S):
-                    await self._write_states()
+                    await self._write_states(last=True)
         for result in results:
             if isinstance(result, Exception):
                 raise result
@@ -166,9 +166,9 @@ class VisionService:
                 if not is_outage(error):
                     raise
 
-    async def _write_states(self) -> None:
+    async def _write_states(self, *, last: bool = False) -> None:
         async with self._keeper.connection() as connection:
-            await self._board.write(connection)
+            await self._board.write(connection, last=last)
             await episode_rows.sighted(connection, self._fleet.open_episodes())
 
     def _make_worker(self, camera: Camera, options: CameraSettings) -> CameraWorker:

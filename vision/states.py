@@ -13,6 +13,7 @@ from psycopg.types.json import Jsonb
 from core.clock import Clock
 from core.sql import queries
 from vision import metrics, wire
+from vision.uptime import Uptime
 
 SQL = queries(__package__)
 
@@ -100,6 +101,7 @@ class StateBoard:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._statuses: dict[int, CameraStatus] = {}
+        self._uptime = Uptime(clock)
         self._counts: dict[int, tuple[int, int, int]] = {}
 
     async def open(self, connection: psycopg.AsyncConnection) -> None:
@@ -132,9 +134,11 @@ class StateBoard:
     def __len__(self) -> int:
         return len(self._statuses)
 
-    async def write(self, connection: psycopg.AsyncConnection) -> None:
-        """Write every camera's row."""
+    async def write(self, connection: psycopg.AsyncConnection, *, last: bool = False) -> None:
+        """Write every camera's row, and now and then, or as the `last` word, how long it delivered."""
         statuses = list(self._statuses.values())
+        self._uptime.look(status.camera_id for status in statuses if status.state == "online")
+        await self._uptime.book(connection, last=last)
         if not statuses:
             return
         await connection.execute(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from statistics import mean
 from typing import Any
 
 import psycopg
@@ -13,6 +14,7 @@ from psycopg.rows import dict_row
 from alerts.reports.model import (
     AlertCount,
     Availability,
+    CameraUptime,
     DeliveryCount,
     Exceedance,
     Figures,
@@ -47,6 +49,8 @@ async def gather(
         for part in _PARTS:
             await cursor.execute(_SQL[part], asked)
             found[part] = await cursor.fetchall()
+        await cursor.execute(_SQL["cameras"], asked)
+        cameras = await cursor.fetchall()
         await cursor.execute(_SQL["open_at_end"], asked)
         still = await cursor.fetchone()
     assert still is not None
@@ -57,9 +61,11 @@ async def gather(
         exceedances=[Exceedance(**one) for one in _summed(found["exceedances"], "metric", "unit")],
         deliveries=[DeliveryCount(**one) for one in _summed(found["deliveries"], "target")],
         orders=OrderCount(**(_summed(found["orders"]) or [{}])[0]),
-        available=_share(devices),
+        available=_mean(one.share for one in devices),
         devices=[] if site_id is None else [_device(one) for one in devices],
-        sites=_sites(found, devices, registry) if site_id is None else [],
+        cameras_online=_mean(one["share"] for one in cameras),
+        cameras=[] if site_id is None else [_camera(one) for one in cameras],
+        sites=_sites(found, devices, cameras, registry) if site_id is None else [],
     )
 
 
@@ -76,14 +82,17 @@ def _summed(rows: Rows, *keys: str) -> Rows:
     return [together[key] for key in sorted(together)]
 
 
-def _sites(found: dict[str, Rows], devices: Sequence[Received], registry: Registry) -> list[SiteLine]:
+def _sites(found: dict[str, Rows], devices: Sequence[Received], cameras: Rows, registry: Registry) -> list[SiteLine]:
     by_site: dict[str, dict[int, Rows]] = {part: defaultdict(list) for part in _PARTS}
     for part, rows in found.items():
         for row in rows:
             by_site[part][row["site_id"]].append(row)
-    own: dict[int, list[Received]] = defaultdict(list)
+    own: dict[int, list[float]] = defaultdict(list)
     for device in devices:
-        own[device.site_id].append(device)
+        own[device.site_id].append(device.share)
+    filmed: dict[int, list[float]] = defaultdict(list)
+    for camera in cameras:
+        filmed[camera["site_id"]].append(camera["share"])
     lines = []
     for site in sorted(registry.sites.values(), key=lambda one: one.code):
         if not site.enabled:
@@ -101,15 +110,20 @@ def _sites(found: dict[str, Rows], devices: Sequence[Received], registry: Regist
                 delivered=sum(one["accepted"] for one in deliveries) / total if total else None,
                 open_orders=sum(one["open"] for one in by_site["orders"][site.id]),
                 overdue_orders=sum(one["overdue"] for one in by_site["orders"][site.id]),
-                available=_share(own[site.id]),
+                available=_mean(own[site.id]),
+                cameras_online=_mean(filmed[site.id]),
             )
         )
     return lines
 
 
-def _share(devices: Sequence[Received]) -> float | None:
-    """The mean over the devices; None: there are none."""
-    return sum(one.share for one in devices) / len(devices) if devices else None
+def _mean(shares: Iterable[float]) -> float | None:
+    """None: there is nothing to take one of."""
+    return mean(found) if (found := list(shares)) else None
+
+
+def _camera(row: dict[str, Any]) -> CameraUptime:
+    return CameraUptime(camera=row["camera"], name=row["name"], name_en=row["name_en"], share=row["share"])
 
 
 def _device(one: Received) -> Availability:

@@ -62,6 +62,15 @@ class Availability(msgspec.Struct, frozen=True, kw_only=True):
     share: float
 
 
+class CameraUptime(msgspec.Struct, frozen=True, kw_only=True):
+    """Time in which a camera delivered pictures, of the whole period."""
+
+    camera: str
+    name: str
+    name_en: str
+    share: float
+
+
 class SiteLine(msgspec.Struct, frozen=True, kw_only=True):
     """A site in the report of all; None: nothing to take a share of."""
 
@@ -75,10 +84,14 @@ class SiteLine(msgspec.Struct, frozen=True, kw_only=True):
     open_orders: int
     overdue_orders: int
     available: float | None
+    cameras_online: float | None = None
 
 
 class Figures(msgspec.Struct, frozen=True, kw_only=True):
-    """A report's figures; of a site `devices` are listed, of all sites `sites`."""
+    """A report's figures; of a site `devices` and `cameras` are listed, of all sites `sites`.
+
+    What earlier releases did not reckon has a default here.
+    """
 
     alerts: list[AlertCount]
     open_at_end: int
@@ -88,6 +101,8 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
     available: float | None
     devices: list[Availability]
     sites: list[SiteLine]
+    cameras_online: float | None = None
+    cameras: list[CameraUptime] = []
 
     @property
     def raised(self) -> int:

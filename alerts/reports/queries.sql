@@ -72,3 +72,13 @@ SELECT site_id, count(*) FILTER (WHERE ordered_at >= %(since)s AND ordered_at < 
 FROM rectification
 WHERE (%(site_id)s::int IS NULL OR site_id = %(site_id)s) AND (closed_at IS NULL OR closed_at >= %(since)s)
 GROUP BY 1 ORDER BY 1
+
+-- cameras --
+-- Seconds online by quarters of an hour, as midnights of all time zones lie on them.
+SELECT c.site_id, c.code AS camera, c.name, c.name_en,
+       least(coalesce(sum(u.online_s), 0) / extract(epoch FROM %(until)s::timestamptz - %(since)s::timestamptz), 1)
+           ::double precision AS share
+FROM camera c JOIN site s ON s.id = c.site_id
+LEFT JOIN camera_uptime u ON u.camera_id = c.id AND u.time >= %(since)s AND u.time < %(until)s
+WHERE c.enabled AND s.enabled AND (%(site_id)s::int IS NULL OR c.site_id = %(site_id)s)
+GROUP BY c.id ORDER BY c.site_id, c.code

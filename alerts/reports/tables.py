@@ -50,6 +50,7 @@ def summary(figures: Figures, language: Language) -> list[tuple[str, str]]:
         ("open_orders", str(figures.orders.open)),
         ("overdue_orders", str(figures.orders.overdue)),
         ("available", percent(figures.available)),
+        ("cameras_online", percent(figures.cameras_online)),
     ]
     return [(columns[name][language], value) for name, value in found]
 
@@ -108,6 +109,13 @@ def tables(report: Report, language: Language, profiles: Mapping[str, Profile]) 
             shares=(3,),
         ),
         _table(
+            "cameras",
+            ("code", "name", "cameras_online"),
+            [[one.camera, _name(one, language), one.share] for one in figures.cameras],
+            language,
+            shares=(2,),
+        ),
+        _table(
             "sites",
             (
                 "code",
@@ -119,16 +127,17 @@ def tables(report: Report, language: Language, profiles: Mapping[str, Profile]) 
                 "open_orders",
                 "overdue_orders",
                 "available",
+                "cameras_online",
             ),
             [
                 [
                     *(one.site, _name(one, language), one.alerts, one.critical, one.minutes, one.delivered),
-                    *(one.open_orders, one.overdue_orders, one.available),
+                    *(one.open_orders, one.overdue_orders, one.available, one.cameras_online),
                 ]
                 for one in figures.sites
             ],
             language,
-            shares=(5, 8),
+            shares=(5, 8, 9),
         ),
     ]
     return [part for part in parts if part.rows]

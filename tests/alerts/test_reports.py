@@ -209,6 +209,38 @@ async def test_availability_is_what_the_roll_ups_hold_of_the_day(place: World, c
     assert (east.figures.available, everything.figures.sites[0].available) == (0.125, 0.125)
 
 
+async def test_cameras_were_online_for_what_was_added_up_in_the_day(place: World) -> None:
+    with_reports(place, kinds=["daily"])
+    await place.insert("camera", site_id=place.site_id, code="yard", name="料场", name_en="Yard", url="1")
+    await place.insert("camera", site_id=place.site_id, code="gone", name="旧", url="2", enabled=False)
+    await place.reload()
+    # Six hours of the day; the last quarter of the day before and the first of the day after do not count.
+    for quarter in (-1, *range(24), 96):
+        at = moment("0:00") + timedelta(minutes=15 * quarter)
+        await place.connection.execute("INSERT INTO camera_uptime VALUES (%s, %s, 900.4)", [place.camera_id, at])
+    everything, east = await make(place)
+    assert [(one.camera, round(one.share, 3)) for one in east.figures.cameras] == [("gate", 0.25), ("yard", 0)]
+    assert everything.figures.cameras == []
+    shares = [
+        east.figures.cameras_online,
+        everything.figures.cameras_online,
+        everything.figures.sites[0].cameras_online,
+    ]
+    assert [round(share or 0, 3) for share in shares] == [0.125] * 3
+    page = as_html(east, "en", place.registry, PROFILES, SHANGHAI)
+    assert "Cameras online" in page
+    assert "Yard" in page
+
+
+async def test_reports_of_earlier_releases_are_read(place: World) -> None:
+    with_reports(place, kinds=["daily"])
+    _, east = await make(place)
+    await place.connection.execute("UPDATE report SET figures = figures - 'cameras' - 'cameras_online'")
+    (read,) = await load_many(place.connection, [east.id])
+    assert (read.figures.cameras, read.figures.cameras_online) == ([], None)
+    assert ["概要", "摄像头在线率", "–"] in list(csv.reader(io.StringIO(as_csv(read, "zh", place.registry, PROFILES))))
+
+
 async def test_files_tell_the_figures_in_both_languages_and_no_markup(place: World) -> None:
     with_reports(place, kinds=["daily"])
     await furnish(place)
@@ -230,7 +262,7 @@ async def test_files_tell_the_figures_in_both_languages_and_no_markup(place: Wor
     assert ["Summary", "Delivered", "–"] in rows
     assert any(row[:3] == ["Availability of devices", "dust-1", "'=1+1"] for row in rows)
     lines = list(csv.reader(io.StringIO(as_csv(everything, "zh", place.registry, PROFILES))))
-    assert ["各工地", "east", "<b>东</b>区", "5", "1", "140.0", "", "1", "1", "0.0"] in lines
+    assert ["各工地", "east", "<b>东</b>区", "5", "1", "140.0", "", "1", "1", "0.0", "0.0"] in lines
 
 
 # -- who

@@ -532,6 +532,7 @@ export interface Report {
   open_orders: number
   overdue_orders: number
   available: number | null
+  cameras_online: number | null
 }
 
 /** Orders of a site or a responsible unit (`key` null: none was named), given in a period. */

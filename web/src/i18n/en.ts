@@ -402,6 +402,7 @@ const en: typeof zh = {
     orders: 'Open orders',
     overdue: '{count} overdue',
     available: 'Available',
+    camerasOnline: 'Cameras online',
     page: 'Open',
     none: 'No reports yet',
   },

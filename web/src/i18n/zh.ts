@@ -401,6 +401,7 @@ const zh = {
     orders: '未闭环整改',
     overdue: '逾期 {count}',
     available: '数据有效率',
+    camerasOnline: '摄像头在线率',
     page: '查看',
     none: '还没有报告',
   },
