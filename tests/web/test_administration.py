@@ -63,6 +63,12 @@ async def test_a_token_is_shown_once_and_revoked(
     await expect(page.locator("[data-test=field-fault]")).to_have_text("Say what it is for")
     await page.locator("[data-test=token-name]").fill("Grafana")
     await page.locator("[data-test=right-command]").check()
+    await page.locator("[data-test=token-all]").click()
+    await page.locator("[data-test=form-send]").click()
+    await expect(page.locator("form .fault")).to_have_text("Choose at least one site")
+    (site,), *_ = await told(connection, "SELECT id FROM site WHERE code = 'riverside'")
+    await page.locator(f"[data-test=site-{site}]").check()
+    await visit.shot("token-form")
     await page.locator("[data-test=form-send]").dblclick()
     await expect(page.locator("[data-test=token-made]")).to_contain_text("sst_")
     await expect(page.locator("[data-test=token]")).to_have_count(1)
@@ -70,8 +76,8 @@ async def test_a_token_is_shown_once_and_revoked(
     await page.locator("[data-test=token-revoke]").click()
     await page.locator("[data-test=token] [data-test=form-send]").click()
     await expect(page.locator("[data-test=token]")).to_contain_text("Over")
-    rows = await told(connection, "SELECT name, rights, revoked_at IS NOT NULL FROM api_token")
-    assert rows == [("Grafana", ["command"], True)]
+    rows = await told(connection, "SELECT name, rights, sites, revoked_at IS NOT NULL FROM api_token")
+    assert rows == [("Grafana", ["command"], [site], True)]
 
 
 async def test_a_sheet_tells_what_became_of_each_row(

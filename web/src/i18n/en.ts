@@ -727,6 +727,7 @@ const en: typeof zh = {
   token: {
     title: 'Tokens of machines', new: 'New token', name: 'Purpose', days: 'Days', rights: 'May, besides reading', once: 'Copy it now, it is shown this once:', reads: 'reads only',
     until: 'until {at}', unused: 'never used', used: 'used {at}', over: 'Over', revoke: 'Revoke', revokeNote: 'The program that uses it is refused at once.', none: 'No tokens',
+    all: 'All sites of mine', sites: 'Sites', everySite: 'all sites of its owner', sitesFault: 'Choose at least one site',
     nameFault: 'Say what it is for', daysFault: 'A whole number from 1 to 366', taken: 'There is a token of this name; revoke it or choose another name',
   },
   right: {

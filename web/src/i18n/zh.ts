@@ -726,6 +726,7 @@ const zh = {
   token: {
     title: '接口令牌', new: '新建令牌', name: '用途', days: '有效天数', rights: '除读取外可以', once: '请立即抄录，仅显示一次：', reads: '只读',
     until: '有效至 {at}', unused: '从未使用', used: '最近使用 {at}', over: '已失效', revoke: '吊销', revokeNote: '使用它的程序将立即被拒绝。', none: '没有令牌',
+    all: '本人可见的全部工地', sites: '工地', everySite: '所有者的全部工地', sitesFault: '请至少选择一个工地',
     nameFault: '请填写用途', daysFault: '1 至 366 的整数', taken: '已有同名令牌，请先吊销或换名',
   },
   right: {
