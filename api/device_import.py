@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import tempfile
 from pathlib import Path
 from typing import Any, Literal
@@ -30,7 +31,10 @@ class ImportedRow(BaseModel):
     row: str = Field(examples=["line 3 (dust-1)"])
     device: str = Field(description="site/code; empty where the row is wrong.", examples=["riverside/dust-1"])
     outcome: Literal["created", "updated", "unchanged", "error"]
+    line: int | None = Field(description="Of the sheet; null where the fault is the sheet's as a whole.", examples=[3])
     field: str = Field(description="The column at fault.")
+    code: str = Field(description="What is wrong, for programs; empty where nothing is.", examples=["no_kind"])
+    values: dict[str, str] = Field(description="What belongs to the code.", examples=[{"kind": "dusty"}])
     message: str = Field(description="What is wrong and what to do.")
 
 
@@ -74,11 +78,36 @@ async def take_in(request: Request, viewer: Writer, context: Here) -> ImportResu
                 detail={**counts, "errors": len(report.errors)},
             )
     done = [
-        ImportedRow(row=one.row, device=one.key, outcome=one.outcome, field="", message="") for one in report.results
+        ImportedRow(
+            row=one.row,
+            line=_line(one.row),
+            device=one.key,
+            outcome=one.outcome,
+            field="",
+            code="",
+            values={},
+            message="",
+        )
+        for one in report.results
     ]
     wrong = [
-        ImportedRow(row=one.row, device="", outcome="error", field=one.field, message=one.message)
+        ImportedRow(
+            row=one.row,
+            line=_line(one.row),
+            device="",
+            outcome="error",
+            field=one.field,
+            code=one.code,
+            values=dict(one.values),
+            message=one.message,
+        )
         for one in report.errors
     ]
     made = [DeviceSecret(user=one.user, secret=one.secret) for one in report.secrets]
     return ImportResult(rows=[*wrong, *done], secrets=made)
+
+
+def _line(row: str) -> int | None:
+    """Of `line 3 (dust-1)`."""
+    found = re.match(r"line (\d+)", row)
+    return int(found[1]) if found else None

@@ -71,7 +71,7 @@ async def _sites(store: Store, rows: Rows, report: Report) -> None:
         row = sourced.row
         absent = [part.unit for part in row.units if store.id("unit", part.unit) is None]
         if absent:
-            report.errors.append(sourced.error("units", _absent("unit", absent[0])))
+            report.errors.append(sourced.error("units", "no_unit", key=absent[0]))
             continue
         values = _named(row, without={"units"})
         present = store.values("site", row.code)
@@ -82,8 +82,7 @@ async def _sites(store: Store, rows: Rows, report: Report) -> None:
                 and values.get("stage", present["stage"]) != present["stage"]
                 and values["stage_since"] == present["stage_since"]
             ):
-                message = f"is when stage {present['stage']!r} began; write when {row.stage!r} did, or leave it out"
-                report.errors.append(sourced.error("stage_since", message))
+                report.errors.append(sourced.error("stage_since", "stage_began", stage=present["stage"], new=row.stage))
                 continue
         outcome = await store.put("site", row.code, values)
         if "units" in row.model_fields_set:
@@ -100,12 +99,11 @@ async def _people(store: Store, rows: Rows, report: Report) -> None:
         row = sourced.row
         absent = [code for code in row.sites if store.id("site", code) is None]
         if row.unit is not None and store.id("unit", row.unit) is None:
-            report.errors.append(sourced.error("unit", _absent("unit", row.unit)))
+            report.errors.append(sourced.error("unit", "no_unit", key=row.unit))
         elif absent:
-            report.errors.append(sourced.error("sites", _absent("site", absent[0])))
+            report.errors.append(sourced.error("sites", "no_site", key=absent[0]))
         elif row.login is not None and logins.setdefault(row.login, row.code) != row.code:
-            message = f"log-in {row.login!r} belongs to {logins[row.login]}; choose another"
-            report.errors.append(sourced.error("login", message))
+            report.errors.append(sourced.error("login", "login_taken", login=row.login, person=logins[row.login]))
         else:
             good.append(sourced)
     hashes = await person_hashes([sourced.row for sourced in good], store)
@@ -131,14 +129,11 @@ async def _devices(store: Store, rows: Rows, report: Report, profiles: Mapping[s
         if not _has_site(store, sourced, report):
             continue
         if row.kind not in profiles:
-            message = f"{row.kind!r} is no kind of device; kinds are {', '.join(sorted(profiles))}"
-            report.errors.append(sourced.error("kind", message))
+            report.errors.append(sourced.error("kind", "no_kind", kind=row.kind, kinds=", ".join(sorted(profiles))))
         elif present is not None and present["kind"] != row.kind:
-            message = f"is {present['kind']} in the registry and cannot change; give the new device a code of its own"
-            report.errors.append(sourced.error("kind", message))
+            report.errors.append(sourced.error("kind", "other_kind", kind=present["kind"]))
         elif row.mn is not None and mns.setdefault(row.mn, f"{row.site}/{row.code}") != f"{row.site}/{row.code}":
-            message = f"{row.mn} is the MN of {mns[row.mn]}; correct it, or take it from that device first"
-            report.errors.append(sourced.error("mn", message))
+            report.errors.append(sourced.error("mn", "mn_taken", mn=row.mn, device=mns[row.mn]))
         else:
             good.append(sourced)
     good = _gateways_first(store, good, report)
@@ -173,11 +168,11 @@ def _gateways_first(store: Store, devices: Sequence[Sourced[DeviceRow]], report:
         if not ready:
             for sourced in rest:
                 row = sourced.row
-                own = row.gateway == row.code
-                message = (
-                    "is the device itself; leave it out" if own else _absent("device", f"{row.site}/{row.gateway}")
+                report.errors.append(
+                    sourced.error("gateway", "own_gateway")
+                    if row.gateway == row.code
+                    else sourced.error("gateway", "no_device", key=f"{row.site}/{row.gateway}")
                 )
-                report.errors.append(sourced.error("gateway", message))
             break
         ordered += ready
         known |= {sourced.key for sourced in ready}
@@ -214,7 +209,7 @@ def _has_site(
 ) -> bool:
     if store.id("site", sourced.row.site) is not None:
         return True
-    report.errors.append(sourced.error("site", _absent("site", sourced.row.site)))
+    report.errors.append(sourced.error("site", "no_site", key=sourced.row.site))
     return False
 
 
@@ -226,10 +221,6 @@ def _zone(row: SiteRow, present: Mapping[str, Any] | None) -> str:
 def _local(moment: datetime, zone: str) -> datetime:
     """A time without an offset is what the site's clock shows."""
     return moment.replace(tzinfo=ZoneInfo(zone)) if moment.tzinfo is None else moment
-
-
-def _absent(what: str, code: str) -> str:
-    return f"there is no {what} {code!r}; add it, correct the code, or mend the errors of its own row"
 
 
 def _named(row: Row, without: frozenset[str] | set[str] = frozenset()) -> dict[str, object]:

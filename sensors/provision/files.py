@@ -10,6 +10,7 @@ from typing import Any, Generic, TypeVar
 
 from pydantic import ValidationError
 
+from sensors.provision.faults import explained
 from sensors.provision.report import Report, RowError
 from sensors.provision.rows import CameraRow, DeviceRow, PermitRow, PersonRow, Row, SiteRow, UnitRow
 from sensors.provision.sheets import NoText, columns_of, records, text_of
@@ -40,9 +41,9 @@ class Sourced(Generic[R_co]):
         """What makes the row one thing within its section."""
         return identity(self.row)
 
-    def error(self, field: str, message: str) -> RowError:
+    def error(self, field: str, code: str, **values: object) -> RowError:
         """An error of this row."""
-        return RowError(file=self.file, row=self.place, field=field, message=message)
+        return RowError.of(self.file, self.place, field, code, **values)
 
 
 @dataclass(slots=True)
@@ -68,8 +69,9 @@ def read_files(paths: Sequence[Path], report: Report) -> Rows:
                 continue
             first = seen.setdefault((section, identity(sourced.row)), sourced)
             if first is not sourced:
-                message = f"{identity(sourced.row)!r} was already given in {first.file}, {first.place}; remove one"
-                report.errors.append(sourced.error("code", message))
+                report.errors.append(
+                    sourced.error("code", "given_twice", key=first.key, other=first.file, place=first.place)
+                )
             else:
                 found[section].append(sourced)
     return Rows(**found)
@@ -83,8 +85,8 @@ def identity(row: Row) -> str:
 
 
 def _raw_rows(path: Path, report: Report) -> list[tuple[str, str, dict[str, Any]]]:
-    def refuse(message: str, row: str = "") -> list[tuple[str, str, dict[str, Any]]]:
-        report.errors.append(RowError(file=str(path), row=row, field="", message=message))
+    def refuse(code: str, row: str = "", **values: object) -> list[tuple[str, str, dict[str, Any]]]:
+        report.errors.append(RowError.of(str(path), row, "", code, **values))
         return []
 
     try:
@@ -93,36 +95,36 @@ def _raw_rows(path: Path, report: Report) -> list[tuple[str, str, dict[str, Any]
             return _csv_rows(path, text_of(raw), report)
         text = raw.decode("utf-8-sig")
     except OSError as error:
-        return refuse(f"cannot be read: {error.strerror}")
+        return refuse("unreadable", reason=error.strerror)
     except NoText as error:
-        return refuse(str(error))
+        return refuse("no_text", reason=error)
     except UnicodeDecodeError as error:
-        return refuse(f"is not UTF-8 (byte {error.start}); save it again as a UTF-8 text file")
+        return refuse("no_utf8", byte=error.start)
     if path.suffix != ".toml":
-        return refuse("is neither .toml nor .csv; rename it")
+        return refuse("no_registry_file")
     try:
         content = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        return refuse(f"is not TOML: {error}")
+        return refuse("no_toml", reason=error)
     rows = []
     for section, items in content.items():
         if section not in SECTIONS:
-            refuse(f"is not a section; there are {', '.join(f'[[{name}]]' for name in SECTIONS)}", section)
+            refuse("no_section", section, sections=", ".join(f"[[{name}]]" for name in SECTIONS))
         elif not isinstance(items, list):
-            refuse(f"write [[{section}]], with two brackets, before each row", section)
+            refuse("no_list", section, section=section)
         else:
             rows += [(section, f"{section}[{number}]", item) for number, item in enumerate(items, start=1)]
     return rows
 
 
 def _csv_rows(path: Path, text: str, report: Report) -> list[tuple[str, str, dict[str, Any]]]:
-    def refuse(message: str, line: int, field: str = "") -> None:
-        report.errors.append(RowError(file=str(path), row=f"line {line}", field=field, message=message))
+    def refuse(code: str, line: int, field: str = "", **values: object) -> None:
+        report.errors.append(RowError.of(str(path), f"line {line}", field, code, **values))
 
     found = records(text)
     first, title = next(found, (1, ""))
     if isinstance(title, str):
-        refuse(f"is not a line of column titles: {title or 'the file is empty'}", first)
+        refuse("no_titles", first, reason=title) if title else refuse("empty_file", first)
         return []
     columns = columns_of(title)
     while columns and not columns[-1]:
@@ -130,19 +132,17 @@ def _csv_rows(path: Path, text: str, report: Report) -> list[tuple[str, str, dic
     doubled = [name for name in columns if columns.count(name) > 1]
     unknown = [name for name in columns if name not in DeviceRow.model_fields]
     missing = [name for name, field in DeviceRow.model_fields.items() if field.is_required() and name not in columns]
-    for fault, names in (("appears twice", doubled), ("is not known", unknown), ("is missing", missing)):
+    for code, names in (("column_twice", doubled), ("column_unknown", unknown), ("column_missing", missing)):
         if names:
-            refuse(f"column {names[0]} {fault}; columns are {', '.join(DeviceRow.model_fields)}", first, names[0])
+            refuse(code, first, names[0], column=names[0], columns=", ".join(DeviceRow.model_fields))
     if doubled or unknown or missing:
         return []
     rows = []
     for line, cells in found:
         if isinstance(cells, str):
-            refuse(f"is not CSV: {cells}; a quotation mark inside a cell is written twice", line)
+            refuse("no_csv", line, reason=cells)
         elif any(cell.strip() for cell in cells[len(columns) :]):
-            refuse(
-                f"has more cells than the {len(columns)} columns; a comma inside a cell needs quotes around it", line
-            )
+            refuse("too_many_cells", line, columns=len(columns))
         # An empty cell says nothing, as a field that a TOML row leaves out.
         elif given := {name: cell.strip() for name, cell in zip(columns, cells, strict=False) if cell.strip()}:
             rows.append(("devices", f"line {line}", given))
@@ -156,17 +156,8 @@ def _check(file: str, section: str, place: str, values: Any, report: Report) -> 
         return Sourced(file, place, SECTIONS[section].model_validate(values))
     except ValidationError as error:
         # The input is left out: it may be a secret.
-        for fault in error.errors(include_url=False, include_input=False, include_context=False):
+        for fault in error.errors(include_url=False, include_input=False):
             field = ".".join(str(part) for part in fault["loc"])
-            report.errors.append(
-                RowError(file=file, row=place, field=field, message=_explain(fault["type"], fault["msg"]))
-            )
+            code, values, message = explained(fault)
+            report.errors.append(RowError(file=file, row=place, field=field, code=code, values=values, message=message))
         return None
-
-
-def _explain(kind: str, message: str) -> str:
-    if kind == "missing":
-        return "is missing; give it a value"
-    if kind == "extra_forbidden":
-        return "is not a field of this section; correct its name or remove it"
-    return message.removeprefix("Value error, ")

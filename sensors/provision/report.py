@@ -5,21 +5,35 @@ from __future__ import annotations
 import csv
 import os
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
+
+from sensors.provision.faults import message
 
 Outcome = Literal["created", "updated", "unchanged"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RowError:
-    """One fault: `row` is a line of a CSV file or a place like `devices[3]` in TOML; `message` says what to do."""
+    """One fault: `row` is a line of a CSV file or a place like `devices[3]` in TOML; `message` says what to do.
+
+    `code` and `values` say the same to programs: those of sensors.provision.faults, or pydantic's.
+    """
 
     file: str
     row: str
     field: str
+    code: str
+    values: Mapping[str, str]
     message: str
+
+    @classmethod
+    def of(cls, file: str, row: str, field: str, code: str, **values: object) -> RowError:
+        """A fault of ours."""
+        said = {name: str(value) for name, value in values.items()}
+        return cls(file=file, row=row, field=field, code=code, values=said, message=message(code, said))
 
     def __str__(self) -> str:
         place = ": ".join(part for part in (self.file, self.row, self.field) if part)

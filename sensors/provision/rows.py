@@ -13,17 +13,18 @@ from zoneinfo import available_timezones
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
 
 from sensors.hj212.policy import policy_of
+from sensors.provision.faults import fault
 
 
 def _printable(text: str) -> str:
     if not text.isprintable():
-        raise ValueError("holds a control character or a line break; remove it")
+        raise fault("unprintable")
     return text
 
 
 def _known_zone(name: str) -> str:
     if name not in available_timezones():
-        raise ValueError(f"{name!r} is not an IANA time zone; write for example Asia/Shanghai")
+        raise fault("no_time_zone", zone=name)
     return name
 
 
@@ -44,17 +45,20 @@ def _unfold(value: Any) -> Any:
     try:
         return json.loads(value)
     except ValueError:
-        raise ValueError('write the options as JSON, for example {"crc": "either"}') from None
+        raise fault("no_json") from None
 
 
 def _known_options(options: dict[str, Any]) -> dict[str, Any]:
-    policy_of(options)
+    try:
+        policy_of(options)
+    except ValueError as error:
+        raise fault("no_options", reason=str(error)) from None
     return options
 
 
 def _address(url: str) -> str:
     if "://" not in url:
-        raise ValueError("a contact is an apprise URL such as mailto://..., dingtalk://... or json://...")
+        raise fault("no_contact")
     return url
 
 
@@ -83,7 +87,7 @@ class Place(Row):
     @model_validator(mode="after")
     def _both_or_none(self) -> Place:
         if (self.latitude is None) != (self.longitude is None):
-            raise ValueError("give both latitude and longitude, or neither")
+            raise fault("half_a_place")
         return self
 
 
@@ -147,7 +151,7 @@ class PersonRow(Row):
     @model_validator(mode="after")
     def _password_needs_login(self) -> PersonRow:
         if self.password is not None and self.login is None:
-            raise ValueError("a password needs a login")
+            raise fault("password_alone")
         return self
 
 
@@ -206,7 +210,7 @@ class PermitRow(Row):
     @model_validator(mode="after")
     def _in_order(self) -> PermitRow:
         if (self.starts_at.tzinfo is None) != (self.ends_at.tzinfo is None):
-            raise ValueError("give both from and to an offset, or neither")
+            raise fault("half_an_offset")
         if self.starts_at >= self.ends_at:
-            raise ValueError("from must lie before to")
+            raise fault("backwards")
         return self

@@ -8,11 +8,14 @@ from types import ModuleType
 from typing import get_args
 
 import pytest
+from pydantic import ValidationError
 
 from ingest import message, prepare, store, writer
 from ingest.sources import amqp_downlink
 from sensors import codec_json
 from sensors.hj212 import faults
+from sensors.provision import faults as provision_faults
+from sensors.provision.rows import DeviceRow
 from vision import states, wire
 
 PAGES = [Path(__file__).parents[2] / "web" / "src" / "i18n" / f"{language}.ts" for language in ("zh", "en")]
@@ -29,10 +32,15 @@ def reasons() -> set[str]:
     }
 
 
-def words(page: Path, section: str) -> set[str]:
+def _section(page: Path, section: str) -> str:
     found = re.search(rf"\n  {section}: {{\n(.*?)\n  }},", page.read_text(encoding="utf-8"), re.DOTALL)
     assert found is not None
-    return {bare or quoted for quoted, bare in re.findall(r"^    (?:'([^']+)'|(\w+)): ", found[1], re.MULTILINE)}
+    return found[1]
+
+
+def words(page: Path, section: str) -> set[str]:
+    found = re.findall(r"^    (?:'([^']+)'|(\w+)): ", _section(page, section), re.MULTILINE)
+    return {bare or quoted for quoted, bare in found}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
@@ -40,6 +48,35 @@ def test_reasons_have_words(page: Path) -> None:
     assert {"bad_crc", "in_future", "unknown_device", "conflict", "unstorable"} <= reasons()
     assert reasons() - words(page, "quarantineReason") == set()
     assert set(amqp_downlink._REASONS.values()) - words(page, "commandReason") == set()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_what_is_wrong_with_a_row_has_words_with_its_values(page: Path) -> None:
+    said = dict(re.findall(r"^    (\w+): '(.*)',$", _section(page, "rowFault"), re.MULTILINE))
+    assert provision_faults.FAULTS.keys() - said.keys() == set()
+    for code, text in provision_faults.FAULTS.items():
+        given = set(re.findall(r"\{(\w+)\}", text))
+        assert set(re.findall(r"\{(\w+)\}", said[code])) <= given, code
+
+
+def test_rows_that_are_wrong_in_themselves_have_words() -> None:
+    """What pydantic finds in a row of devices is told by the codes that the page knows."""
+    good = {"site": "a", "code": "b", "kind": "dust", "name": "c"}
+    wrong: list[dict[str, object]] = [
+        {"code": "a b"}, {"name": "x" * 301}, {"name": ""}, {"secret": "short"}, {"interval_s": "soon"},
+        {"interval_s": 0}, {"interval_s": 90_000}, {"clock_offset_ms": 1.5}, {"clock_offset_ms": "x"},
+        {"enabled": "perhaps"}, {"latitude": "nan"}, {"latitude": 91}, {"latitude": 30}, {"hj212": "{"},
+        {"hj212": "[]"}, {"hj212": '{"crc": "none"}'}, {"colour": "red"}, {"name": "a\nb"}, {"tags": 5},
+    ]  # fmt: skip
+    known = words(PAGES[0], "rowFault")
+    for change in wrong:
+        with pytest.raises(ValidationError) as raised:
+            DeviceRow.model_validate(good | change)
+        for found in raised.value.errors():
+            code, values, message = provision_faults.explained(found)
+            assert code in known, (change, code)
+            assert not any(f"{{{name}}}" in message for name in values)
+            assert "input" not in values
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)

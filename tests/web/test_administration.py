@@ -93,7 +93,10 @@ async def test_a_sheet_tells_what_became_of_each_row(
     await page.locator("[data-test=import-file]").set_input_files(file)  # type: ignore[arg-type]
     await page.locator("[data-test=import-send]").dblclick()
     await expect(page.locator("[data-test=import-sum]")).to_have_text("1 行正确，1 处错误")
-    await expect(page.locator("[data-test=import-row]")).to_have_count(2)
+    rows = page.locator("[data-test=import-row]")
+    await expect(rows).to_have_count(2)
+    await expect(rows.first).to_contain_text("第 3 行")
+    await expect(rows.first).to_contain_text("没有设备类型“unheard”；可用的类型：dust, edge_guard")
     await expect(page.locator("[data-test=import-secrets]")).to_contain_text("riverside/dust-9,")
     await visit.shot("import")
     assert await told(connection, "SELECT kind FROM device WHERE code IN ('dust-9', 'dust-8')") == [("dust",)]

@@ -726,7 +726,18 @@ export interface Deed {
   detail: Record<string, unknown>
 }
 
+export interface ImportedRow {
+  /** Null: the fault is the sheet's as a whole. */
+  line: number | null
+  device: string
+  outcome: 'created' | 'updated' | 'unchanged' | 'error'
+  field: string
+  code: string
+  values: Record<string, string>
+  message: string
+}
+
 export interface ImportResult {
-  rows: { row: string; device: string; outcome: 'created' | 'updated' | 'unchanged' | 'error'; field: string; message: string }[]
+  rows: ImportedRow[]
   secrets: { user: string; secret: string }[]
 }
