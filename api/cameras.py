@@ -118,7 +118,10 @@ async def page(
 )
 async def snapshot(camera_id: CameraId, viewer: Seen, context: Here) -> Response:
     """The newest picture, without boxes; heads are blurred for whoever may not see originals."""
-    picture = await take(context, viewer, camera_id, original=may_see_faces(context, viewer))
+    original = may_see_faces(context, viewer)
+    picture = await take(context, viewer, camera_id, original=original)
+    if original:
+        await _note(context, viewer, camera_id)
     return Response(picture, media_type="image/jpeg")
 
 
@@ -144,15 +147,29 @@ async def live(socket: WebSocket, camera_id: CameraId, viewer: Seen, context: He
     Heads are blurred for whoever may not see originals; the stream ends when that changes.
     """
     addresses = await _workers(context, viewer, camera_id)
+    if original := may_see_faces(context, viewer):
+        await _note(context, viewer, camera_id)
     await socket.accept()
-    await context.sockets.attend(
-        socket, viewer, context, _relay(socket, camera_id, addresses, original=may_see_faces(context, viewer))
-    )
+    await context.sockets.attend(socket, viewer, context, _relay(socket, camera_id, addresses, original=original))
 
 
 def may_see_faces(context: Context, viewer: Viewer) -> bool:
     """Whether live pictures and snapshots are sent to the person as they were taken."""
     return not context.settings.api.blur_live or "original" in viewer.rights
+
+
+async def _note(context: Context, viewer: Viewer, camera_id: int) -> None:
+    """That the person looks at the camera's originals goes into the audit log."""
+    async with context.connection() as database:
+        await context.looks.note(database, viewer.code, await _camera(context, database, viewer, camera_id))
+
+
+async def _camera(context: Context, database: AsyncConnection, viewer: Viewer, camera_id: int) -> Row:
+    """The camera; NotFound where the person does not see it."""
+    found = await load_cameras(database, viewer.scope, context.clock.now(), camera_id=camera_id)
+    if not found:
+        raise NotFound(f"there is no camera {camera_id}")
+    return found[0]
 
 
 async def _relay(socket: WebSocket, camera_id: int, addresses: list[str], *, original: bool) -> None:
@@ -196,8 +213,7 @@ async def _forward(stream: ClientConnection, socket: WebSocket) -> None:
 async def _workers(context: Context, viewer: Viewer, camera_id: int) -> list[str]:
     """Where the camera may be had from; NotFound where the person does not see it."""
     async with context.connection() as database:
-        if not await load_cameras(database, viewer.scope, context.clock.now(), camera_id=camera_id):
-            raise NotFound(f"there is no camera {camera_id}")
+        await _camera(context, database, viewer, camera_id)
     found = await worker_addresses(context)
     if not found:
         raise CameraAway("no vision worker serves live pictures now")

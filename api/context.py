@@ -26,6 +26,7 @@ from sensors.profiles import Profile
 
 if TYPE_CHECKING:
     from api.live import Hub
+    from api.looks import Looks
     from api.relays import Relays
     from api.sockets import Sockets
 
@@ -53,6 +54,7 @@ class Context:
     http: httpx.AsyncClient
     hub: Hub
     relays: Relays
+    looks: Looks
     sockets: Sockets
 
     def connection(self) -> AbstractAsyncContextManager[AsyncConnection]:

@@ -20,6 +20,7 @@ from alerts.rules.model import AnyRule
 from api.app import build
 from api.context import Context
 from api.live import Hub
+from api.looks import Looks
 from api.relays import Relays
 from api.sockets import Sockets
 from core.clock import Clock, SystemClock
@@ -87,6 +88,7 @@ async def opened(settings: Settings, clock: Clock) -> AsyncIterator[Context]:
             http=http,
             hub=Hub(settings.database, clock=clock),
             relays=Relays(),
+            looks=Looks(clock),
             sockets=Sockets(),
         )
     finally:

@@ -5,7 +5,7 @@ gets binary messages: the camera's id as uint32 (little-endian), then a message 
 too slowly misses fragments up to the next key frame and all pictures but the newest.
 
 The encoded video shows faces, which nobody can blur in it: it is for the roles that may see originals, and that they
-looked is in the audit log, once a camera and connection.
+looked is in the audit log, once a camera and connection. Pictures with faces are in it too (api.looks).
 """
 
 from __future__ import annotations
@@ -146,6 +146,8 @@ class _Session:
                         detail={"site": seen[watch.camera]["site_id"]},
                     )
                     self._audited.add(watch.camera)
+                elif self._form(watch) == "originals":
+                    await self._context.looks.note(database, self._viewer.code, seen[watch.camera])
         self._tell(refusals)
         return allowed
 

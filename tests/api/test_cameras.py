@@ -8,14 +8,17 @@ import json
 from collections.abc import AsyncIterator
 
 import httpx
+import psycopg
 import pytest
 from psycopg.types.json import Jsonb
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
+from api.looks import EVERY_S, Looks
 from core.settings import Settings
 from tests.api.conftest import CookieOf, LogIn
 from tests.api.world import World
+from tests.support.clock import FakeClock
 from tests.support.wait import eventually
 from vision.live import LiveFeed, LiveServer
 from vision.video import VideoFeed
@@ -107,8 +110,8 @@ async def test_live_pictures_are_relayed_as_they_are(server: str, cookie_of: Coo
         await eventually(lambda: not camera.feed.watched)
 
 
-async def test_only_who_may_see_originals_sees_heads_as_they_are(
-    server: str, cookie_of: CookieOf, log_in: LogIn, current_world: World
+async def test_only_who_may_see_originals_sees_heads_as_they_are_and_that_is_told(
+    server: str, cookie_of: CookieOf, log_in: LogIn, current_world: World, connection: psycopg.AsyncConnection
 ) -> None:
     camera_id = current_world.ids["cam-north"]
     async with worker(current_world) as camera:
@@ -126,6 +129,45 @@ async def test_only_who_may_see_originals_sees_heads_as_they_are(
             for login in ("officer", "operator")
         }
     assert stills == {"officer": b"\xff\xd8 a still", "operator": b"\xff\xd8 a still, as it was taken"}
+    # Two: the live pictures came from one server, the stills from another.
+    assert await originals(connection) == [("code-operator", f"camera:{camera_id}")] * 2
+
+
+async def originals(connection: psycopg.AsyncConnection) -> list[tuple[str, str]]:
+    cursor = await connection.execute("SELECT actor, object FROM audit WHERE action = 'camera.original' ORDER BY id")
+    return [(actor, thing) for actor, thing in await cursor.fetchall()]
+
+
+async def test_looks_at_originals_are_told_once_an_hour_for_each_person_and_camera(
+    connection: psycopg.AsyncConnection, clock: FakeClock
+) -> None:
+    looks = Looks(clock)
+    for actor, camera in (("ann", 3), ("ann", 3), ("ann", 4), ("ben", 3)):
+        await looks.note(connection, actor, {"id": camera, "site_id": 1})
+    await clock.advance(EVERY_S - 1)
+    await looks.note(connection, "ann", {"id": 3, "site_id": 1})
+    await clock.advance(1)
+    await looks.note(connection, "ann", {"id": 3, "site_id": 1})
+    assert await originals(connection) == [
+        ("ann", "camera:3"),
+        ("ann", "camera:4"),
+        ("ben", "camera:3"),
+        ("ann", "camera:3"),
+    ]
+
+
+async def test_no_picture_goes_out_whose_row_cannot_be_written(
+    log_in: LogIn, current_world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def refuse(*_: object, **__: object) -> None:
+        raise psycopg.OperationalError("the database is away")
+
+    client = await log_in("operator")
+    async with worker(current_world):
+        monkeypatch.setattr("api.looks.audit.append", refuse)
+        answer = await client.get(f"/api/v1/cameras/{current_world.ids['cam-north']}/snapshot.jpg")
+    assert answer.status_code == 503
+    assert b"still" not in answer.content
 
 
 async def test_the_bureau_can_let_everybody_see_heads_as_they_are(

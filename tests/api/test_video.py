@@ -57,8 +57,8 @@ async def receive(client: ClientConnection) -> tuple[int, dict[str, Any], bytes]
     return camera, json.loads(data[8 : 8 + length]), data[8 + length :]
 
 
-async def audited(connection: psycopg.AsyncConnection) -> list[tuple[str, str]]:
-    cursor = await connection.execute("SELECT actor, object FROM audit WHERE action = 'camera.video' ORDER BY id")
+async def audited(connection: psycopg.AsyncConnection, action: str = "camera.video") -> list[tuple[str, str]]:
+    cursor = await connection.execute("SELECT actor, object FROM audit WHERE action = %s ORDER BY id", [action])
     return [(actor, thing) for actor, thing in await cursor.fetchall()]
 
 
@@ -89,7 +89,7 @@ async def test_video_comes_as_it_is_from_one_stream_for_all(
 
 
 async def test_pictures_have_faces_for_who_may_see_originals(
-    server: str, cookie_of: CookieOf, current_world: World
+    server: str, cookie_of: CookieOf, current_world: World, connection: psycopg.AsyncConnection
 ) -> None:
     north = current_world.ids["cam-north"]
     async with worker(current_world) as camera, wall(server, await cookie_of("operator")) as client:
@@ -99,6 +99,7 @@ async def test_pictures_have_faces_for_who_may_see_originals(
         camera.original.publish(PICTURE)
         assert (await receive(client))[2] == b"\xff\xd8 a picture"
     await eventually(lambda: not camera.original.watched)
+    assert await audited(connection, "camera.original") == [("code-operator", f"camera:{north}")]
 
 
 async def test_pictures_are_for_roles_that_see_no_originals(
