@@ -6,7 +6,7 @@ import asyncio
 import logging
 from datetime import datetime
 from http import HTTPStatus
-from typing import Annotated
+from typing import Annotated, Literal
 
 import httpx
 from fastapi import APIRouter, Path, Query, Response, WebSocket
@@ -52,6 +52,9 @@ class CameraFigures(BaseModel):
     frames_corrupt: int = Field(default=0, description="Packets and pictures that could not be decoded.")
     decode_ms: float = Field(default=0, description="CPU time of reading and decoding, a picture that is taken.")
     inference_ms: float = Field(default=0, description="CPU time of one look, smoothed.")
+    conditions: list[Literal["night", "noisy", "hazy"]] = Field(
+        default=[], description="Light and weather in which votes take more, or more heads are missed."
+    )
 
 
 class Camera(BaseModel):

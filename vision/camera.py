@@ -24,7 +24,7 @@ from vision.episodes import Change, EpisodeWriter, Footage, Pictures
 from vision.frame import LIVE_QUALITY, Frame, Image, bgr, crop, enlarged, jpeg
 from vision.full_pictures import FullPictures
 from vision.judge import Episode, Left, Transition
-from vision.light import is_night
+from vision.light import Conditions
 from vision.live import LiveFeed, boxes_message, live_message
 from vision.options import order_of
 from vision.planes import Planes
@@ -68,6 +68,7 @@ class CameraWorker:
         self._tracker = Tracker(forget_s=max(_FORGET_S, _FORGET_LOOKS / options.fps))
         self.decider = Decider(options, zone=camera.zone, classes=detector.classes)
         self.feed, self.original = LiveFeed(self._set_pace), LiveFeed(self._set_pace)
+        self._conditions = Conditions(options)
         self._heads = RecentHeads()
         self.video = VideoFeed(lambda: self._client.stream(on=self.video.watched))
         look_px = span(max(detector.input_shape(*_USUAL)), options.tiles)
@@ -188,6 +189,8 @@ class CameraWorker:
     async def _see(self, picture: wire.Picture, payload: bytes) -> None:
         """Track and judge one picture; look at it only where it differs or somebody is about to be judged."""
         looked = False
+        conditions = self._conditions.saw(picture.sight, picture.time)
+        self._status.judged_in(conditions)
         if payload:
             frame = Frame.from_wire(picture, payload)
             if picture.moved or self.decider.attentive(picture.time):
@@ -203,7 +206,7 @@ class CameraWorker:
             alive=self._tracker.alive,
             looked=looked,
             size=(picture.width, picture.height),
-            night=self._frame is not None and is_night(self._frame.look, self._options.night_luma),
+            conditions=conditions,
         )
         for change in changes:
             if change.phase == "started":

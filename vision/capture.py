@@ -18,11 +18,13 @@ from io import RawIOBase
 from typing import Any
 
 import av
+from msgspec.structs import replace
 
 from vision import wire
 from vision.clips import Clips
 from vision.fragments import Fragments
 from vision.gate import MotionGate
+from vision.light import measure
 from vision.outbox import Outbox
 from vision.planes import Scaler, full
 from vision.ring import PacketRing
@@ -136,7 +138,8 @@ class Reader:
 
     def _take(self, sample: Sample) -> None:
         look, pace = self._scaler.small(sample.frame), self._sampler.pace
-        moved = self._gate.passes(look.luma, sample.monotonic)
+        sight = measure(look)
+        moved = self._gate.passes(look.luma, sample.monotonic, contrast=sight.contrast)
         self._tell_fault(self._view.judge(look.luma, sample.monotonic))
         self._counts.sampled += 1
         self._counts.gated += not moved
@@ -152,6 +155,7 @@ class Reader:
             look_width=look.width,
             look_height=look.height,
             moved=moved,
+            sight=replace(sight, noise=round(self._gate.noise, 2)),
             full=in_full,
         )
         self._outbox.picture(picture, payload + full(sample.frame).data if in_full else payload)

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from core.settings import CameraSettings
 from vision.detections import Detections
 from vision.judge import Episode, Judge, Left, Sighting, Transition
+from vision.light import Condition
 from vision.posts import PostWatch
 from vision.zones import Zones, feet
 
@@ -65,17 +66,16 @@ class Decider:
         alive: frozenset[int],
         looked: bool,
         size: tuple[int, int],
-        night: bool = False,
+        conditions: frozenset[Condition] = frozenset(),
     ) -> list[Transition]:
         """Take in the boxes of one picture of `size` (width, height) with their track numbers [n], and the numbers that
         are `alive`.
 
-        `looked` False: the picture has not changed, so the boxes are those of the last look. `night`: what is seen is
-        dark or without colour, so a vote takes more.
+        `looked` False: the picture has not changed, so the boxes are those of the last look. `conditions`: light and
+        weather in which a vote takes more.
         """
         hats, intruders, people = [], [], []
-        least = self._options.night_score if night else self._options.score
-        least_px = self._options.night_head_px if night else self._options.head_px
+        least, least_px = self._least(conditions)
         for index, number in enumerate(tracks.tolist()):
             kind, score = int(detections.class_id[index]), float(detections.score[index])
             if kind not in (self._bare, self._covered):
@@ -96,6 +96,15 @@ class Decider:
         for post in self._posts:
             changes += post.observe(now, people, looked=looked, size=size)
         return changes
+
+    def _least(self, conditions: frozenset[Condition]) -> tuple[float, float]:
+        """Score and height (pixels) of a box that counts."""
+        options, night = self._options, "night" in conditions
+        score = options.night_score if night else options.score
+        # Grain makes helmets look like heads; haze and rain hide heads, but do not make any up.
+        return max(score, options.noise_score) if "noisy" in conditions else score, (
+            options.night_head_px if night else options.head_px
+        )
 
     def tick(self, now: int) -> list[Transition]:
         """End what has been quiet for long enough; to be called also while no picture comes."""

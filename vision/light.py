@@ -1,18 +1,82 @@
-"""Is a picture one of the night: dark, or without colour because the camera sees by infrared?"""
+"""What light and weather make of a camera's pictures: measures of one, and what they mean over time."""
 
 from __future__ import annotations
 
+from typing import Literal, get_args
+
 import numpy as np
 
+from core.settings import CameraSettings
 from vision.planes import Planes
+from vision.wire import Sight
 
-_GREY = 2.0  # mean distance of the colour planes from their neutral 128, below which there is no colour
+Condition = Literal["night", "noisy", "hazy"]
+CONDITIONS: tuple[Condition, ...] = get_args(Condition)
+
+_GREY, _COLOURED = 2.0, 3.0  # distance of the colour planes from neutral, below which there is none, and is some again
 _NEUTRAL = 128
+# What clears a condition, of what raises it: at its level it would come and go with every picture.
+_BRIGHTER, _QUIETER, _CLEARER = 1.15, 0.6, 1.3
 
 
-def is_night(planes: Planes, luma: float) -> bool:
-    """Whether the mean brightness is below `luma` (16: black, 235: white), or there is no colour."""
-    if planes.luma[::8, ::8].mean() < luma:
-        return True
+def measure(planes: Planes) -> Sight:
+    """Measures of a picture but for its noise, which the motion gate tells from two."""
+    luma = planes.luma[::8, ::8]
+    dark, light = np.percentile(luma, [5, 95])
     colour = np.frombuffer(planes.data, np.uint8)[planes.width * planes.height :: 16]
-    return bool(np.abs(colour.astype(np.int16) - _NEUTRAL).mean() < _GREY)
+    return Sight(
+        luma=round(float(luma.mean()), 2),
+        colour=round(float(np.abs(colour.astype(np.int16) - _NEUTRAL).mean()), 2),
+        contrast=round(float(light - dark), 2),
+        noise=0.0,
+    )
+
+
+class Conditions:
+    """The conditions of one camera. One comes or goes when it was measured for as long as the camera's `weather_s`,
+    without a break; between its two levels it stays as it is."""
+
+    def __init__(self, options: CameraSettings) -> None:
+        self._options = options
+        self._now: frozenset[Condition] | None = None
+        self._other_since: dict[Condition, int] = {}
+
+    @property
+    def now(self) -> frozenset[Condition]:
+        """What stands."""
+        return self._now or frozenset()
+
+    def saw(self, sight: Sight, at: int) -> frozenset[Condition]:
+        """Take in the measures of a picture of `at` (microseconds since the epoch)."""
+        measured = self._measured(sight)
+        if self._now is None:
+            # Who begins to watch at night need not wait.
+            self._now = frozenset(name for name, there in measured.items() if there)
+            return self._now
+        for name, there in measured.items():
+            if there is None or there == (name in self._now):
+                self._other_since.pop(name, None)
+            elif at - self._other_since.setdefault(name, at) >= self._options.weather_s * 1e6:
+                self._now ^= {name}
+                del self._other_since[name]
+        return self._now
+
+    def _measured(self, sight: Sight) -> dict[Condition, bool | None]:
+        """Of each condition whether it is there; None: between its levels."""
+        options = self._options
+        night = _level(sight.luma, options.night_luma, options.night_luma * _BRIGHTER)
+        if sight.colour < _GREY:
+            night = True
+        elif sight.colour < _COLOURED and night is False:
+            night = None
+        hazy = _level(sight.contrast, options.haze_contrast, options.haze_contrast * _CLEARER)
+        return {
+            "night": night,
+            "noisy": _level(-sight.noise, -options.noise_level, -options.noise_level * _QUIETER),
+            # The dark has little contrast of itself.
+            "hazy": False if night else hazy,
+        }
+
+
+def _level(value: float, below: float, above: float) -> bool | None:
+    return True if value < below else False if value > above else None

@@ -29,6 +29,12 @@ SINCE = Gauge(
     ["camera"],
     multiprocess_mode="mostrecent",
 )
+CONDITION = Gauge(
+    "smartsite_vision_camera_condition",
+    "1 while light or weather is such that a camera is judged otherwise or sees less",
+    ["camera", "condition"],
+    multiprocess_mode="mostrecent",
+)
 FPS = Gauge(
     "smartsite_vision_camera_fps", "Frames a second that a camera sends", ["camera"], multiprocess_mode="mostrecent"
 )

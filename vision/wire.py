@@ -92,6 +92,19 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     pace: Pace
 
 
+class Sight(msgspec.Struct, frozen=True, kw_only=True):
+    """How a picture looks as a whole, in grey levels of its brightness."""
+
+    luma: float
+    """Mean brightness: 16 is black, 235 white."""
+    colour: float
+    """Mean distance of the colour planes from neutral."""
+    contrast: float
+    """Between the 5 % darkest and the 5 % lightest parts."""
+    noise: float
+    """By which still pixels differ from picture to picture, standard deviation."""
+
+
 class Picture(msgspec.Struct, frozen=True, kw_only=True, tag="picture"):
     """One sampled picture. The payload holds its I420 planes at the size for a look (look_width * look_height * 3 / 2
     bytes) and behind them, where `full`, at its own size; or nothing where the motion gate saw no change.
@@ -106,6 +119,7 @@ class Picture(msgspec.Struct, frozen=True, kw_only=True, tag="picture"):
     look_width: int
     look_height: int
     moved: bool
+    sight: Sight
     full: bool = False
 
 

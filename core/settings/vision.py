@@ -64,6 +64,20 @@ class CameraSettings(Section):
     )
     night_score: float = Field(default=0.5, gt=0, le=1, description="`score` at night.")
     night_head_px: float = Field(default=20, ge=1, description="`head_px` at night.")
+    noise_level: float = Field(
+        default=4,
+        gt=0,
+        description="Grey levels by which still pixels differ from picture to picture, above which a picture is noisy.",
+    )
+    noise_score: float = Field(
+        default=0.6, gt=0, le=1, description="Least `score` and `night_score` of a noisy picture."
+    )
+    haze_contrast: float = Field(
+        default=45, ge=0, description="Grey levels between dark and light by day, below which the state tells of haze."
+    )
+    weather_s: float = Field(
+        default=20, ge=0, description="Seconds for which night, noise or haze must come or go before it counts."
+    )
     zones: tuple[Zone, ...] = Field(default=(), description="Parts of the picture; see docs/cameras.md.")
     vote_positive: int = Field(
         default=5, ge=1, le=100, description="Bare-headed looks at one person that make an episode ..."

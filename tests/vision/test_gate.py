@@ -44,6 +44,54 @@ def test_gate(second: float, picture: np.ndarray, passes: bool) -> None:
     assert gate.passes(small(picture), second) is passes
 
 
+def weather(random: np.random.Generator, *, grain: float = 4, streaks: int = 0, haze: float = 0) -> np.ndarray:
+    """Another moment of a hall front in the weather, as luma of a small stream [360, 640]."""
+    picture = np.full((360, 640), 90.0)
+    picture[:, ::40] = picture[::60] = 180
+    for x, y in zip(random.integers(0, 640, streaks), random.integers(0, 340, streaks), strict=True):
+        picture[y : y + 14, x] = 210
+    picture = picture * (1 - haze) + 200 * haze
+    return (picture + random.normal(0, grain, picture.shape)).clip(0, 255).astype(np.uint8)
+
+
+def standing(picture: np.ndarray, level: float) -> np.ndarray:
+    """The same with somebody of 110 pixels in it, a head of 18."""
+    picture = picture.copy()
+    picture[200:310, 300:330] = np.uint8(level)
+    return picture
+
+
+@pytest.mark.parametrize(
+    ("conditions", "contrast", "level"),
+    [
+        pytest.param({}, 90, 40, id="clear"),
+        pytest.param({"grain": 12}, 90, 40, id="noise"),
+        pytest.param({"streaks": 250}, 90, 40, id="rain"),
+        pytest.param({"streaks": 900}, 90, 40, id="downpour"),
+        pytest.param({"grain": 1.5, "haze": 0.8}, 18, 168, id="haze"),
+    ],
+)
+def test_weather_is_no_motion_and_hides_none(conditions: dict[str, float], contrast: float, level: float) -> None:
+    random = np.random.default_rng(3)
+    gate = MotionGate(share=0.0003, look_s=1000)
+    assert gate.passes(weather(random, **conditions), 0, contrast=contrast)  # type: ignore[arg-type]
+    still = [gate.passes(weather(random, **conditions), 1, contrast=contrast) for _ in range(20)]  # type: ignore[arg-type]
+    assert sum(still) <= 1, still
+    for _ in range(5):
+        somebody = standing(weather(random, **conditions), level)  # type: ignore[arg-type]
+        assert gate.passes(somebody, 1, contrast=contrast)
+        assert gate.passes(weather(random, **conditions), 1, contrast=contrast)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("grain", [2, 3, 8])
+def test_the_noise_is_measured(grain: float) -> None:
+    random = np.random.default_rng(2)
+    gate = MotionGate(share=0, look_s=30)
+    for second in range(2):
+        gate.passes(standing(weather(random, grain=grain), 40 + 100 * second), second)
+    assert gate.noise == pytest.approx(grain, rel=0.15)
+
+
 def test_a_slow_change_adds_up() -> None:
     gate = MotionGate(share=0.0003, look_s=1000)
     results = []

@@ -43,11 +43,15 @@ def test_the_metrics_tell_state_reason_and_rates() -> None:
     status.analysed(0.02)
     status.change("stalled", reason="no_data", now=clock.now() + timedelta(seconds=7))
 
+    status.judged_in(frozenset({"night", "noisy"}))
+    status.judged_in(frozenset({"noisy"}))
+
     def value(name: str, **labels: str) -> float | None:
         return REGISTRY.get_sample_value(f"smartsite_vision_camera_{name}", {"camera": "alpha/metered", **labels})
 
     assert value("state", state="stalled", reason="no_data") == 1
     assert value("state", state="online", reason="") == 0
+    assert [value("condition", condition=one) for one in ("night", "noisy", "hazy")] == [0, 1, None]
     assert value("since_seconds") == clock.now().timestamp() + 7
     assert (value("fps"), value("key_interval_seconds")) == (25, 2)
     assert (value("decode_seconds"), value("inference_seconds")) == (0.004, 0.02)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import numpy as np
+from collections.abc import Sequence
+
 import pytest
 
 from core.errors import InvalidInput
@@ -10,9 +11,8 @@ from core.settings import CameraSettings
 from tests.vision.boxes import CLASSES, Box, detections, head
 from vision.decide import Decider
 from vision.judge import Left
-from vision.light import is_night
+from vision.light import Condition
 from vision.options import camera_settings
-from vision.planes import Planes
 from vision.tracker import Tracker
 
 SIZE = (1000, 500)
@@ -54,11 +54,19 @@ class Scene:
         self.tracker = Tracker(forget_s=2)
         self.told: list[tuple[int, str, str, str]] = []
 
-    def see(self, second: int, *boxes: tuple[str, float, Box], looked: bool = True, night: bool = False) -> None:
+    def see(
+        self, second: int, *boxes: tuple[str, float, Box], looked: bool = True, conditions: Sequence[Condition] = ()
+    ) -> None:
         found = detections(*boxes)
         tracks = self.tracker.update(found, second)
         changes = self.decider.observe(
-            second * 1_000_000, found, tracks, alive=self.tracker.alive, looked=looked, size=SIZE, night=night
+            second * 1_000_000,
+            found,
+            tracks,
+            alive=self.tracker.alive,
+            looked=looked,
+            size=SIZE,
+            conditions=frozenset(conditions),
         )
         self.told += [(second, change.phase, change.episode.kind, change.episode.zone) for change in changes]
 
@@ -142,23 +150,22 @@ def test_a_later_watch_goes_on_with_posts_and_ends_those_of_zones_that_are_gone(
     assert [change.phase for change in gone.decider.tick(20_000_000)] == ["ended"]
 
 
-def test_at_night_a_vote_takes_more() -> None:
-    for night, expected in ((False, 1), (True, 0)):
-        scene = Scene(night_score=0.9)
-        for second in range(4):
-            scene.see(second, head(score=0.8), night=night)
-        assert len(scene.told) == expected
-
-
 @pytest.mark.parametrize(
-    ("luma", "blue", "night"),
+    ("conditions", "options", "episodes"),
     [
-        pytest.param(120, 140, False, id="day"),
-        pytest.param(30, 140, True, id="dark"),
-        pytest.param(120, 128, True, id="infrared"),
+        pytest.param([], {"night_score": 0.9, "noise_score": 0.9}, 1, id="a clear day"),
+        pytest.param(["night"], {"night_score": 0.9}, 0, id="night"),
+        pytest.param(["night"], {"night_head_px": 1000}, 0, id="heads at night"),
+        pytest.param(["noisy"], {"noise_score": 0.9}, 0, id="noise"),
+        pytest.param(["noisy"], {"noise_score": 0.3, "score": 0.9}, 0, id="noise never takes less"),
+        pytest.param(["night", "noisy"], {"night_score": 0.3, "noise_score": 0.9}, 0, id="noise at night"),
+        pytest.param(["hazy"], {"night_score": 0.9, "noise_score": 0.9}, 1, id="haze makes no heads up"),
     ],
 )
-def test_night(luma: int, blue: int, night: bool) -> None:
-    planes = np.full(64 * 36 * 3 // 2, blue, np.uint8)
-    planes[: 64 * 36] = luma
-    assert is_night(Planes(64, 36, planes.tobytes()), 50) is night
+def test_in_some_conditions_a_vote_takes_more(
+    conditions: list[Condition], options: dict[str, object], episodes: int
+) -> None:
+    scene = Scene(**options)
+    for second in range(4):
+        scene.see(second, head(score=0.8), conditions=conditions)
+    assert len(scene.told) == episodes

@@ -261,6 +261,7 @@ export interface CameraFigures {
   frames_corrupt: number
   decode_ms: number
   inference_ms: number
+  conditions: ('night' | 'noisy' | 'hazy')[]
 }
 
 export interface Alert {

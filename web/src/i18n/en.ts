@@ -608,6 +608,13 @@ const en: typeof zh = {
     corrupt: 'Broken',
     decode: 'CPU to decode',
     inference: 'CPU of a look',
+    conditions: 'Light and weather',
+    clear: 'nothing special',
+  },
+  cameraCondition: {
+    night: 'night',
+    noisy: 'noisy picture',
+    hazy: 'haze, heads are missed',
   },
   cameraState: {
     starting: 'Starting',

@@ -607,6 +607,13 @@ const zh = {
     corrupt: '损坏',
     decode: '解码 CPU',
     inference: '单次分析 CPU',
+    conditions: '光线与天气',
+    clear: '无异常',
+  },
+  cameraCondition: {
+    night: '夜间',
+    noisy: '画面噪点多',
+    hazy: '雾霾，可能漏检',
   },
   cameraState: {
     starting: '启动中',
