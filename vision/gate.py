@@ -49,7 +49,10 @@ class MotionGate:
 
     def _stands_out(self, difference: Difference, contrast: float) -> bool:
         least = max(_LEAST_DIFFERENCE, _OF_NOISE * self.noise, min(_DIFFERENCE, _OF_CONTRAST * contrast))
-        counts = _tiles(difference > least)
+        changed = difference > least
+        if np.count_nonzero(changed) <= self._share * difference.size:
+            return False
+        counts = _tiles(changed)
         usual = float(np.median(counts))
         if usual:
             # Rain, snow, a sensor's noise: of tiles that differ by chance alone few stand out, and those by little.
