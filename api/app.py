@@ -31,6 +31,7 @@ from api import (
     live,
     mutes,
     notifications,
+    own_password,
     people,
     permits,
     rectification_photos,
@@ -79,6 +80,7 @@ def build(context: Context, *, web_dir: Path) -> FastAPI:
     root = APIRouter(prefix=ROOT)
     for part in (
         session,
+        own_password,
         sites,
         devices,
         statistics,

@@ -50,6 +50,7 @@ _PART: tuple[Right, ...] = ("rectify", "order", "review")
 PERMISSIONS: Mapping[str, Right | tuple[Right, ...] | None] = {
     "GET /session": None,
     "DELETE /session": None,
+    "PUT /session/password": None,
     "GET /sites": None,
     "GET /sites/{site_id}": None,
     "GET /sites/{site_id}/people": None,
@@ -141,5 +142,7 @@ PERMISSIONS: Mapping[str, Right | tuple[Right, ...] | None] = {
     "DELETE /tokens/{token_id}": "tokens",
 }
 
-PEOPLE_ONLY = frozenset({"GET /session", "DELETE /session", "POST /tokens", "DELETE /tokens/{token_id}"})
+PEOPLE_ONLY = frozenset(
+    {"GET /session", "DELETE /session", "PUT /session/password", "POST /tokens", "DELETE /tokens/{token_id}"}
+)
 """What a machine's token cannot do: it has no session, and it makes no further tokens."""

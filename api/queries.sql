@@ -88,6 +88,15 @@ DELETE FROM login_failure WHERE login = %(login)s
 -- sessions_of_person_delete --
 DELETE FROM session WHERE person_id = %(id)s
 
+-- own_password --
+SELECT login, password_hash FROM person WHERE id = %(id)s AND enabled AND login IS NOT NULL AND password_hash IS NOT NULL
+
+-- own_password_put --
+UPDATE person SET password_hash = %(new)s WHERE id = %(id)s AND password_hash = %(old)s RETURNING id
+
+-- sessions_others_delete --
+DELETE FROM session WHERE person_id = %(id)s AND token_sha256 <> %(token_sha256)s RETURNING token_sha256
+
 -- audit_page --
 SELECT a.id, a.at, a.actor, p.name AS actor_name, p.name_en AS actor_name_en, a.action, a.object, a.detail
 FROM audit a LEFT JOIN person p ON p.code = a.actor

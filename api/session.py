@@ -8,7 +8,6 @@ from datetime import timedelta
 from functools import cache
 
 from argon2 import PasswordHasher
-from argon2.exceptions import InvalidHashError, VerificationError
 from fastapi import APIRouter, Request, Response
 from psycopg import AsyncConnection
 from pydantic import BaseModel, Field
@@ -19,6 +18,7 @@ from api.context import Database, Here, Text, row
 from api.errors import BadCredentials, documented
 from api.permissions import Right
 from api.throttle import Attempt
+from sensors.credentials import verify
 
 router = APIRouter(prefix="/session", tags=["session"])
 # A guess costs tens of milliseconds and 64 MiB: a flood of them must not take the machine.
@@ -81,8 +81,7 @@ async def log_in(credentials: Credentials, request: Request, response: Response,
         person = await row(database, SQL["person_by_login"], {"login": attempt.login})
     # No database connection is held meanwhile. An unknown log-in costs the same time as a wrong password.
     hashed = person.pop("password_hash") if person else _decoy()
-    async with _verifying:
-        good = await asyncio.to_thread(_matches, hashed, credentials.password)
+    good = await matches(hashed, credentials.password)
     if person is None or not good:
         async with context.connection() as database:
             await throttle.remember_failure(database, settings, attempt)
@@ -156,8 +155,7 @@ def _decoy() -> str:
     return PasswordHasher().hash(secrets.token_urlsafe(16))
 
 
-def _matches(hashed: str, password: str) -> bool:
-    try:
-        return PasswordHasher().verify(hashed, password)
-    except (VerificationError, InvalidHashError):
-        return False
+async def matches(hashed: str, password: str) -> bool:
+    """Whether the password is the one that was hashed; some wait while others are looked at."""
+    async with _verifying:
+        return await asyncio.to_thread(verify, hashed, password)

@@ -51,6 +51,7 @@ BODIES: dict[str, Any] = {
     "findings": {"version": 1, "level": "minor", "title": "x", "requirement": "x", "person": "code-southerner"},
     "finish": {"version": 1},
     "cancel": {"version": 1, "reason": "x"},
+    "password": {"old": "not the old one", "new": "a longer one"},
 }
 
 

@@ -61,6 +61,7 @@ async def test_no_page_shuts_anybody_out(visit: Visit, city: World, language: st
         f"/cameras/{camera}": "[data-test=live-canvas]",
         "/wall": "[data-test=wall-tile]",
         "/administration": "h1",
+        "/account": "[data-test=own-begin]",
         "/system": "h1, h2",
     }
     faults = {}

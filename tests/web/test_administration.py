@@ -6,7 +6,7 @@ import psycopg
 import pytest
 from playwright.async_api import expect
 
-from tests.api.world import World
+from tests.api.world import PASSWORD, World
 from tests.web.conftest import Visit, told
 
 pytestmark = [pytest.mark.needs("browser"), pytest.mark.asyncio(loop_scope="module")]
@@ -78,6 +78,37 @@ async def test_a_token_is_shown_once_and_revoked(
     await expect(page.locator("[data-test=token]")).to_contain_text("Over")
     rows = await told(connection, "SELECT name, rights, sites, revoked_at IS NOT NULL FROM api_token")
     assert rows == [("Grafana", ["command"], [site], True)]
+
+
+async def test_a_person_changes_their_own_password(visit: Visit, city: World) -> None:
+    page = visit.page
+    await visit.log_in("officer")
+    await page.locator("[data-test=person]").click()
+    await page.locator("[data-test=own-begin]").click()
+    await page.locator("[data-test=own-old]").fill("a guess")
+    await page.locator("[data-test=own-new]").fill("short")
+    await page.locator("[data-test=form-send]").click()
+    await expect(page.locator("[data-test=field-fault]")).to_have_text(["至少 8 个字符", "两次输入不一致"])
+    new = "another horse, another staple"
+    await page.locator("[data-test=own-new]").fill(new)
+    await page.locator("[data-test=own-again]").fill(new)
+    await page.locator("[data-test=form-send]").click()
+    await expect(page.locator("[data-test=field-fault]")).to_have_text("原密码不正确")
+    await visit.shot("own-password")
+    await page.locator("[data-test=own-old]").fill(PASSWORD)
+    await page.locator("[data-test=form-send]").dblclick()
+    await expect(page.locator("[data-test=own-changed]")).to_contain_text("已退出其他登录：0 处")
+    await page.set_viewport_size({"width": 390, "height": 844})
+    await page.click("[data-test=language]")
+    await visit.shot("own-phone")
+    assert await page.evaluate("document.documentElement.scrollWidth") <= 390
+    await page.click("[data-test=log-out]")
+    await page.fill("input[name=login]", "officer")
+    await page.fill("input[name=password]", new)
+    await page.keyboard.press("Enter")
+    await expect(page.locator("[data-test=log-out]")).to_be_visible()
+    # The browser itself reports the refusal; nothing else may stand in the console.
+    visit.faults[:] = [fault for fault in visit.faults if "422" not in fault]
 
 
 async def test_a_sheet_tells_what_became_of_each_row(

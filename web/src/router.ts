@@ -19,6 +19,7 @@ export function createAppRouter(): Router {
       { path: '/devices/:id(\\d+)', name: 'history', component: () => import('@/views/HistoryView.vue') },
       { path: '/cameras/:id(\\d+)', name: 'camera', component: () => import('@/views/CameraView.vue') },
       { path: '/administration/:part?', name: 'administration', component: () => import('@/views/AdministrationView.vue') },
+      { path: '/account', name: 'account', component: () => import('@/views/AccountView.vue') },
       { path: '/wall', name: 'wall', component: () => import('@/views/WallView.vue') },
       { path: '/system', name: 'system', component: () => import('@/views/SystemView.vue') },
       { path: '/:rest(.*)*', name: 'missing', component: () => import('@/views/MissingView.vue'), meta: { open: true } },

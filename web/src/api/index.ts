@@ -44,6 +44,7 @@ export const api = {
   session: () => get<Session>('/session'),
   logIn: (login: string, password: string) => post<Session>('/session', { login, password }),
   logOut: () => remove<void>('/session'),
+  changePassword: (old: string, wanted: string) => put<{ sessions_ended: number }>('/session/password', { old, new: wanted }),
 
   sites: () => get<{ items: Site[] }>('/sites'),
   site: (id: number) => get<SiteDetail>(`/sites/${id}`),

@@ -731,6 +731,11 @@ const en: typeof zh = {
     password: 'Password', newPassword: 'New password (empty: as before)', save: 'Save', codeFault: 'Letters, digits, _ and -, at most 64', nameFault: 'Enter a name',
     passwordFault: 'At least 8 characters', loginFault: 'A password needs a user name', phoneFault: 'No telephone number', taken: 'This code is taken', loginTaken: 'The user name is taken or cannot be used', refused: 'The server does not take this; correct it',
   },
+  own: {
+    title: 'My account', password: 'Password', change: 'Change the password', old: 'Old password', new: 'New password', again: 'New password once more', everySite: 'All sites',
+    note: 'Other browsers in which you are logged in are logged out.', changed: 'The password is changed.', ended: 'Other log-ins ended: {count}.',
+    oldFault: 'The old password is missing', newFault: 'At least {least} characters', sameFault: 'Choose another one than the old', againFault: 'The two differ', wrong: 'That is not your password', refused: 'This password will not do: not the log-in name, no line breaks',
+  },
   token: {
     title: 'Tokens of machines', new: 'New token', name: 'Purpose', days: 'Days', rights: 'May, besides reading', once: 'Copy it now, it is shown this once:', reads: 'reads only',
     until: 'until {at}', unused: 'never used', used: 'used {at}', over: 'Over', revoke: 'Revoke', revokeNote: 'The program that uses it is refused at once.', none: 'No tokens',

@@ -730,6 +730,11 @@ const zh = {
     password: '密码', newPassword: '新密码（留空不变）', save: '保存', codeFault: '字母、数字、_、-，最多 64 个', nameFault: '请填写姓名',
     passwordFault: '至少 8 个字符', loginFault: '有密码须有登录名', phoneFault: '电话号码不正确', taken: '该编码已存在', loginTaken: '登录名已被使用或不可用', refused: '服务器不接受此项，请更正',
   },
+  own: {
+    title: '我的账户', password: '密码', change: '修改密码', old: '原密码', new: '新密码', again: '再次输入新密码', everySite: '全部工地',
+    note: '您在其他浏览器中的登录将被退出。', changed: '密码已修改。', ended: '已退出其他登录：{count} 处。',
+    oldFault: '请输入原密码', newFault: '至少 {least} 个字符', sameFault: '新密码不能与原密码相同', againFault: '两次输入不一致', wrong: '原密码不正确', refused: '该密码不可用：不能是登录名，也不能含换行',
+  },
   token: {
     title: '接口令牌', new: '新建令牌', name: '用途', days: '有效天数', rights: '除读取外可以', once: '请立即抄录，仅显示一次：', reads: '只读',
     until: '有效至 {at}', unused: '从未使用', used: '最近使用 {at}', over: '已失效', revoke: '吊销', revokeNote: '使用它的程序将立即被拒绝。', none: '没有令牌',
