@@ -1,0 +1,17 @@
+// The pages of the administration in the order of their links; each is loaded when it is opened.
+import { defineAsyncComponent, type Component } from 'vue'
+import type { Right } from '@/api/types'
+
+export interface Part {
+  /** Last part of the path, and the word of `adminPart`. */
+  name: string
+  right: Right
+  component: Component
+}
+
+export const PARTS: readonly Part[] = [
+  { name: 'people', right: 'people', component: defineAsyncComponent(() => import('@/components/admin/AdminAccounts.vue')) },
+  { name: 'tokens', right: 'tokens', component: defineAsyncComponent(() => import('@/components/admin/AdminTokens.vue')) },
+  { name: 'import', right: 'registry', component: defineAsyncComponent(() => import('@/components/admin/AdminImport.vue')) },
+  { name: 'audit', right: 'audit', component: defineAsyncComponent(() => import('@/components/admin/AdminAudit.vue')) },
+]
