@@ -23,6 +23,9 @@ VIDEO_WATCHED = Gauge(
     multiprocess_mode="livesum",
 )
 VIDEO_LOST = Counter("smartsite_api_video_lost_total", "Messages of cameras left out because a viewer read too slowly.")
+RELAYS_FAILED = Counter(
+    "smartsite_api_relays_failed_total", "Streams of cameras that ended of a fault inside, each time.", ["form"]
+)
 
 
 class Measured:

@@ -14,6 +14,7 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
 from api.access import SQL
 from api.context import SILENT_AFTER, rows
+from api.metrics import RELAYS_FAILED
 from core.database import is_outage
 from vision.video import VideoFeed, Watcher, message
 
@@ -32,6 +33,9 @@ _ANSWER_S = 5.0
 _MESSAGE_BYTES = 16 * 1024 * 1024
 _FIRST_DELAY_S, _LAST_DELAY_S = 0.5, 8.0
 _ANY = ("0.0.0.0", "::")
+
+# Why a camera does not come, as watchers are told: none sends it, or relaying it failed of a fault inside.
+_AWAY, _FAILED = "camera_away", "relay_failed"
 
 
 class _Head(msgspec.Struct):
@@ -109,18 +113,23 @@ class _Relay:
         self._task = asyncio.create_task(self._run(), name=f"relay of camera {camera_id}")
 
     async def close(self) -> None:
-        """End; raises what it failed of, if it did."""
+        """End."""
         self._task.cancel()
-        await asyncio.gather(self._task, return_exceptions=True)
-        if not self._task.cancelled() and (error := self._task.exception()):
-            raise error
+        await asyncio.wait({self._task})
 
     async def _run(self) -> None:
         delay = _FIRST_DELAY_S
         while True:
-            if await self._read():
-                delay = _FIRST_DELAY_S
-            away = camera_message(self._camera_id, {"kind": "away", "code": "camera_away"})
+            code = _AWAY
+            try:
+                if await self._read():
+                    delay = _FIRST_DELAY_S
+            except Exception:
+                # Whatever it is: those who watch are told, and neither this nor any other camera stays dark for it.
+                logger.exception("relay of a camera failed", extra={"camera": self._camera_id, "form": self._form})
+                RELAYS_FAILED.labels(self._form).inc()
+                code = _FAILED
+            away = camera_message(self._camera_id, {"kind": "away", "code": code})
             self.feed.publish(away, kind="away")
             await self._context.clock.sleep(delay)
             delay = min(2 * delay, _LAST_DELAY_S)

@@ -146,6 +146,28 @@ async def test_a_worker_that_goes_is_told_and_found_again(
         assert (await receive(client))[1]["kind"] == "away"
 
 
+async def test_a_relay_that_fails_is_told_to_all_who_watch_and_tried_again(
+    server: str, cookie_of: CookieOf, current_world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    north = current_world.ids["cam-north"]
+    headers = await cookie_of("operator")
+    async with worker(current_world) as camera, wall(server, headers) as client, wall(server, headers) as later:
+        await watch(client, **{f"c{north}": "video"})
+        await eventually(lambda: camera.video.watched)
+        before = set(camera.video._watchers)
+        camera.video.publish(b"no message", kind="fragment")
+        assert await receive(client) == (north, {"kind": "away", "code": "relay_failed"}, b"")
+        await watch(later, **{f"c{north}": "video"})
+        assert await receive(later) == (north, {"kind": "away", "code": "relay_failed"}, b"")
+        (record,) = [one for one in caplog.records if one.message == "relay of a camera failed"]
+        assert record.exc_info
+        await eventually(lambda: camera.video._watchers - before)
+        publish(camera, INIT)
+        for viewer in (client, later):
+            assert (await receive(viewer))[1]["kind"] == "init"
+    await eventually(lambda: not camera.video.watched)
+
+
 async def test_who_reads_nothing_loses_fragments_and_gets_a_key_frame_next(
     server: str, cookie_of: CookieOf, current_world: World
 ) -> None:

@@ -817,6 +817,7 @@ const en: typeof zh = {
     too_large: 'Too large',
     method_not_allowed: 'Not supported',
     camera_away: 'The camera shows no picture now; trying again',
+    relay_failed: 'Relaying the picture failed; trying again. The reason is in the log of the api room',
     forbidden: 'You may not do this',
     not_found: 'Not found',
     stale: 'Someone else changed it meanwhile; open it again',

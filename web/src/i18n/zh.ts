@@ -816,6 +816,7 @@ const zh = {
     too_large: '内容过大',
     method_not_allowed: '不支持的操作',
     camera_away: '摄像机暂时没有画面，正在重试',
+    relay_failed: '画面转发出错，正在重试；原因见接口服务日志',
     forbidden: '没有权限',
     not_found: '没有找到',
     stale: '内容已被他人修改，请重新打开',
