@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -21,6 +21,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from core.database import is_outage
 from core.errors import Conflict, Forbidden, InvalidInput, SmartsiteError, Unauthenticated, Unavailable
+from sensors.provision import RowError
+from sensors.provision.faults import explained
 
 logger = logging.getLogger(__name__)
 
@@ -36,6 +38,8 @@ class FieldFault(BaseModel):
         description="Dotted path, beginning with its place: query, path, body, header.", examples=["body.verdict"]
     )
     message: str = Field(examples=["Input should be 'confirmed' or 'false_alarm'"])
+    code: str = Field(default="", description="The same for programs; may be empty.", examples=["literal_error"])
+    values: dict[str, str] = Field(default={}, description="What belongs to the code.")
 
 
 class ErrorDetail(BaseModel):
@@ -150,6 +154,16 @@ class FaultyFields(InvalidInput):
         super().__init__("the request does not fit", hint="correct the named fields")
         self.fields = [FieldFault(field=field, message=message) for field, message in faults.items()]
 
+    @classmethod
+    def of_rows(cls, errors: Iterable[RowError]) -> FaultyFields:
+        """What provisioning found in a row that the request's body made."""
+        fault = cls({})
+        fault.fields = [
+            FieldFault(field=f"body.{one.field}", message=one.message, code=one.code, values=dict(one.values))
+            for one in errors
+        ]
+        return fault
+
 
 async def _smartsite(connection: HTTPConnection, error: Exception) -> JSONResponse | None:
     assert isinstance(error, SmartsiteError)
@@ -163,9 +177,11 @@ async def _smartsite(connection: HTTPConnection, error: Exception) -> JSONRespon
 async def _validation(connection: HTTPConnection, error: Exception) -> JSONResponse | None:
     assert isinstance(error, RequestValidationError)
     # The input itself is not echoed: it may be a password.
-    faults = [
-        FieldFault(field=".".join(str(part) for part in fault["loc"]), message=fault["msg"]) for fault in error.errors()
-    ]
+    faults = []
+    for fault in error.errors():
+        code, values, message = explained(fault)
+        field = ".".join(str(part) for part in fault["loc"])
+        faults.append(FieldFault(field=field, message=message, code=code, values=values))
     return await _answer(connection, InvalidInput("the request does not fit", hint="correct the named fields"), faults)
 
 

@@ -137,6 +137,13 @@ PERMISSIONS: Mapping[str, Right | tuple[Right, ...] | None] = {
     "GET /audit": "audit",
     # Of whole files: only who sees all sites, for a row may name any.
     "POST /devices/import": "registry",
+    "GET /registry/sites": "registry",
+    "PUT /registry/sites/{site}": "registry",
+    "GET /registry/devices": "registry",
+    "PUT /registry/devices/{site}/{device}": "registry",
+    "POST /registry/devices/{site}/{device}/secret": "registry",
+    "GET /registry/cameras": "registry",
+    "PUT /registry/cameras/{site}/{camera}": "registry",
     "GET /tokens": "tokens",
     "POST /tokens": "tokens",
     "DELETE /tokens/{token_id}": "tokens",

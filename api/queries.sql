@@ -459,3 +459,32 @@ WHERE (%(sites)s::int[] IS NULL OR site_id = ANY (%(sites)s))
   AND (%(site_id)s::int IS NULL OR site_id = %(site_id)s)
   AND (%(before)s::bigint IS NULL OR id < %(before)s)
 ORDER BY id DESC LIMIT %(limit)s
+
+-- registry_sites --
+SELECT s.id, s.code, s.name, s.name_en, s.address, s.region_code, s.latitude, s.longitude, s.time_zone, s.stage, s.stage_since,
+       s.area_m2, s.project_code, s.permit_number, s.supervision_number, s.vision_policy, s.vision_auto_score, s.enabled,
+       coalesce((SELECT jsonb_agg(jsonb_build_object('unit', u.code, 'role', su.role) ORDER BY u.code, su.role)
+                 FROM site_unit su JOIN unit u ON u.id = su.unit_id WHERE su.site_id = s.id), '[]') AS units
+FROM site s
+WHERE (%(sites)s::int[] IS NULL OR s.id = ANY (%(sites)s)) AND (%(code)s::text IS NULL OR s.code = %(code)s)
+ORDER BY s.enabled DESC, s.code
+
+-- registry_devices --
+SELECT d.id, s.code AS site, d.code, d.kind, d.name, d.name_en, d.secret_hash IS NOT NULL AS has_secret, d.record_number,
+       d.factory, d.latitude, d.longitude, d.clock_offset_ms, d.interval_s, d.tags, g.code AS gateway, d.mn, d.enabled
+FROM device d JOIN site s ON s.id = d.site_id LEFT JOIN device g ON g.id = d.gateway_id
+WHERE (%(sites)s::int[] IS NULL OR s.id = ANY (%(sites)s)) AND (%(site)s::text IS NULL OR s.code = %(site)s)
+  AND (%(code)s::text IS NULL OR d.code = %(code)s)
+  AND (%(after)s::text IS NULL
+       OR (s.code, d.code) > (split_part(%(after)s, '/', 1), split_part(%(after)s, '/', 2)))
+ORDER BY s.code, d.code LIMIT %(limit)s
+
+-- registry_secret_put --
+UPDATE device SET secret_hash = %(hash)s WHERE id = %(id)s
+
+-- registry_cameras --
+SELECT c.id, s.code AS site, c.code, c.name, c.name_en, c.url, c.zone, c.options, c.latitude, c.longitude, c.enabled
+FROM camera c JOIN site s ON s.id = c.site_id
+WHERE (%(sites)s::int[] IS NULL OR s.id = ANY (%(sites)s)) AND (%(site)s::text IS NULL OR s.code = %(site)s)
+  AND (%(code)s::text IS NULL OR c.code = %(code)s)
+ORDER BY s.code, c.code

@@ -107,13 +107,12 @@ class SiteUnitRow(Row):
     role: Literal["builder", "contractor", "supervisor"]
 
 
-class SiteRow(Place):
-    """`[[sites]]`. `units`, where named, replaces the site's whole list.
+class SiteFacts(Place):
+    """What is told of a site. `units`, where named, replaces its whole list.
 
     `stage_since` is when `stage` began; without an offset it is the site's own time.
     """
 
-    code: Code
     name: Name
     name_en: Text = ""
     address: Text = ""
@@ -129,6 +128,12 @@ class SiteRow(Place):
     vision_auto_score: Annotated[float, Field(ge=0, le=1)] = 0.9
     enabled: bool = True
     units: list[SiteUnitRow] = []
+
+
+class SiteRow(SiteFacts):
+    """`[[sites]]`."""
+
+    code: Code
 
 
 class PersonRow(Row):
@@ -155,19 +160,13 @@ class PersonRow(Row):
         return self
 
 
-class DeviceRow(Place):
-    """`[[devices]]`, or a line of a CSV file. Without `secret` a new device gets a generated one.
+class DeviceFacts(Place):
+    """What is told of a device. `mn` is how HJ 212 names it; `gateway` is the code of the device of the same site
+    through which it reports."""
 
-    `mn` and `hj212` (its options, see sensors.hj212.policy) are for stations that speak HJ 212. `gateway` is the code
-    of the device of the same site through which it reports.
-    """
-
-    site: Code
-    code: Code
-    kind: str
+    kind: Annotated[str, StringConstraints(max_length=64)]
     name: Name
     name_en: Text = ""
-    secret: Secret | None = None
     record_number: Text = ""
     factory: Text = ""
     clock_offset_ms: Annotated[int, Field(ge=-2_000_000_000, le=2_000_000_000)] = 0
@@ -175,15 +174,24 @@ class DeviceRow(Place):
     tags: Annotated[list[Name], BeforeValidator(_split)] = []
     gateway: Code | None = None
     mn: Code | None = None
-    hj212: Annotated[dict[str, Any], BeforeValidator(_unfold), AfterValidator(_known_options)] = {}
     enabled: Annotated[bool, BeforeValidator(_yes)] = True
 
 
-class CameraRow(Place):
-    """`[[cameras]]`; `options` are the vision room's settings of this camera."""
+class DeviceRow(DeviceFacts):
+    """`[[devices]]`, or a line of a CSV file. Without `secret` a new device gets a generated one.
+
+    `hj212` are its options (see sensors.hj212.policy) where it speaks HJ 212.
+    """
 
     site: Code
     code: Code
+    secret: Secret | None = None
+    hj212: Annotated[dict[str, Any], BeforeValidator(_unfold), AfterValidator(_known_options)] = {}
+
+
+class CameraFacts(Place):
+    """What is told of a camera; `options` are the vision room's settings of this camera."""
+
     name: Name
     name_en: Text = ""
     url: Annotated[
@@ -192,6 +200,13 @@ class CameraRow(Place):
     zone: Text = ""
     options: dict[str, Any] = {}
     enabled: bool = True
+
+
+class CameraRow(CameraFacts):
+    """`[[cameras]]`."""
+
+    site: Code
+    code: Code
 
 
 class PermitRow(Row):

@@ -51,6 +51,9 @@ BODIES: dict[str, Any] = {
     "findings": {"version": 1, "level": "minor", "title": "x", "requirement": "x", "person": "code-southerner"},
     "finish": {"version": 1},
     "cancel": {"version": 1, "reason": "x"},
+    "registry/south": {"name": "x"},
+    "registry/dust-south": {"name": "x", "kind": "dust"},
+    "registry/cam-south": {"name": "x", "url": "rtsp://x"},
     "password": {"old": "not the old one", "new": "a longer one"},
 }
 
@@ -88,6 +91,9 @@ async def foreign(world: World) -> dict[str, str]:
         "order_id": str(await world.order("south")),
         "report_id": str(await world.report("south")),
         "code": "code-southerner",
+        "site": "south",
+        "device": "dust-south",
+        "camera": "cam-south",
         "token_id": str(await world.token("southern", "southerner")),
         "inspection_id": str(await world.inspection("south")),
         "position": "1",
