@@ -6,6 +6,7 @@ import os
 import threading
 
 from vision import wire
+from vision.heap import give_back
 from vision.video import Waiting
 
 
@@ -75,9 +76,14 @@ class Outbox:
                 if self._figures is not None:
                     batch.append((self._figures, b""))
                 self._messages, self._picture, self._figures = [], None, None
-            for message, payload in batch:
+            cut = any(isinstance(message, wire.Clip) for message, _ in batch)
+            while batch:
+                message, payload = batch.pop(0)
                 self._write(wire.head(message, len(payload)))
                 self._write(payload)
+            if cut:
+                del payload
+                give_back()
 
     def _write(self, data: bytes) -> None:
         view = memoryview(data)

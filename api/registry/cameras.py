@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 from psycopg import AsyncConnection
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, ValidationError
 
 from api.access import SQL, Seen, Viewer, Writer
 from api.context import Database, Here, Row, row, rows
 from api.errors import FaultyFields, documented
 from api.registry.change import IfMatch, IfNoneMatch, Precondition, ThingCode, change, etag_of
-from core.errors import InvalidInput, NotFound
-from sensors.provision import Rows, Sourced
+from core.errors import NotFound
+from core.settings import CameraSettings
+from sensors.provision import RowError, Rows, Sourced
+from sensors.provision.faults import explained
 from sensors.provision.rows import CameraFacts, CameraRow
-from vision.options import camera_settings
 
 router = APIRouter(prefix="/registry/cameras", tags=["administration"])
 
@@ -86,10 +88,7 @@ async def save_camera(
     if_none_match: IfNoneMatch = None,
 ) -> RegisteredCamera:
     """Change a camera as read, or make a new one. Its worker takes the change up within a second or two."""
-    try:
-        camera_settings(context.settings.vision.camera, form.options)
-    except InvalidInput as error:
-        raise FaultyFields({"body.options": error.message}) from None
+    _check(context.settings.vision.camera, form.options)
     values = form.model_dump(exclude_unset=True)
     if MASK in form.url:
         values["url"] = _with_password(form.url, await _found(database, viewer, site, camera))
@@ -110,6 +109,19 @@ async def save_camera(
         row=rows_of,
     )
     return saved
+
+
+def _check(defaults: CameraSettings, options: Mapping[str, Any]) -> None:
+    """Raise FaultyFields where an option is not usable: its path below `options`."""
+    try:
+        CameraSettings.model_validate({**defaults.model_dump(), **options})
+    except ValidationError as error:
+        faults = []
+        for fault in error.errors(include_url=False, include_input=False):
+            code, values, message = explained(fault)
+            field = ".".join(("options", *(str(part) for part in fault["loc"])))
+            faults.append(RowError(file="", row="", field=field, code=code, values=values, message=message))
+        raise FaultyFields.of_rows(faults) from None
 
 
 def _with_password(url: str, present: dict[str, Any] | None) -> str:

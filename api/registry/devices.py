@@ -96,7 +96,7 @@ async def save_device(
     if_match: IfMatch = None,
     if_none_match: IfNoneMatch = None,
 ) -> SavedDevice:
-    """Change a device as read, or make a new one. Whoever has no secret gets one, told in the answer and never again."""
+    """Change a device as read, or make a new one. One without a secret gets one, told in the answer and never again."""
     values = form.model_dump(exclude_unset=True)
     saved, report = await change(
         context,

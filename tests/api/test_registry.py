@@ -88,19 +88,27 @@ async def test_of_two_forms_the_second_is_stale_and_one_sent_twice_is_one(
         ("devices/north/new", {"kind": "nosuch"}, "body.kind", "no_kind"),
         ("devices/north/dust-north", {"gateway": "nosuch"}, "body.gateway", "no_device"),
         ("devices/north/dust-north", {"colour": "red"}, "body.colour", "extra_forbidden"),
-        ("cameras/north/cam-north", {"options": {"score": 2}}, "body.options", ""),
+        ("cameras/north/cam-north", {"options": {"score": 2}}, "body.options.score", "less_than_equal"),
+        (
+            "cameras/north/cam-north",
+            {"options": {"zones": [{"name": "x", "polygon": []}]}},
+            "body.options.zones.0",
+            None,
+        ),
         ("cameras/north/new", {"url": "rtsp://u:***@h/x"}, "body.url", ""),
     ],
 )
 async def test_what_cannot_be_is_told_at_its_field(
-    leader: httpx.AsyncClient, path: str, change: dict[str, Any], field: str, code: str
+    leader: httpx.AsyncClient, path: str, change: dict[str, Any], field: str, code: str | None
 ) -> None:
     form: dict[str, Any] = {"name": "x"}
     form |= {"kind": "dust"} if path.startswith("devices") else {"url": "0"} if path.startswith("cameras") else {}
     headers = NEW if path.endswith("/new") else {"If-Match": (await registered(leader, path))["etag"]}
     answer = await leader.put(f"{URL}/{path}", json=form | change, headers=headers)
     assert answer.status_code == 422, answer.text
-    assert [(one["field"], one["code"]) for one in answer.json()["error"]["fields"]] == [(field, code)]
+    (fault,) = answer.json()["error"]["fields"]
+    assert fault["field"].startswith(field)
+    assert code in (fault["code"], None)
 
 
 async def test_a_masked_password_stays_and_goes_to_no_other_host(leader: httpx.AsyncClient, world: World) -> None:

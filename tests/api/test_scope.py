@@ -51,9 +51,9 @@ BODIES: dict[str, Any] = {
     "findings": {"version": 1, "level": "minor", "title": "x", "requirement": "x", "person": "code-southerner"},
     "finish": {"version": 1},
     "cancel": {"version": 1, "reason": "x"},
-    "registry/south": {"name": "x"},
-    "registry/dust-south": {"name": "x", "kind": "dust"},
-    "registry/cam-south": {"name": "x", "url": "rtsp://x"},
+    "registry/{site}": {"name": "x"},
+    "registry/{device}": {"name": "x", "kind": "dust"},
+    "registry/{camera}": {"name": "x", "url": "rtsp://x"},
     "password": {"old": "not the old one", "new": "a longer one"},
 }
 
@@ -104,6 +104,7 @@ async def foreign(world: World) -> dict[str, str]:
 async def everything(world: World) -> list[tuple[Any, ...]]:
     """What a walk must leave alone."""
     tables = ("alert", "permit", "mute", "delivery", "rectification", "command", "api_token", "rota", "inspection")
+    tables += ("site", "device", "camera")
     found = []
     for table in tables:
         cursor = await world.connection.execute(f"SELECT * FROM {table} ORDER BY 1".encode())

@@ -17,7 +17,7 @@ async def test_a_person_is_made_and_a_stale_form_changes_nothing(
 ) -> None:
     await city.person("leader", "leader", sites=None, name="周建国", name_en="Zhou Jianguo")
     page = visit.page
-    await visit.log_in("leader", at="/administration")
+    await visit.log_in("leader", at="/administration/people")
     await expect(page.locator("[data-test=account]")).to_have_count(4)
     await page.locator("[data-test=account-new]").click()
     await page.locator("[data-test=account-code]").fill("new person")
@@ -109,6 +109,74 @@ async def test_a_person_changes_their_own_password(visit: Visit, city: World) ->
     await expect(page.locator("[data-test=log-out]")).to_be_visible()
     # The browser itself reports the refusal; nothing else may stand in the console.
     visit.faults[:] = [fault for fault in visit.faults if "422" not in fault]
+
+
+async def test_a_site_with_device_and_camera_is_registered(
+    visit: Visit, city: World, connection: psycopg.AsyncConnection
+) -> None:
+    page = visit.page
+    await city.person("chief", "leader", sites=None)
+    await visit.log_in("chief", at="/administration/sites")
+    await page.locator("[data-test=registry-new]").click()
+    await page.locator("[data-test=form-send]").click()
+    await expect(page.locator("[data-test=field-fault]")).to_have_text(["缺少该项，请填写"] * 2)
+    for name, value in (("code", "harbour"), ("name", "港口区"), ("time_zone", "Mars/Base"), ("latitude", "30.2")):
+        await page.locator(f"[data-test=field-{name}]").fill(value)
+    await page.locator("[data-test=form-send]").click()
+    await expect(page.locator("[data-test=field-fault]").first).to_be_visible()
+    await visit.shot("registry-site")
+    await page.locator("[data-test=field-time_zone]").fill("Asia/Shanghai")
+    await page.locator("[data-test=field-longitude]").fill("120.1")
+    await page.locator("[data-test=form-send]").dblclick()
+    await expect(page.locator("[data-test='edit-harbour']")).to_be_visible()
+    assert await told(connection, "SELECT name, latitude, longitude FROM site WHERE code = 'harbour'") == [
+        ("港口区", 30.2, 120.1)
+    ]
+
+    await page.goto(f"{visit.origin}/administration/devices")
+    await page.locator("[data-test=registry-new]").click()
+    await page.locator("[data-test=field-site]").select_option("riverside")
+    await page.locator("[data-test=field-kind]").select_option("dust")
+    await page.locator("[data-test=field-code]").fill("dust-7")
+    await page.locator("[data-test=field-name]").fill("七号站")
+    await page.locator("[data-test=form-send]").click()
+    await expect(page.locator("[data-test=registry-secret]")).not_to_be_empty()
+    await visit.shot("registry-devices")
+    ((hashed,),) = await told(connection, "SELECT secret_hash FROM device WHERE code = 'dust-7'")
+    await page.locator("[data-test='renew-riverside/dust-7']").click()
+    await page.get_by_role("button", name="更换密钥").last.click()
+    await expect(page.locator("[data-test=registry-secret]")).not_to_be_empty()
+    assert await told(connection, "SELECT secret_hash FROM device WHERE code = 'dust-7'") != [(hashed,)]
+
+    await connection.execute("UPDATE camera SET url = 'rtsp://admin:pa55@10.0.0.8/s1' WHERE code = 'gate-riverside'")
+    await page.goto(f"{visit.origin}/administration/cameras")
+    await page.locator("[data-test='edit-riverside/gate-riverside']").click()
+    await expect(page.locator("[data-test=field-url]")).to_have_value("rtsp://admin:***@10.0.0.8/s1")
+    await page.locator("[data-test=field-options]").fill('{"score": 2}')
+    await page.locator("[data-test=form-send]").click()
+    await expect(page.locator("[data-test=field-fault]")).to_have_text("score: 不得大于 1.0")
+    await page.locator("[data-test=field-options]").fill('{"score": 0.6}')
+    await page.locator("[data-test=field-zone]").fill("北门")
+    await visit.shot("registry-camera")
+    # Somebody else is quicker.
+    await connection.execute("UPDATE camera SET name = '改名' WHERE code = 'gate-riverside'")
+    await page.locator("[data-test=form-send]").click()
+    await expect(page.locator("[data-test=form-failure]")).to_contain_text("已被他人修改")
+    await page.locator("[data-test=form-cancel]").click()
+    await page.locator("[data-test='edit-riverside/gate-riverside']").click()
+    await page.locator("[data-test=field-options]").fill('{"score": 0.6}')
+    await page.locator("[data-test=form-send]").click()
+    await expect(page.locator("[data-test=form-send]")).to_have_count(0)
+    assert await told(connection, "SELECT url, options, name FROM camera WHERE code = 'gate-riverside'") == [
+        ("rtsp://admin:pa55@10.0.0.8/s1", {"score": 0.6}, "改名")
+    ]
+    await page.set_viewport_size({"width": 390, "height": 844})
+    await page.click("[data-test=language]")
+    await page.goto(f"{visit.origin}/administration/devices")
+    await expect(page.locator("[data-test=registered]").first).to_be_visible()
+    await visit.shot("registry-phone")
+    assert await page.evaluate("document.documentElement.scrollWidth") <= 390
+    visit.faults[:] = [fault for fault in visit.faults if "422" not in fault and "412" not in fault]
 
 
 async def test_a_sheet_tells_what_became_of_each_row(

@@ -1,6 +1,6 @@
 // One function a route of the administration.
 import { get, post, putAsRead, remove } from '@/api/client'
-import type { Account, AccountForm, Deed, ImportResult, Right, Token } from '@/api/types'
+import type { Account, AccountForm, Deed, ImportResult, Registered, RegistryKind, RegistryPage, Right, Token } from '@/api/types'
 
 export const administration = {
   accounts: () => get<{ items: Account[] }>('/accounts'),
@@ -15,6 +15,15 @@ export const administration = {
 
   audit: (query: { actor?: string; action?: string; before?: number }) =>
     get<{ items: Deed[]; next: number | null }>('/audit', query),
+
+  /** Sites and cameras come all at once, devices in pages. */
+  registered: async (kind: RegistryKind, query: { site: string | null; after: string | null }): Promise<RegistryPage> => {
+    const answer = await get<Registered[] | RegistryPage>(`/registry/${kind}`, kind === 'sites' ? {} : query)
+    return Array.isArray(answer) ? { items: answer, next: null } : answer
+  },
+  register: (kind: RegistryKind, key: string, form: Record<string, unknown>, etag: string | null) =>
+    putAsRead<Registered>(`/registry/${kind}/${key.split('/').map(encodeURIComponent).join('/')}`, form, etag),
+  renewSecret: (key: string) => post<{ user: string; secret: string }>(`/registry/devices/${key.split('/').map(encodeURIComponent).join('/')}/secret`, {}),
 
   importDevices: (sheet: Blob) => post<ImportResult>('/devices/import', sheet),
 }

@@ -9,15 +9,25 @@ export class ApiError extends Error {
   readonly hint: string
   /** Paths of the fields at fault (`body.arguments.minutes`), of `invalid_input` only. */
   readonly fields: string[]
+  /** The same with what is wrong, for a page that has words for it. */
+  readonly faults: FieldFault[]
 
-  constructor(code: string, message: string, status: number, hint = '', fields: string[] = []) {
+  constructor(code: string, message: string, status: number, hint = '', faults: FieldFault[] = []) {
     super(message)
     this.name = 'ApiError'
     this.code = code
     this.status = status
     this.hint = hint
-    this.fields = fields
+    this.faults = faults
+    this.fields = faults.map((one) => one.field)
   }
+}
+
+export interface FieldFault {
+  field: string
+  code: string
+  values: Record<string, string>
+  message: string
 }
 
 type Query = Record<string, string | number | null | undefined | string[]>
@@ -60,17 +70,17 @@ async function failure(response: Response): Promise<ApiError> {
   let code = 'internal'
   let message = `HTTP ${response.status}`
   let hint = ''
-  let fields: string[] = []
+  let faults: FieldFault[] = []
   if (response.headers.get('content-type')?.includes('json')) {
     const body = (await response.json()) as {
-      error?: { code?: string; message?: string; hint?: string; fields?: { field: string }[] }
+      error?: { code?: string; message?: string; hint?: string; fields?: FieldFault[] }
     }
     code = body.error?.code ?? code
     message = body.error?.message ?? message
     hint = body.error?.hint ?? ''
-    fields = body.error?.fields?.map((one) => one.field) ?? []
+    faults = body.error?.fields ?? []
   }
-  return new ApiError(code, message, response.status, hint, fields)
+  return new ApiError(code, message, response.status, hint, faults)
 }
 
 async function ask(

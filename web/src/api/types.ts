@@ -727,6 +727,23 @@ export interface Deed {
   detail: Record<string, unknown>
 }
 
+export type RegistryKind = 'sites' | 'devices' | 'cameras'
+
+/** A site, device or camera as registered; which fields it has is its kind's. */
+export interface Registered extends Named {
+  id: number
+  code: string
+  site?: string
+  enabled: boolean
+  etag: string
+  [field: string]: unknown
+}
+
+export interface RegistryPage {
+  items: Registered[]
+  next: string | null
+}
+
 export interface ImportedRow {
   /** Null: the fault is the sheet's as a whole. */
   line: number | null

@@ -7,9 +7,15 @@ export interface Part {
   name: string
   right: Right
   component: Component
+  props?: Record<string, string>
 }
 
+const AdminRegistry = defineAsyncComponent(() => import('@/components/admin/registry/AdminRegistry.vue'))
+
 export const PARTS: readonly Part[] = [
+  { name: 'sites', right: 'registry', component: AdminRegistry, props: { kind: 'sites' } },
+  { name: 'devices', right: 'registry', component: AdminRegistry, props: { kind: 'devices' } },
+  { name: 'cameras', right: 'registry', component: AdminRegistry, props: { kind: 'cameras' } },
   { name: 'people', right: 'people', component: defineAsyncComponent(() => import('@/components/admin/AdminAccounts.vue')) },
   { name: 'tokens', right: 'tokens', component: defineAsyncComponent(() => import('@/components/admin/AdminTokens.vue')) },
   { name: 'import', right: 'registry', component: defineAsyncComponent(() => import('@/components/admin/AdminImport.vue')) },
