@@ -100,6 +100,7 @@ async def test_a_person_changes_their_own_password(visit: Visit, city: World) ->
     await expect(page.locator("[data-test=own-changed]")).to_contain_text("已退出其他登录：0 处")
     await page.set_viewport_size({"width": 390, "height": 844})
     await page.click("[data-test=language]")
+    await expect(page.locator("nav a", has_text="My account")).to_be_visible()
     await visit.shot("own-phone")
     assert await page.evaluate("document.documentElement.scrollWidth") <= 390
     await page.click("[data-test=log-out]")
