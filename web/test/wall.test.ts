@@ -1,6 +1,7 @@
 import { beforeEach, expect, it, vi } from 'vitest'
 import type { Camera } from '@/api/types'
 import { parseWall } from '@/video/frames'
+import { Cycle } from '@/video/cycle'
 import { chosen, read } from '@/video/layout'
 import { follow, timeOf } from '@/video/player'
 import { WallSocket } from '@/video/wall'
@@ -108,8 +109,34 @@ it('puts cameras on pages, each in a place of its own whatever its state', () =>
 })
 
 it('reads the choice that was kept, whatever stands there', () => {
-  expect(read('{"size": 9, "site": 3, "page": 1, "boxes": false}')).toEqual({ size: 9, site: 3, page: 1, boxes: false })
-  for (const text of [null, undefined, '{', 'null', '[]', '{"size": 5, "site": "x", "page": -1}']) {
-    expect(read(text)).toEqual({ size: 4, site: null, page: 0, boxes: true })
+  expect(read('{"size": 9, "site": 3, "page": 1, "boxes": false, "cycle": 30}')).toEqual({ size: 9, site: 3, page: 1, boxes: false, cycle: 30 })
+  for (const text of [null, undefined, '{', 'null', '[]', '{"size": 5, "site": "x", "page": -1, "cycle": 1}']) {
+    expect(read(text)).toEqual({ size: 4, site: null, page: 0, boxes: true, cycle: 0 })
   }
+})
+
+it('turns pages by itself, not while somebody is busy, and not when told not to', () => {
+  vi.useFakeTimers()
+  const turned = vi.fn()
+  const cycle = new Cycle(turned)
+  cycle.hold()
+  vi.advanceTimersByTime(120_000)
+  expect(turned).not.toHaveBeenCalled()
+  cycle.start(10)
+  vi.advanceTimersByTime(20_000)
+  expect(turned).toHaveBeenCalledTimes(2)
+  cycle.hold()
+  vi.advanceTimersByTime(29_000)
+  expect(turned).toHaveBeenCalledTimes(2)
+  vi.advanceTimersByTime(11_000)
+  expect(turned).toHaveBeenCalledTimes(4)
+  cycle.start(0)
+  cycle.hold()
+  vi.advanceTimersByTime(120_000)
+  expect(turned).toHaveBeenCalledTimes(4)
+  cycle.start(60)
+  cycle.stop()
+  vi.advanceTimersByTime(120_000)
+  expect(turned).toHaveBeenCalledTimes(4)
+  vi.useRealTimers()
 })

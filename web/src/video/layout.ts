@@ -1,5 +1,6 @@
 // Which cameras stand on the wall.
 import type { Camera } from '@/api/types'
+import { PERIODS, type Period } from '@/video/cycle'
 
 export const SIZES = [1, 4, 9, 16] as const
 export type Size = (typeof SIZES)[number]
@@ -10,9 +11,11 @@ export interface Choice {
   site: number | null
   page: number
   boxes: boolean
+  /** Seconds until the next page comes by itself; 0: never. */
+  cycle: Period
 }
 
-const USUAL: Choice = { size: 4, site: null, page: 0, boxes: true }
+const USUAL: Choice = { size: 4, site: null, page: 0, boxes: true, cycle: 0 }
 
 /** The choice that was kept; whatever is no such choice is the usual one. */
 export function read(text: string | null | undefined): Choice {
@@ -22,12 +25,13 @@ export function read(text: string | null | undefined): Choice {
   } catch {
     return USUAL
   }
-  const { size, site, page, boxes } = (kept ?? {}) as Partial<Record<keyof Choice, unknown>>
+  const { size, site, page, boxes, cycle } = (kept ?? {}) as Partial<Record<keyof Choice, unknown>>
   return {
     size: SIZES.find((one) => one === size) ?? USUAL.size,
     site: typeof site === 'number' ? site : null,
     page: typeof page === 'number' && page >= 0 ? Math.floor(page) : 0,
     boxes: boxes !== false,
+    cycle: PERIODS.find((one) => one === cycle) ?? USUAL.cycle,
   }
 }
 
