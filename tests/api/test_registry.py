@@ -95,6 +95,12 @@ async def test_of_two_forms_the_second_is_stale_and_one_sent_twice_is_one(
             "body.options.zones.0",
             None,
         ),
+        (
+            "cameras/north/cam-north",
+            {"options": {"zones": [{"name": "x", "polygon": [[0, 0], [1, 1], [1, 0], [0, 1]]}]}},
+            "body.options.zones.0.polygon",
+            "value_error",
+        ),
         ("cameras/north/new", {"url": "rtsp://u:***@h/x"}, "body.url", ""),
     ],
 )

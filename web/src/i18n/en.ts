@@ -762,6 +762,19 @@ const en: typeof zh = {
     secret: 'Copy the secret of {user} now, it is shown this once:',
     fault: { number: 'Must be a number', json: 'Must be a JSON object', text: 'Cannot be used', words: 'Cannot be used' },
   },
+  zones: {
+    title: 'Zones', picture: 'Picture of the camera', waiting: 'Fetching a picture…', reload: 'New picture', name: 'Name of the zone', use: 'Use', absent: 'Seconds without anybody', add: 'New zone', newName: 'Zone {number}', remove: 'Remove “{name}”',
+    how: 'Drag corners, or move them with the arrow keys (with Shift further). A small dot makes another corner; a double click or Delete takes one away.',
+    corner: 'Corner {number}: {x} % from the left, {y} % from the top', insert: 'New corner after corner {number}',
+    means: {
+      include: 'Once there is a zone of this use, hats are judged only in such zones.', exclude: 'Hats are never judged here.', forbidden: 'A person in here is a violation, with or without a hat.', post: 'Nobody in here for so long is a violation.',
+    },
+    fault: {
+      name: 'Give the zone a name of 1 to 40 characters', outside: 'A corner lies outside the picture', twice: 'Two corners lie on one another', area: 'The zone has hardly any area', absent: '5 to 86400 seconds',
+      crosses: 'The outline crosses itself: the sides to corner {first} and to corner {second} meet. Move a corner.',
+    },
+  },
+  zoneUse: { include: 'judge hats here', exclude: 'do not look here', forbidden: 'nobody may be here', post: 'somebody must be here' },
   visionPolicy: { review: 'are reviewed before they are sent', auto_above: 'are sent unreviewed above a score', auto: 'are sent unreviewed' },
   account: {
     title: 'Users and roles', new: 'New user', name: 'Name', nameEn: 'English name', code: 'Code', role: 'Role', sites: 'Sites', login: 'User name', state: 'State',

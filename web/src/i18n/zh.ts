@@ -761,6 +761,19 @@ const zh = {
     secret: '请立即抄录 {user} 的密钥，仅显示一次：',
     fault: { number: '须为数字', json: '须为 JSON 对象', text: '不可用', words: '不可用' },
   },
+  zones: {
+    title: '区域', picture: '摄像机画面', waiting: '正在获取画面…', reload: '刷新画面', name: '区域名称', use: '用途', absent: '无人秒数', add: '新增区域', newName: '区域 {number}', remove: '删除“{name}”',
+    how: '拖动顶点，或用方向键移动（按住 Shift 移动更远）。点击小圆点增加顶点；双击顶点或按 Delete 删除。',
+    corner: '顶点 {number}：距左 {x}%，距上 {y}%', insert: '在顶点 {number} 之后增加顶点',
+    means: {
+      include: '有此类区域时，只在其中判定安全帽。', exclude: '此处从不判定安全帽。', forbidden: '有人进入即为违规，无论是否戴安全帽。', post: '持续无人达到该时长即为违规。',
+    },
+    fault: {
+      name: '区域名称须为 1 至 40 个字符', outside: '有顶点在画面之外', twice: '有两个顶点重合', area: '区域面积过小', absent: '须为 5 至 86400 秒',
+      crosses: '边线自相交：通向顶点 {first} 与顶点 {second} 的两条边相交，请移动顶点。',
+    },
+  },
+  zoneUse: { include: '在此判定安全帽', exclude: '不看此处', forbidden: '禁止进入', post: '必须有人值守' },
   visionPolicy: { review: '审核后上报', auto_above: '高于得分时直接上报', auto: '直接上报' },
   account: {
     title: '用户与权限', new: '新增用户', name: '姓名', nameEn: '英文姓名', code: '编码', role: '角色', sites: '工地', login: '登录名', state: '状态',
