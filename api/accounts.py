@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from datetime import timedelta
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Header, Path
+from fastapi import APIRouter, Path
 from psycopg import AsyncConnection
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from api import audit
 from api.access import SQL, Seen, Writer
 from api.context import Context, Database, Here, Row, row, rows
-from api.errors import FaultyFields, Stale, documented
+from api.errors import FaultyFields, documented
+from api.registry.change import IfMatch, IfNoneMatch, Precondition, etag_of
 from core.errors import Conflict, NotFound
 from core.sql import queries
 from sensors.provision import Report, Rows, Sourced, apply_rows
@@ -83,12 +82,10 @@ async def save(
     viewer: Writer,
     context: Here,
     database: Database,
-    if_match: Annotated[str | None, Header(description="The `etag` that was read.")] = None,
-    if_none_match: Annotated[str | None, Header(description="`*`: only where there is no such person yet.")] = None,
+    if_match: IfMatch = None,
+    if_none_match: IfNoneMatch = None,
 ) -> Account:
     """Change a person as read, or make a new one. Somebody who may administer people must remain."""
-    if if_match is None and if_none_match != "*":
-        raise FaultyFields({"header.if-match": "send the etag that was read, or If-None-Match: * for somebody new"})
     async with database.transaction():
         # The lock of all who change the registry: between the look and the change nobody else comes.
         await database.execute(_PROVISION["provision_lock"])
@@ -96,11 +93,7 @@ async def save(
         before = _shown(found[0]) if found else None
         if before is not None and _says(form, before):
             return before  # a form that was sent twice
-        if before is None and if_match is not None:
-            raise NotFound(f"there is no person {code!r}")
-        if before is not None and if_match != before.etag:
-            what = "is there already" if if_match is None else "was changed meanwhile"
-            raise Stale(f"person {code!r} {what}", hint="read it again")
+        Precondition(if_match, if_none_match).check(f"person {code!r}", None if before is None else before.etag)
         await _apply(database, code, form)
         (present,) = await _find(database, context, code)
         left = await row(database, SQL["administrators"], {})
@@ -139,9 +132,7 @@ async def _find(database: AsyncConnection, context: Context, code: str | None = 
 
 def _shown(found: Row) -> Account:
     facts: dict[str, Any] = {name: value for name, value in found.items() if name not in ("id", "failures")}
-    text = json.dumps(facts, sort_keys=True, ensure_ascii=False)
-    etag = f'"{hashlib.sha256(text.encode()).hexdigest()[:32]}"'
-    return Account(**facts, failures=found["failures"], etag=etag)
+    return Account(**facts, failures=found["failures"], etag=etag_of(facts))
 
 
 def _says(form: AccountForm, present: Account) -> bool:
@@ -161,4 +152,4 @@ async def _apply(database: AsyncConnection, code: str, form: AccountForm) -> Non
     report = Report()
     await apply_rows(database, Rows(people=[Sourced("", "", person)]), report)
     if report.errors:
-        raise FaultyFields({f"body.{fault.field}": fault.message for fault in report.errors})
+        raise FaultyFields.of_rows(report.errors)
