@@ -109,6 +109,7 @@ def build(context: Context, *, web_dir: Path) -> FastAPI:
         registry.sites,
         registry.devices,
         registry.cameras,
+        registry.checks,
         audit_log,
         device_import,
         live,

@@ -488,3 +488,21 @@ FROM camera c JOIN site s ON s.id = c.site_id
 WHERE (%(sites)s::int[] IS NULL OR s.id = ANY (%(sites)s)) AND (%(site)s::text IS NULL OR s.code = %(site)s)
   AND (%(code)s::text IS NULL OR c.code = %(code)s)
 ORDER BY s.code, c.code
+
+-- camera_check --
+SELECT c.id, k.asked_at, k.asked_by, k.due_at, k.worker, k.started_at, k.ended_at, coalesce(k.error, '') AS error, k.report,
+       k.picture IS NOT NULL AS has_picture
+FROM camera c JOIN site s ON s.id = c.site_id LEFT JOIN camera_check k ON k.camera_id = c.id
+WHERE (%(sites)s::int[] IS NULL OR s.id = ANY (%(sites)s)) AND s.code = %(site)s AND c.code = %(code)s
+
+-- camera_check_picture --
+SELECT k.picture, k.blurred FROM camera_check k JOIN camera c ON c.id = k.camera_id
+WHERE (%(sites)s::int[] IS NULL OR c.site_id = ANY (%(sites)s)) AND k.camera_id = %(id)s
+
+-- camera_check_ask --
+-- Unscoped: the camera was found for the person before. One that is waiting or under way stays.
+INSERT INTO camera_check AS k (camera_id, asked_at, asked_by, due_at) VALUES (%(id)s, %(now)s, %(by)s, %(due_at)s)
+ON CONFLICT (camera_id) DO UPDATE SET asked_at = excluded.asked_at, asked_by = excluded.asked_by, due_at = excluded.due_at,
+    worker = NULL, started_at = NULL, ended_at = NULL, error = '', report = NULL, picture = NULL, blurred = NULL
+WHERE k.ended_at IS NOT NULL OR k.due_at <= excluded.asked_at
+RETURNING k.camera_id

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
@@ -40,6 +40,53 @@ REMEDIES = {
 }
 """By the reason of a camera's state: what helps."""
 
+TEXTS = {
+    "key_interval": "set the key-frame (I-frame) interval to {wanted} s (it is {seen} s): then only key frames are "
+    "decoded, at a quarter of the CPU, and clips are short",
+    "key_interval_unseen": "set the key-frame (I-frame) interval to {wanted} s (none came twice while it was watched): "
+    "then only key frames are decoded, at a quarter of the CPU, and clips are short",
+    "smart_codec": "switch off the smart codec (H.264+, H.265+, U-Code): it leaves out key frames when little moves",
+    "codec": "set H.264: {codec} costs more and gives no clips",
+    "large": "use the sub-stream or 1920x1080: a larger picture costs CPU and finds little more",
+    "large_sub_stream": "use the sub-stream or 1920x1080: a larger picture costs CPU and finds little more; the "
+    "sub-stream may be {url}",
+    "corrupt": "{count} pictures arrived broken: check the network, or set transport to tcp",
+    "slow": "send at least {least} frames a second, so that a passer-by is seen often enough",
+    "fast": "25 frames a second are enough, {fps} only cost",
+    "bit_rate": "lower the bit rate ({mbit} Mbit/s): 2 to 4 Mbit/s are enough for 1920x1080",
+    "late": "pictures arrive up to {seconds} s late: the network or the camera is overloaded",
+    "small_heads": "heads are too small ({tallest} px, {needed} are needed): move the camera nearer, zoom in, or take "
+    "a larger stream",
+    "dark": "the picture is dark (mean {mean} of 255): add light, or set exposure or infrared light",
+    "bright": "the picture is overexposed (mean {mean} of 255): set exposure or WDR, turn it from the sun",
+    "flat": "the picture shows hardly anything: the lens may be covered, dirty or fogged",
+    "blurred": "the picture is blurred: focus the camera, clean its lens",
+    "tilted": "the picture seems tilted by {degrees} degrees: level the camera, heads are trained upright",
+    "broke_off": "the stream broke off after a while: {reason}",
+}
+"""By the code of an advice: what it says in English."""
+
+
+class Advice(str):
+    """What to change, in English; `code` and `values` let a page say it in another language."""
+
+    code: str
+    values: dict[str, str]
+
+    def __new__(cls, code: str, **values: str) -> Advice:
+        """Fill in the text of that code."""
+        said = super().__new__(cls, TEXTS[code].format(**values))
+        said.code, said.values = code, values
+        return said
+
+    def __deepcopy__(self, _memo: dict[int, Any]) -> Advice:
+        return self
+
+    def plain(self) -> dict[str, Any]:
+        """As JSON takes it."""
+        return {"code": self.code, "values": self.values, "text": str(self)}
+
+
 _SUB_STREAMS = (
     (r"/Streaming/Channels/(\d+)01\b", r"/Streaming/Channels/\g<1>02"),  # Hikvision, Ezviz
     (r"/h264/ch(\d+)/main/", r"/h264/ch\1/sub/"),  # Hikvision, old
@@ -64,75 +111,69 @@ def sub_stream(url: str) -> str | None:
     return None
 
 
-def advice(report: CameraReport, options: CameraSettings) -> list[str]:
+def advice(report: CameraReport, options: CameraSettings) -> list[Advice]:
     """What to change, most important first."""
     return [*_stream(report, options), *_heads(report, options)]
 
 
-def _stream(report: CameraReport, options: CameraSettings) -> list[str]:
-    said = []
+def _stream(report: CameraReport, options: CameraSettings) -> list[Advice]:
+    said: list[Advice] = []
     wanted = 1 / options.fps
     smart = report.key_interval_s > max(_SMART_S, 1.5 * wanted) or report.key_jitter_s > 1.0
     if not report.key_interval_s or report.key_interval_s > 1.1 * wanted:
-        seen = f"it is {report.key_interval_s:g} s" if report.key_interval_s else "none came twice while it was watched"
+        seen = report.key_interval_s
+        interval = f"{wanted:g}"
         said.append(
-            f"set the key-frame (I-frame) interval to {wanted:g} s ({seen}): then only key frames are decoded, "
-            "at a quarter of the CPU, and clips are short"
+            Advice("key_interval", wanted=interval, seen=f"{seen:g}")
+            if seen
+            else Advice("key_interval_unseen", wanted=interval)
         )
     if smart:
-        said.append("switch off the smart codec (H.264+, H.265+, U-Code): it leaves out key frames when little moves")
+        said.append(Advice("smart_codec"))
     if report.codec not in ("h264", "hevc"):
-        said.append(f"set H.264: {report.codec} costs more and gives no clips")
+        said.append(Advice("codec", codec=report.codec))
     if report.width * report.height > _LARGE:
         smaller = sub_stream(report.url)
-        said.append(
-            "use the sub-stream or 1920x1080: a larger picture costs CPU and finds little more"
-            + (f"; the sub-stream may be {smaller}" if smaller else "")
-        )
+        said.append(Advice("large_sub_stream", url=smaller) if smaller else Advice("large"))
     if report.corrupt:
-        said.append(f"{report.corrupt} pictures arrived broken: check the network, or set transport to tcp")
+        said.append(Advice("corrupt", count=str(report.corrupt)))
     if report.fps and report.fps < options.attentive_fps:
-        said.append(
-            f"send at least {options.attentive_fps:g} frames a second, so that a passer-by is seen often enough"
-        )
+        said.append(Advice("slow", least=f"{options.attentive_fps:g}"))
     if report.fps > _MANY_FPS:
-        said.append(f"25 frames a second are enough, {report.fps:g} only cost")
+        said.append(Advice("fast", fps=f"{report.fps:g}"))
     if report.bit_rate_mbit > _MANY_MBIT:
-        said.append(f"lower the bit rate ({report.bit_rate_mbit:g} Mbit/s): 2 to 4 Mbit/s are enough for 1920x1080")
+        said.append(Advice("bit_rate", mbit=f"{report.bit_rate_mbit:g}"))
     if report.jitter_s > _LATE_S:
-        said.append(f"pictures arrive up to {report.jitter_s:g} s late: the network or the camera is overloaded")
+        said.append(Advice("late", seconds=f"{report.jitter_s:g}"))
     return said
 
 
-def _heads(report: CameraReport, options: CameraSettings) -> list[str]:
+def _heads(report: CameraReport, options: CameraSettings) -> list[Advice]:
     small = [box for box in report.boxes if box.height_px < options.head_px]
     if report.boxes and len(small) == len(report.boxes):
         tallest = max(box.height_px for box in report.boxes)
-        return [
-            f"heads are too small ({tallest:.0f} px, {options.head_px:g} are needed): move the camera nearer, zoom "
-            "in, or take a larger stream"
-        ]
+        return [Advice("small_heads", tallest=f"{tallest:.0f}", needed=f"{options.head_px:g}")]
     return []
 
 
-def about_picture(image: Image) -> list[str]:
+def about_picture(image: Image) -> list[Advice]:
     """What is wrong with a picture (BGR): dark, glaring, covered, out of focus, tilted."""
     luma = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
     height, width = luma.shape
     small = cv2.resize(luma, (640, max(1, round(640 * height / width))), interpolation=cv2.INTER_AREA)
     mean, spread = float(small.mean()), float(small.std())
-    said = []
+    said: list[Advice] = []
     if mean < _DARK:
-        said.append(f"the picture is dark (mean {mean:.0f} of 255): add light, or set exposure or infrared light")
+        said.append(Advice("dark", mean=f"{mean:.0f}"))
     elif mean > _BRIGHT:
-        said.append(f"the picture is overexposed (mean {mean:.0f} of 255): set exposure or WDR, turn it from the sun")
+        said.append(Advice("bright", mean=f"{mean:.0f}"))
     if spread < _FLAT:
-        said.append("the picture shows hardly anything: the lens may be covered, dirty or fogged")
+        said.append(Advice("flat"))
     elif cv2.Laplacian(small, cv2.CV_64F).var() < _BLURRED:
-        said.append("the picture is blurred: focus the camera, clean its lens")
+        said.append(Advice("blurred"))
     degrees = _tilt(small)
     if abs(degrees) >= _TILTED_DEGREES:
-        said.append(f"the picture seems tilted by {degrees:+.0f} degrees: level the camera, heads are trained upright")
+        said.append(Advice("tilted", degrees=f"{degrees:+.0f}"))
     return said
 
 

@@ -14,7 +14,8 @@ import cv2
 
 from core.logs import redact_url
 from core.settings import CameraSettings
-from vision.advice import REMEDIES, about_picture, advice
+from vision.advice import REMEDIES, Advice, about_picture, advice
+from vision.blur import blurred
 from vision.detectors import Detector
 from vision.frame import LIVE_QUALITY, Image, bgr, jpeg
 from vision.options import order_of
@@ -74,7 +75,9 @@ class CameraReport:
     """What the detector saw on the picture."""
     picture: bytes = b""
     """The newest picture as JPEG, with boxes."""
-    advice: list[str] = field(default_factory=list)
+    blurred: bytes = b""
+    """The same for who may not see faces."""
+    advice: list[Advice] = field(default_factory=list)
 
     @property
     def usable(self) -> bool:
@@ -87,9 +90,9 @@ class CameraReport:
         return "" if self.usable else REMEDIES.get(self.reason, "try its url in another program")
 
     def plain(self) -> dict[str, Any]:
-        """Everything but the picture, as JSON takes it."""
+        """Everything but the pictures, as JSON takes it."""
         found = asdict(self)
-        del found["picture"]
+        del found["picture"], found["blurred"]
         return {**found, "usable": self.usable, "remedy": self.remedy}
 
 
@@ -163,7 +166,7 @@ def check_source(
         if newest is None:
             report.state, report.reason, report.message = error.state, error.reason, str(error)
             return report
-        report.advice.append(f"the stream broke off after a while: {error}")
+        report.advice.append(Advice("broke_off", reason=str(error)))
     if newest is None:
         report.state, report.reason, report.message = "broken", "not_decodable", "no picture could be decoded"
         return report
@@ -187,6 +190,9 @@ def _describe(report: CameraReport, sample: Sample, detector: Detector | None, o
                 found.class_id, found.score, found.xyxy.round(1).tolist(), strict=True
             )
         ]
+        unknown = blurred(image, found.xyxy)
+        _draw(unknown, report.boxes)
+        report.blurred = jpeg(unknown, LIVE_QUALITY)
         _draw(image, report.boxes)
     report.picture = jpeg(image, LIVE_QUALITY)
     report.advice += [*advice(report, options), *about]

@@ -93,3 +93,16 @@ RETURNING camera_id
 
 -- lease_release --
 DELETE FROM camera_lease WHERE holder = %(holder)s AND (%(cameras)s::integer[] IS NULL OR camera_id = ANY (%(cameras)s))
+
+-- check_next --
+-- Locked until it is claimed: of several workers one gets it.
+SELECT k.camera_id, k.asked_at, c.url, c.options FROM camera_check k JOIN camera c ON c.id = k.camera_id
+WHERE k.started_at IS NULL AND k.due_at > %(now)s ORDER BY k.asked_at LIMIT 1 FOR UPDATE OF k SKIP LOCKED
+
+-- check_claim --
+UPDATE camera_check SET started_at = %(now)s, worker = %(worker)s, due_at = %(due_at)s WHERE camera_id = %(camera_id)s
+
+-- check_end --
+-- One that was asked for anew meanwhile is another one.
+UPDATE camera_check SET ended_at = %(now)s, error = %(error)s, report = %(report)s, picture = %(picture)s, blurred = %(blurred)s
+WHERE camera_id = %(camera_id)s AND asked_at = %(asked_at)s

@@ -20,6 +20,7 @@ from core.workers import Heartbeat
 from sensors.registry import Camera, RegistryWatch
 from vision import episode_rows
 from vision.camera import CameraWorker
+from vision.checks import Checks
 from vision.detectors import load_detector
 from vision.episodes import EpisodeWriter
 from vision.fleet import Fleet, runs
@@ -65,6 +66,7 @@ class VisionService:
         self._live = LiveServer(self._fleet.workers)
         self._watch = RegistryWatch(database, application=self._name, clock=clock)
         self._leases = Leases(database, worker=self._name, clock=clock)
+        self._checks = Checks(database, vision, worker=self._name, clock=clock)
         self._held: frozenset[int] = frozenset()
         self._keeper = Reconnecting(database, application=f"{self._name} states", clock=clock)
 
@@ -101,6 +103,7 @@ class VisionService:
             asyncio.create_task(self._flush(), name="states"),
             asyncio.create_task(self._follow(changed), name="registry changes and leases"),
             asyncio.create_task(self._watch.run(stop), name="registry"),
+            asyncio.create_task(self._checks.run(), name="checks"),
         ]
         halt = asyncio.create_task(stop.wait())
         try:

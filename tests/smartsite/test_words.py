@@ -16,7 +16,7 @@ from sensors import codec_json
 from sensors.hj212 import faults
 from sensors.provision import faults as provision_faults
 from sensors.provision.rows import DeviceRow
-from vision import light, states, wire
+from vision import advice, light, states, wire
 
 PAGES = [Path(__file__).parents[2] / "web" / "src" / "i18n" / f"{language}.ts" for language in ("zh", "en")]
 MODULES: tuple[ModuleType, ...] = (codec_json, faults, message, prepare, store, writer)
@@ -92,3 +92,12 @@ def test_what_a_camera_does_is_explained() -> None:
     text = (Path(__file__).parents[2] / "docs" / "cameras.md").read_text(encoding="utf-8")
     told = {*get_args(wire.Reason), *get_args(states.CameraState)} - {""}
     assert {code for code in told if f"`{code}`" not in text} == set()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_what_to_change_on_a_camera_has_words_with_its_values(page: Path) -> None:
+    assert advice.REMEDIES.keys() == words(page, "cameraRemedy")
+    said = dict(re.findall(r"^    (\w+): '(.*)',$", _section(page, "cameraAdvice"), re.MULTILINE))
+    assert advice.TEXTS.keys() == said.keys()
+    for code, text in advice.TEXTS.items():
+        assert set(re.findall(r"\{(\w+)\}", said[code])) == set(re.findall(r"\{(\w+)\}", text)), code

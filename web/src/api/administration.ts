@@ -1,6 +1,6 @@
 // One function a route of the administration.
 import { get, post, putAsRead, remove } from '@/api/client'
-import type { Account, AccountForm, Deed, ImportResult, Registered, RegistryKind, RegistryPage, Right, Token } from '@/api/types'
+import type { Account, AccountForm, CameraCheck, Deed, ImportResult, Registered, RegistryKind, RegistryPage, Right, Token } from '@/api/types'
 
 export const administration = {
   accounts: () => get<{ items: Account[] }>('/accounts'),
@@ -23,6 +23,9 @@ export const administration = {
   },
   register: (kind: RegistryKind, key: string, form: Record<string, unknown>, etag: string | null) =>
     putAsRead<Registered>(`/registry/${kind}/${key.split('/').map(encodeURIComponent).join('/')}`, form, etag),
+  cameraCheck: (key: string) => get<CameraCheck>(`/registry/cameras/${key}/check`),
+  checkCamera: (key: string) => post<CameraCheck>(`/registry/cameras/${key}/check`, {}),
+  checkPicture: (key: string) => `/registry/cameras/${key}/check/picture.jpg`,
   renewSecret: (key: string) => post<{ user: string; secret: string }>(`/registry/devices/${key.split('/').map(encodeURIComponent).join('/')}/secret`, {}),
 
   importDevices: (sheet: Blob) => post<ImportResult>('/devices/import', sheet),

@@ -739,6 +739,33 @@ export interface Registered extends Named {
   [field: string]: unknown
 }
 
+export interface CameraCheckReport {
+  usable: boolean
+  reason: string
+  message: string
+  remedy: string
+  codec: string
+  width: number
+  height: number
+  fps: number
+  bit_rate_mbit: number
+  key_interval_s: number
+  first_picture_s: number
+  jitter_s: number
+  corrupt: number
+  boxes: { label: string; score: number }[]
+  advice: { code: string; values: Record<string, string>; text: string }[]
+}
+
+export interface CameraCheck {
+  state: 'none' | 'waiting' | 'running' | 'done' | 'failed' | 'unclaimed' | 'lost'
+  asked_at: number | null
+  asked_by: string | null
+  error: string
+  report: CameraCheckReport | null
+  has_picture: boolean
+}
+
 export interface RegistryPage {
   items: Registered[]
   next: string | null
