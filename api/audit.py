@@ -20,6 +20,8 @@ from core.sql import queries
 
 SQL = queries("api")
 _LOCK = 0x5317E0A2
+# From here on a float's shortest form has an exponent, which jsonb writes out as a whole number.
+_EXPONENT_FROM = 1e16
 _GENESIS = "0" * 64
 TOKEN: ContextVar[int | None] = ContextVar("token", default=None)
 """The machine's token that the request came with: what is done with it is told from what its owner does."""
@@ -42,6 +44,18 @@ def _chained(
     return hashlib.sha256(f"{previous}{canonical}".encode()).hexdigest()
 
 
+def _as_stored(value: Any) -> Any:
+    """The value as jsonb gives it back, which has no negative zero and writes no exponents: what is hashed is what
+    `verify` reads."""
+    if isinstance(value, dict):
+        return {name: _as_stored(part) for name, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_as_stored(part) for part in value]
+    if isinstance(value, float) and value.is_integer():
+        return int(value) if abs(value) >= _EXPONENT_FROM else value + 0.0
+    return value
+
+
 async def append(
     connection: AsyncConnection,
     *,
@@ -56,7 +70,7 @@ async def append(
     `actor` is a person's code, `action` a dotted verb (`alert.acknowledge`), `thing` what it was done to (`alert:7`).
     Writers wait for each other until commit: a chain has one head.
     """
-    detail = detail or {}
+    detail = _as_stored(detail or {})
     if (token := TOKEN.get()) is not None:
         detail = {**detail, "token": token}
     async with connection.transaction():

@@ -195,3 +195,13 @@ async def test_actions_at_the_same_time_make_one_chain(settings: Settings, log_i
     assert {answer.status_code for answer in answers} == {200}
     found = await audit.verify(world.connection)
     assert (found.rows, found.broken_at) == (21, None)
+
+
+async def test_numbers_that_the_database_writes_otherwise_leave_the_chain_whole(world: World) -> None:
+    """jsonb has no negative zero and no exponents: what is hashed must be what is read back."""
+    numbers = [-0.0, 1e-7, 0.1, 1e16, 1e22, 1.5e300, -1e22, 3, True]
+    detail = {"numbers": numbers, "within": {"area_m2": 1e22, "latitude": -0.0}, "text": "1e22"}
+    await audit.append(world.connection, at=world.now, actor="a", action="test.it", thing="x", detail=detail)
+    assert (await audit.verify(world.connection)).broken_at is None
+    ((told,),) = await (await world.connection.execute("SELECT detail FROM audit")).fetchall()
+    assert told == detail, told
