@@ -162,15 +162,17 @@ async def test_a_site_with_device_and_camera_is_registered(
     await visit.shot("registry-camera")
     # Somebody else is quicker.
     await connection.execute("UPDATE camera SET name = '改名' WHERE code = 'gate-riverside'")
+    await connection.execute("UPDATE camera SET zone = '南门' WHERE code = 'gate-riverside'")
     await page.locator("[data-test=form-send]").click()
-    await expect(page.locator("[data-test=form-failure]")).to_contain_text("已被他人修改")
-    await page.locator("[data-test=form-cancel]").click()
-    await page.locator("[data-test='edit-riverside/gate-riverside']").click()
-    await page.locator("[data-test=field-options]").fill('{"score": 0.6}')
+    await expect(page.locator("[data-test=theirs]")).to_contain_text("改名")
+    await expect(page.locator("[data-test=theirs]")).to_contain_text("南门")
+    await expect(page.locator("[data-test=field-name]")).to_have_value("改名")
+    await expect(page.locator("[data-test=field-zone]")).to_have_value("北门")
+    await visit.shot("registry-theirs")
     await page.locator("[data-test=form-send]").click()
     await expect(page.locator("[data-test=form-send]")).to_have_count(0)
-    assert await told(connection, "SELECT url, options, name FROM camera WHERE code = 'gate-riverside'") == [
-        ("rtsp://admin:pa55@10.0.0.8/s1", {"score": 0.6}, "改名")
+    assert await told(connection, "SELECT url, options, name, zone FROM camera WHERE code = 'gate-riverside'") == [
+        ("rtsp://admin:pa55@10.0.0.8/s1", {"score": 0.6}, "改名", "北门")
     ]
     await page.set_viewport_size({"width": 390, "height": 844})
     await page.click("[data-test=language]")

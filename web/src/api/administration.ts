@@ -21,6 +21,17 @@ export const administration = {
     const answer = await get<Registered[] | RegistryPage>(`/registry/${kind}`, kind === 'sites' ? {} : query)
     return Array.isArray(answer) ? { items: answer, next: null } : answer
   },
+  /** The same thing as it is now, null where it is not found; devices are looked through page by page. */
+  registeredAs: async (kind: RegistryKind, old: Registered): Promise<Registered | null> => {
+    let after: string | null = null
+    do {
+      const page: RegistryPage = await administration.registered(kind, { site: old.site ?? null, after })
+      const found = page.items.find((one) => one.id === old.id)
+      if (found) return found
+      after = page.next
+    } while (after)
+    return null
+  },
   register: (kind: RegistryKind, key: string, form: Record<string, unknown>, etag: string | null) =>
     putAsRead<Registered>(`/registry/${kind}/${key.split('/').map(encodeURIComponent).join('/')}`, form, etag),
   cameraCheck: (key: string) => get<CameraCheck>(`/registry/cameras/${key}/check`),
