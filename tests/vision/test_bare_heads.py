@@ -76,7 +76,7 @@ def seen_as(detector: Detector, picture: np.ndarray, head: np.ndarray) -> str:
 
 #: What the built-in model still takes for helmets, of the views of each photograph. The aim is none; a model that takes
 #: its place may do no worse, and these numbers and those of the model card follow it.
-TAKEN_FOR_HELMETS = {"astronaut": 0, "cameraman": 1, "zidane": 0, "bus": 6}
+TAKEN_FOR_HELMETS = {"astronaut": 0, "cameraman": 0, "zidane": 0, "bus": 3}
 
 
 @pytest.mark.parametrize(
@@ -91,4 +91,4 @@ TAKEN_FOR_HELMETS = {"astronaut": 0, "cameraman": 1, "zidane": 0, "bus": 6}
 def test_bare_heads_are_hardly_ever_helmets_and_most_are_found(detector: Detector, name: str) -> None:
     seen = Counter(seen_as(detector, picture, head) for picture, head in views(name))
     assert seen["helmet"] <= TAKEN_FOR_HELMETS[name], seen
-    assert seen["head"] > 0.6 * seen.total(), seen
+    assert seen["head"] > 0.7 * seen.total(), seen
