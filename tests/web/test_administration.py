@@ -127,6 +127,13 @@ async def test_a_site_with_device_and_camera_is_registered(
     await expect(page.locator("[data-test=field-fault]").first).to_be_visible()
     await visit.shot("registry-site")
     await page.locator("[data-test=field-time_zone]").fill("Asia/Shanghai")
+    await page.locator("[data-test=map-point]").click(position={"x": 90, "y": 60})
+    # Left of the middle and above it: of the country's middle, which the map shows at first.
+    assert 60 < float(await page.locator("[data-test=field-longitude]").input_value()) < 104.5
+    assert 35.5 < float(await page.locator("[data-test=field-latitude]").input_value()) < 60
+    await expect(page.locator(".map-point")).to_have_count(1)
+    await visit.shot("registry-map")
+    await page.locator("[data-test=field-latitude]").fill("30.2")
     await page.locator("[data-test=field-longitude]").fill("120.1")
     await page.locator("[data-test=form-send]").dblclick()
     await expect(page.locator("[data-test='edit-harbour']")).to_be_visible()

@@ -757,6 +757,7 @@ const en: typeof zh = {
     url: 'Address of the stream',
     zone: 'Zone',
     options: 'Options (JSON)',
+    map: 'Position: a click on the map sets it',
     theirs: 'Someone else changed this meanwhile. What they wrote was taken over, but for what you entered; check it and save again.', mine: '(you entered something else, which stays)', yes: 'yes', no: 'no',
     of: { sites: 'Sites', devices: 'Devices', cameras: 'Cameras' },
     new: 'New', none: 'None yet', renew: 'New secret', renewNote: 'The old secret does not hold any more, and the device is cut off until it has the new one.',

@@ -756,6 +756,7 @@ const zh = {
     url: '视频流地址',
     zone: '区域',
     options: '选项（JSON）',
+    map: '位置：点击地图设置',
     theirs: '已被他人修改。除您填写的字段外，均已采用对方的内容；请核对后再次保存。', mine: '（您填写了其他内容，予以保留）', yes: '是', no: '否',
     of: { sites: '工地', devices: '设备', cameras: '摄像机' },
     new: '新增', none: '暂无', renew: '更换密钥', renewNote: '原密钥立即失效，设备在换用新密钥之前无法连接。',
