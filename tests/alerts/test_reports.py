@@ -238,7 +238,7 @@ async def test_reports_of_earlier_releases_are_read(place: World) -> None:
     await place.connection.execute("UPDATE report SET figures = figures - 'cameras' - 'cameras_online'")
     (read,) = await load_many(place.connection, [east.id])
     assert (read.figures.cameras, read.figures.cameras_online) == ([], None)
-    assert ["概要", "摄像头在线率", "–"] in list(csv.reader(io.StringIO(as_csv(read, "zh", place.registry, PROFILES))))
+    assert ["概要", "摄像机在线率", "–"] in list(csv.reader(io.StringIO(as_csv(read, "zh", place.registry, PROFILES))))
 
 
 async def test_files_tell_the_figures_in_both_languages_and_no_markup(place: World) -> None:
