@@ -47,6 +47,8 @@ FAULTS = {
     "no_kind": "'{kind}' is no kind of device; kinds are {kinds}",
     "other_kind": "is {kind} in the registry and cannot change; give the new device a code of its own",
     "mn_taken": "{mn} is the MN of {device}; correct it, or take it from that device first",
+    "not_simulated": "the file has no site '{key}'; add it",
+    "secret_needed": "is missing; the simulated device must know it",
     "own_gateway": "is the device itself; leave it out",
     # What pydantic finds, where we say it better.
     "missing": "is missing; give it a value",

@@ -130,9 +130,9 @@ def read_devices(registry: Path) -> tuple[SimulatedDevice, ...]:
         if row.kind not in MODELS:
             logger.warning("no model simulates this kind", extra={"device": row.code, "kind": row.kind})
         elif row.site not in zones:
-            report.errors.append(sourced.error("site", f"the file has no site {row.site!r}; add it"))
+            report.errors.append(sourced.error("site", "not_simulated", key=row.site))
         elif row.secret is None:
-            report.errors.append(sourced.error("secret", "is missing; the simulated device must know it"))
+            report.errors.append(sourced.error("secret", "secret_needed"))
         else:
             devices.append(
                 SimulatedDevice(

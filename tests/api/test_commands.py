@@ -119,7 +119,8 @@ async def test_arguments_that_do_not_fit_are_named(
     answer = await (await log_in("officer")).post(url, json={"name": "spray_on", "arguments": arguments})
     assert answer.status_code == 422
     (name,) = arguments
-    assert answer.json()["error"]["fields"] == [{"field": f"body.arguments.{name}", "message": fault}]
+    (told,) = answer.json()["error"]["fields"]
+    assert (told["field"], told["message"]) == (f"body.arguments.{name}", fault)
 
 
 @pytest.mark.parametrize("value", ["NaN", "-Infinity", '"\\ud800"'])

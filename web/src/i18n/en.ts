@@ -877,6 +877,8 @@ const en: typeof zh = {
     no_kind: 'there is no kind “{kind}”; kinds are {kinds}',
     other_kind: 'is {kind} in the registry and cannot change; give the new device a code of its own',
     mn_taken: '{mn} is the MN of {device}; correct it, or take it from that device first',
+    not_simulated: 'the file has no site “{key}”; add it',
+    secret_needed: 'is missing; the simulated device must know it',
     own_gateway: 'is the device itself; leave it out',
     missing: 'is missing; give it a value',
     extra_forbidden: 'is not known; correct its name or remove it',

@@ -876,6 +876,8 @@ const zh = {
     no_kind: '没有设备类型“{kind}”；可用的类型：{kinds}',
     other_kind: '登记的类型是 {kind}，不能更改；请给新设备另取编码',
     mn_taken: '{mn} 是 {device} 的 MN 号；请改正，或先从该设备取消',
+    not_simulated: '文件中没有工地“{key}”，请添加',
+    secret_needed: '缺少密钥：模拟设备必须知道它',
     own_gateway: '网关不能是设备自己，请不填',
     missing: '缺少该项，请填写',
     extra_forbidden: '没有这一项，请改名或删除',
