@@ -18,6 +18,7 @@ import numpy as np
 import psycopg
 import pytest
 from psycopg.rows import dict_row
+from psycopg.types.json import Jsonb
 from websockets.asyncio.client import connect as websocket
 
 from core.clock import micros
@@ -346,3 +347,18 @@ SIDES = (("x1", 1280), ("y1", 720), ("x2", 1280), ("y2", 720))
 
 def decoded(jpeg: bytes) -> np.ndarray:
     return cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
+
+
+async def test_a_running_worker_takes_up_zones_that_are_drawn(
+    vision_settings: Settings, database: psycopg.AsyncConnection[Any], rtsp: RtspServer
+) -> None:
+    camera = await add_camera(database, f"rtsp://127.0.0.1:{rtsp.port}/surveyor")
+    async with running(vision_settings):
+        seen = "SELECT * FROM episode WHERE kind = 'no_helmet'"
+        await eventually(lambda: rows(database, seen), timeout=90)
+        assert await rows(database, "SELECT * FROM episode WHERE kind = 'intrusion'") == []
+        pit = {"name": "pit", "use": "forbidden", "polygon": [[0, 0], [1, 0], [1, 1], [0, 1]]}
+        await database.execute("UPDATE camera SET options = %s WHERE id = %s", [Jsonb({"zones": [pit]}), camera])
+        intrusion = "SELECT zone FROM episode WHERE kind = 'intrusion'"
+        found = await eventually(lambda: rows(database, intrusion), timeout=90)
+    assert [one["zone"] for one in found] == ["pit"]
