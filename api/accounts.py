@@ -13,7 +13,7 @@ from api import audit
 from api.access import SQL, Seen, Writer
 from api.context import Context, Database, Here, Row, row, rows
 from api.errors import FaultyFields, documented
-from api.registry.change import IfMatch, IfNoneMatch, Precondition, etag_of
+from api.versions import IfMatch, IfNoneMatch, Precondition, etag_of
 from core.errors import Conflict, NotFound
 from core.sql import queries
 from sensors.provision import Report, Rows, Sourced, apply_rows

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from datetime import datetime
 from http import HTTPStatus
-from typing import Annotated, Literal
+from typing import Annotated
 
 import httpx
 from fastapi import APIRouter, Path, Query, Response, WebSocket
@@ -22,6 +22,7 @@ from api.relays import Form, open_stream, worker_addresses
 from api.sockets import close
 from api.states import CameraCondition, camera_condition
 from core.errors import NotFound, Unavailable
+from vision.wire import Condition
 
 logger = logging.getLogger(__name__)
 router = APIRouter(prefix="/cameras", tags=["cameras"])
@@ -52,7 +53,7 @@ class CameraFigures(BaseModel):
     frames_corrupt: int = Field(default=0, description="Packets and pictures that could not be decoded.")
     decode_ms: float = Field(default=0, description="CPU time of reading and decoding, a picture that is taken.")
     inference_ms: float = Field(default=0, description="CPU time of one look, smoothed.")
-    conditions: list[Literal["night", "noisy", "hazy"]] = Field(
+    conditions: list[Condition] = Field(
         default=[], description="Light and weather in which votes take more, or more heads are missed."
     )
 

@@ -490,7 +490,7 @@ WHERE (%(sites)s::int[] IS NULL OR s.id = ANY (%(sites)s)) AND (%(site)s::text I
 ORDER BY s.code, c.code
 
 -- camera_check --
-SELECT c.id, k.asked_at, k.asked_by, k.due_at, k.worker, k.started_at, k.ended_at, coalesce(k.error, '') AS error, k.report,
+SELECT c.id, c.site_id, k.asked_at, k.asked_by, k.due_at, k.worker, k.started_at, k.ended_at, coalesce(k.error, '') AS error, k.report,
        k.picture IS NOT NULL AS has_picture
 FROM camera c JOIN site s ON s.id = c.site_id LEFT JOIN camera_check k ON k.camera_id = c.id
 WHERE (%(sites)s::int[] IS NULL OR s.id = ANY (%(sites)s)) AND s.code = %(site)s AND c.code = %(code)s

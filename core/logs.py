@@ -12,7 +12,7 @@ from typing import Any
 from core.settings import LogSettings
 
 _PLAIN = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName", "color_message"}
-_URL_PASSWORD = re.compile(r"(?P<head>[a-z][a-z0-9+.-]*://[^\s/:@]*):(?P<password>[^\s/@]+)@", re.IGNORECASE)
+_URL_PASSWORD = re.compile(r"(?P<head>[a-z][a-z0-9+.-]*://[^\s/:@]*):(?P<password>[^\s/]+)@", re.IGNORECASE)
 _SECRET = re.compile(
     r"(?P<head>(?:password|passwd|secret|token|access_token|signature|authorization|api_key)[\"']?\s*[=:]\s*[\"']?)(?P<value>[^\s\"'&,;}]+)",
     re.IGNORECASE,

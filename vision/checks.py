@@ -15,13 +15,13 @@ import msgspec
 import psycopg
 from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
-from pydantic import ValidationError
 
 from core.clock import Clock
 from core.database import Reconnecting, is_outage
 from core.settings import CameraSettings, DatabaseSettings, VisionSettings
 from core.sql import queries
 from vision.check_process import Answer, Order
+from vision.options import InvalidOptions, camera_settings
 
 logger = logging.getLogger(__name__)
 
@@ -82,9 +82,8 @@ class Checks:
                 return None
             options = None
             # What the registry holds may be older than the limits of today.
-            with contextlib.suppress(ValidationError):
-                defaults = self._vision.camera.model_dump()
-                options = CameraSettings.model_validate({**defaults, **found.pop("options")})
+            with contextlib.suppress(InvalidOptions):
+                options = camera_settings(self._vision.camera, found["options"])
             claim = Claim(found["camera_id"], found["asked_at"], found["url"], options)
             now = self._clock.now()
             due = now + timedelta(seconds=claim.budget_s + _WRITTEN_S)

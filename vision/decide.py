@@ -12,8 +12,8 @@ import numpy.typing as npt
 from core.settings import CameraSettings
 from vision.detections import Detections
 from vision.judge import Episode, Judge, Left, Sighting, Transition
-from vision.light import Condition
 from vision.posts import PostWatch
+from vision.wire import Condition
 from vision.zones import Zones, feet
 
 

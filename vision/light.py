@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal, get_args
-
 import numpy as np
 
 from core.settings import CameraSettings
 from vision.planes import Planes
-from vision.wire import Sight
-
-Condition = Literal["night", "noisy", "hazy"]
-CONDITIONS: tuple[Condition, ...] = get_args(Condition)
+from vision.wire import Condition, Sight
 
 _GREY, _COLOURED = 2.0, 3.0  # distance of the colour planes from neutral, below which there is none, and is some again
 _NEUTRAL = 128
@@ -41,13 +36,8 @@ class Conditions:
         self._now: frozenset[Condition] | None = None
         self._other_since: dict[Condition, int] = {}
 
-    @property
-    def now(self) -> frozenset[Condition]:
-        """What stands."""
-        return self._now or frozenset()
-
     def saw(self, sight: Sight, at: int) -> frozenset[Condition]:
-        """Take in the measures of a picture of `at` (microseconds since the epoch)."""
+        """Take in the measures of a picture of `at` (microseconds since the epoch); what stands now."""
         measured = self._measured(sight)
         if self._now is None:
             # Who begins to watch at night need not wait.

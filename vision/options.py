@@ -13,16 +13,23 @@ from vision.wire import Order, Pace
 _JUDGED_S = 8.0  # from the first bare-headed look to the end of a vote, at the slowest
 
 
+class InvalidOptions(InvalidInput):
+    """An option of a camera is not usable; `faults` are pydantic's."""
+
+    def __init__(self, error: ValidationError) -> None:
+        self.faults = error.errors(include_url=False, include_input=False)
+        said = "; ".join(
+            f"{'.'.join(str(part) for part in fault['loc']) or 'options'}: {fault['msg']}" for fault in self.faults
+        )
+        super().__init__(f"the camera's options are not usable: {said}", hint="correct its options")
+
+
 def camera_settings(defaults: CameraSettings, options: Mapping[str, object]) -> CameraSettings:
-    """The settings in force; InvalidInput names the option that is not usable."""
+    """The settings in force; InvalidOptions names the option that is not usable."""
     try:
         return CameraSettings.model_validate({**defaults.model_dump(), **options})
     except ValidationError as error:
-        faults = "; ".join(
-            f"{'.'.join(str(part) for part in fault['loc']) or 'options'}: {fault['msg']}"
-            for fault in error.errors(include_input=False)
-        )
-        raise InvalidInput(f"the camera's options are not usable: {faults}", hint="correct its options") from error
+        raise InvalidOptions(error) from error
 
 
 def order_of(url: str, options: CameraSettings, pace: Pace, *, look_px: int = 640) -> Order:

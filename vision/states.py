@@ -13,7 +13,6 @@ from psycopg.types.json import Jsonb
 from core.clock import Clock
 from core.sql import queries
 from vision import metrics, wire
-from vision.light import Condition
 from vision.uptime import Uptime
 
 SQL = queries(__package__)
@@ -40,7 +39,7 @@ class CameraStatus:
     width: int = 0
     height: int = 0
     inference_ms: float = 0.0
-    conditions: frozenset[Condition] = frozenset()
+    conditions: frozenset[wire.Condition] = frozenset()
 
     def change(self, state: CameraState, *, now: datetime, reason: wire.Reason = "", message: str = "") -> bool:
         """Move to another state or reason; False where it is in it already, and `since` stays."""
@@ -80,7 +79,7 @@ class CameraStatus:
         metrics.INFERENCE.observe(inference_s)
         metrics.CAMERA_INFERENCE.labels(self.name).set(self.inference_ms / 1000)
 
-    def judged_in(self, conditions: frozenset[Condition]) -> None:
+    def judged_in(self, conditions: frozenset[wire.Condition]) -> None:
         """Light and weather of the newest picture."""
         for one in conditions ^ self.conditions:
             metrics.CONDITION.labels(self.name, one).set(one in conditions)

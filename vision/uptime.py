@@ -13,7 +13,6 @@ from core.sql import queries
 
 SQL = queries(__package__)
 
-QUARTER_S = 900
 _BOOK_S = 60.0  # a killed worker loses at most so much
 _LONGEST_S = 10.0  # between two looks: what hung longer is not known
 _KEPT = timedelta(days=60)  # reports are made up for after four weeks at most

@@ -92,6 +92,10 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     pace: Pace
 
 
+Condition = Literal["night", "noisy", "hazy"]
+"""Light and weather in which a camera is judged otherwise or sees less."""
+
+
 class Sight(msgspec.Struct, frozen=True, kw_only=True):
     """How a picture looks as a whole, in grey levels of its brightness."""
 

@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 from psycopg import AsyncConnection
-from pydantic import ConfigDict, Field, ValidationError
+from pydantic import ConfigDict, Field
 
 from api.access import SQL, Seen, Viewer, Writer
 from api.context import Database, Here, Row, row, rows
 from api.errors import FaultyFields, documented
-from api.registry.change import IfMatch, IfNoneMatch, Precondition, ThingCode, change, etag_of
-from core.errors import NotFound
+from api.registry.change import Registered, ThingCode, change, must_see, tagged
+from api.versions import IfMatch, IfNoneMatch, Precondition
+from core.logs import redact_url
 from core.settings import CameraSettings
 from sensors.provision import RowError, Rows, Sourced
 from sensors.provision.faults import explained
 from sensors.provision.rows import CameraFacts, CameraRow
+from vision.options import InvalidOptions, camera_settings
 
 router = APIRouter(prefix="/registry/cameras", tags=["administration"])
 
-MASK = "***"
-_PASSWORD = re.compile(r"(?<=://)([^/@\s]*:)([^/@\s]*)(?=@)")
+_MASK = "***"
 
 
 class CameraForm(CameraFacts):
@@ -35,32 +35,21 @@ class CameraForm(CameraFacts):
     )
 
 
-class RegisteredCamera(CameraFacts):
+class RegisteredCamera(CameraFacts, Registered):
     """A camera as the registry has it; a password in its address shows as `***`."""
 
-    id: int = Field(examples=[3])
     site: str = Field(description="Code of its site.", examples=["riverside"])
-    code: str = Field(examples=["gate"])
-    etag: str = Field(description="For If-Match of a change.", examples=['"3f2a9c..."'])
-
-
-def masked(url: str) -> str:
-    """The address without its password."""
-    return _PASSWORD.sub(rf"\g<1>{MASK}", url)
 
 
 async def _found(database: AsyncConnection, viewer: Viewer, site: str, code: str) -> Row | None:
     """The camera; NotFound where the person does not see its site."""
-    place = await row(database, SQL["registry_sites"], {"sites": viewer.scope, "code": site})
-    if place is None:
-        raise NotFound(f"there is no site {site!r}")
+    await must_see(database, viewer, site)
     return await row(database, SQL["registry_cameras"], {"sites": viewer.scope, "site": site, "code": code})
 
 
 def _shown(found: Row) -> RegisteredCamera:
     # The tag covers the password, so that a change of it alone is one.
-    etag = etag_of({name: value for name, value in found.items() if name != "id"})
-    return RegisteredCamera(**{**found, "url": masked(found["url"])}, etag=etag)
+    return RegisteredCamera(**{**tagged(found), "url": redact_url(found["url"])})
 
 
 @router.get("", summary="List cameras as registered", responses=documented(401, 403, 422))
@@ -88,14 +77,10 @@ async def save_camera(
     if_none_match: IfNoneMatch = None,
 ) -> RegisteredCamera:
     """Change a camera as read, or make a new one. Its worker takes the change up within a second or two."""
-    _check(context.settings.vision.camera, form.options)
+    _must_be_usable(context.settings.vision.camera, form.options)
     values = form.model_dump(exclude_unset=True)
-    if MASK in form.url:
-        values["url"] = _with_password(form.url, await _found(database, viewer, site, camera))
-
-    def rows_of() -> Rows:
-        return Rows(cameras=[Sourced("", "", CameraRow(site=site, code=camera, **values))])
-
+    if _MASK in form.url:
+        values["url"] = _with_secrets(form.url, await _found(database, viewer, site, camera))
     saved, _ = await change(
         context,
         database,
@@ -106,33 +91,42 @@ async def save_camera(
         precondition=Precondition(if_match, if_none_match),
         find=lambda: _found(database, viewer, site, camera),
         shown=_shown,
-        row=rows_of,
+        rows=Rows(cameras=[Sourced("", "", CameraRow(site=site, code=camera, **values))]),
     )
     return saved
 
 
-def _check(defaults: CameraSettings, options: Mapping[str, Any]) -> None:
+def _must_be_usable(defaults: CameraSettings, options: Mapping[str, Any]) -> None:
     """Raise FaultyFields where an option is not usable: its path below `options`."""
     try:
-        CameraSettings.model_validate({**defaults.model_dump(), **options})
-    except ValidationError as error:
+        camera_settings(defaults, options)
+    except InvalidOptions as error:
         faults = []
-        for fault in error.errors(include_url=False, include_input=False):
+        for fault in error.faults:
             code, values, message = explained(fault)
             field = ".".join(("options", *(str(part) for part in fault["loc"])))
             faults.append(RowError(file="", row="", field=field, code=code, values=values, message=message))
         raise FaultyFields.of_rows(faults) from None
 
 
-def _with_password(url: str, present: dict[str, Any] | None) -> str:
-    """The address with the password that the registry has, if it is the same but for that."""
-    known = _PASSWORD.search(present["url"]) if present is not None else None
-    filled = _PASSWORD.sub(lambda found: f"{found[1]}{known[2]}" if known else found[0], url)
-    if known is None or masked(filled) != url or _host(filled) != _host(present["url"] if present else ""):
+def _with_secrets(url: str, present: Row | None) -> str:
+    """The address with what the registry has for its `***`: the address as it was, or with the password for the same
+    host, for a secret goes nowhere else because somebody changed the address and left it masked."""
+    known = "" if present is None else str(present["url"])
+    if url == redact_url(known):
+        return known
+    _, host = _parts(url)
+    known_user, known_host = _parts(known)
+    filled = f"{known_user}@{host}"
+    same_host = host.partition("/")[0] == known_host.partition("/")[0]
+    if not known_user or not same_host or _MASK in host or redact_url(filled) != url:
         raise FaultyFields({"body.url": "write the password: there is none for this address yet"})
     return filled
 
 
-def _host(url: str) -> str:
-    """A password is not sent to another host because somebody changed the address and left the password masked."""
-    return url.partition("@")[2].partition("/")[0]
+def _parts(url: str) -> tuple[str, str]:
+    """What stands before the last @ of the authority, user and password, and what comes behind it."""
+    scheme, mark, rest = url.partition("://")
+    authority, slash, path = rest.partition("/")
+    user, at, host = authority.rpartition("@")
+    return (f"{scheme}{mark}{user}" if at else "", f"{host}{slash}{path}")

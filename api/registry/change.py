@@ -1,21 +1,19 @@
-"""What changes of the registry have in common: forms as read, version checks, one row to provision, the audit row."""
+"""What changes of the registry have in common: the site in sight, one row to provision, the audit row."""
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
-from typing import Annotated, Any, TypeVar
+from collections.abc import Awaitable, Callable
+from typing import Annotated, TypeVar
 
-from fastapi import Header, Path
+from fastapi import Path
 from psycopg import AsyncConnection
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from api import audit
-from api.access import Viewer
-from api.context import Context, Row
-from api.errors import FaultyFields, Stale
+from api.access import SQL, Viewer
+from api.context import Context, Row, row
+from api.errors import FaultyFields
+from api.versions import Precondition, etag_of
 from core.errors import NotFound
 from core.sql import queries
 from sensors.provision import Report, Rows, apply_rows
@@ -23,37 +21,28 @@ from sensors.provision import Report, Rows, apply_rows
 _PROVISION = queries("sensors")
 
 ThingCode = Annotated[str, Path(pattern=r"^[A-Za-z0-9_-]{1,64}$", examples=["gate-1"])]
-IfMatch = Annotated[str | None, Header(description="The `etag` that was read.")]
-IfNoneMatch = Annotated[str | None, Header(description="`*`: only where there is no such thing yet.")]
 
 
-@dataclass(frozen=True, slots=True)
-class Precondition:
-    """What the caller has read: the etag, or nothing where something new is to be made."""
+class Registered(BaseModel):
+    """What every registered thing has beside its facts."""
 
-    if_match: str | None
-    if_none_match: str | None
-
-    def check(self, what: str, present: str | None) -> None:
-        """Raise where the thing (`present`: its etag, None where there is none) is not as it was read."""
-        if self.if_match is None and self.if_none_match != "*":
-            raise FaultyFields(
-                {"header.if-match": "send the etag that was read, or If-None-Match: * for something new"}
-            )
-        if present is None and self.if_match is not None:
-            raise NotFound(f"there is no {what}")
-        if present is not None and self.if_match != present:
-            reason = "is there already" if self.if_match is None else "was changed meanwhile"
-            raise Stale(f"{what} {reason}", hint="read it again")
+    id: int = Field(examples=[1])
+    code: str = Field(examples=["gate-1"])
+    etag: str = Field(description="For If-Match of a change.", examples=['"3f2a9c..."'])
 
 
-def etag_of(facts: Mapping[str, Any]) -> str:
-    """The entity tag of what a row tells."""
-    text = json.dumps(facts, sort_keys=True, ensure_ascii=False, default=str)
-    return f'"{hashlib.sha256(text.encode()).hexdigest()[:32]}"'
+def tagged(found: Row) -> Row:
+    """The row with its etag, which covers all that it tells."""
+    return {**found, "etag": etag_of({name: value for name, value in found.items() if name != "id"})}
 
 
-S = TypeVar("S", bound=BaseModel)
+async def must_see(database: AsyncConnection, viewer: Viewer, site: str) -> None:
+    """Raise NotFound where there is no such site, or none that the person sees."""
+    if await row(database, SQL["registry_sites"], {"sites": viewer.scope, "code": site}) is None:
+        raise NotFound(f"there is no site {site!r}")
+
+
+R = TypeVar("R", bound=Registered)
 
 
 async def change(
@@ -66,12 +55,12 @@ async def change(
     form: BaseModel,
     precondition: Precondition,
     find: Callable[[], Awaitable[Row | None]],
-    shown: Callable[[Row], S],
-    row: Callable[[], Rows],
-) -> tuple[S, Report]:
-    """Apply the one row that `row` makes, if the thing is as the caller read it; fields that `form` does not name stay.
+    shown: Callable[[Row], R],
+    rows: Rows,
+) -> tuple[R, Report]:
+    """Apply the one row of `rows`, if the thing is as the caller read it; fields that `form` does not name stay.
 
-    A form that asks for what is there changes nothing, so that one sent twice is no conflict. `shown` has an `etag`.
+    A form that asks for what is there changes nothing, so that one sent twice is no conflict.
     """
     async with database.transaction():
         # The lock of all who change the registry: between the look and the change nobody else comes.
@@ -81,19 +70,21 @@ async def change(
         wanted = form.model_dump(exclude_unset=True)
         if before is not None and wanted == before.model_dump(include=set(wanted)):
             return before, Report()
-        precondition.check(f"{kind} {key!r}", None if before is None else getattr(before, "etag"))  # noqa: B009
+        precondition.check(f"{kind} {key!r}", None if before is None else before.etag)
         report = Report()
-        await apply_rows(database, row(), report, profiles=context.profiles)
+        await apply_rows(database, rows, report, profiles=context.profiles)
         if report.errors:
             raise FaultyFields.of_rows(report.errors)
         present = await find()
         assert present is not None
+        saved = shown(present)
         await audit.append(
             database,
             at=context.clock.now(),
             actor=viewer.code,
             action=f"{kind}.make" if before is None else f"{kind}.change",
-            thing=f"{kind}:{present['id']}",
-            detail={"key": key, **form.model_dump(mode="json", exclude_unset=True, exclude={"url"})},
+            thing=f"{kind}:{saved.id}",
+            # As it is shown: without secrets.
+            detail={"key": key, **saved.model_dump(mode="json", include=set(wanted))},
         )
-    return shown(present), report
+    return saved, report

@@ -120,8 +120,7 @@ async def check_picture(
     if pictures is None or pictures["picture"] is None:
         raise NotFound(f"there is no picture of a check of camera {site}/{camera}")
     if original:
-        thing = f"camera:{found['id']}"
-        await audit.append(database, at=context.clock.now(), actor=viewer.code, action="camera.original", thing=thing)
+        await context.looks.note(database, viewer.code, found)
     content = pictures["picture"] if original else pictures["blurred"]
     return Response(content, media_type="image/jpeg", headers={"Cache-Control": "no-store"})
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Query
 from psycopg import AsyncConnection
@@ -12,7 +12,8 @@ from api import audit
 from api.access import SQL, Seen, Viewer, Writer
 from api.context import Database, Here, Row, row, rows
 from api.errors import documented
-from api.registry.change import IfMatch, IfNoneMatch, Precondition, ThingCode, change, etag_of
+from api.registry.change import Registered, ThingCode, change, must_see, tagged
+from api.versions import IfMatch, IfNoneMatch, Precondition
 from core.errors import NotFound
 from sensors.credentials import generate_secret, hash_generated
 from sensors.provision import Rows, Sourced
@@ -27,14 +28,11 @@ class DeviceForm(DeviceFacts):
     model_config = ConfigDict(json_schema_extra={"example": {"kind": "dust", "name": "扬尘一号", "interval_s": 60}})
 
 
-class RegisteredDevice(DeviceFacts):
+class RegisteredDevice(DeviceFacts, Registered):
     """A device as the registry has it, without secrets."""
 
-    id: int = Field(examples=[7])
     site: str = Field(description="Code of its site.", examples=["riverside"])
-    code: str = Field(examples=["dust-1"])
     has_secret: bool = Field(description="Whether it may connect by MQTT.")
-    etag: str = Field(description="For If-Match of a change.", examples=['"3f2a9c..."'])
 
 
 class SavedDevice(RegisteredDevice):
@@ -57,17 +55,11 @@ class NewSecret(BaseModel):
     secret: str
 
 
-async def _one(database: AsyncConnection, viewer: Viewer, site: str, code: str) -> Row | None:
+async def _found(database: AsyncConnection, viewer: Viewer, site: str, code: str) -> Row | None:
     """The device; NotFound where the person does not see its site."""
-    place = await row(database, SQL["registry_sites"], {"sites": viewer.scope, "code": site})
-    if place is None:
-        raise NotFound(f"there is no site {site!r}")
+    await must_see(database, viewer, site)
     wanted = {"sites": viewer.scope, "site": site, "code": code, "after": None, "limit": 1}
     return await row(database, SQL["registry_devices"], wanted)
-
-
-def _facts(found: Row) -> dict[str, Any]:
-    return {**found, "etag": etag_of({name: value for name, value in found.items() if name != "id"})}
 
 
 @router.get("", summary="List devices as registered", responses=documented(401, 403, 422))
@@ -81,7 +73,7 @@ async def registered_devices(
     """Devices of the sites that the person sees, also those that are switched off."""
     wanted = {"sites": viewer.scope, "site": site, "code": None, "after": after, "limit": limit + 1}
     found = await rows(database, SQL["registry_devices"], wanted)
-    items = [RegisteredDevice(**_facts(one)) for one in found[:limit]]
+    items = [RegisteredDevice(**tagged(one)) for one in found[:limit]]
     return DevicePage(items=items, next=f"{items[-1].site}/{items[-1].code}" if len(found) > limit else None)
 
 
@@ -97,7 +89,6 @@ async def save_device(
     if_none_match: IfNoneMatch = None,
 ) -> SavedDevice:
     """Change a device as read, or make a new one. One without a secret gets one, told in the answer and never again."""
-    values = form.model_dump(exclude_unset=True)
     saved, report = await change(
         context,
         database,
@@ -106,9 +97,9 @@ async def save_device(
         key=f"{site}/{device}",
         form=form,
         precondition=Precondition(if_match, if_none_match),
-        find=lambda: _one(database, viewer, site, device),
-        shown=lambda found: SavedDevice(**_facts(found)),
-        row=lambda: Rows(devices=[Sourced("", "", DeviceRow(site=site, code=device, **values))]),
+        find=lambda: _found(database, viewer, site, device),
+        shown=lambda found: SavedDevice(**tagged(found)),
+        rows=Rows(devices=[Sourced("", "", DeviceRow(site=site, code=device, **form.model_dump(exclude_unset=True)))]),
     )
     made = report.secrets[0].secret if report.secrets else None
     return saved.model_copy(update={"secret": made})
@@ -121,7 +112,7 @@ async def renew_secret(
     """A new MQTT password: the old one does not hold any more, and a connection made with it ends."""
     secret = generate_secret()
     async with database.transaction():
-        found = await _one(database, viewer, site, device)
+        found = await _found(database, viewer, site, device)
         if found is None:
             raise NotFound(f"there is no device {site}/{device}")
         await database.execute(SQL["registry_secret_put"], {"id": found["id"], "hash": hash_generated(secret)})

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from fastapi import APIRouter
 from psycopg import AsyncConnection
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict
 
 from api.access import SQL, Seen, Viewer, Writer
 from api.context import Database, Here, Row, row, rows
 from api.errors import documented
-from api.registry.change import IfMatch, IfNoneMatch, Precondition, ThingCode, change, etag_of
+from api.registry.change import Registered, ThingCode, change, tagged
+from api.versions import IfMatch, IfNoneMatch, Precondition
 from core.errors import Forbidden, NotFound
 from sensors.provision import Rows, Sourced
 from sensors.provision.rows import SiteFacts, SiteRow
@@ -25,41 +24,27 @@ class SiteForm(SiteFacts):
     model_config = ConfigDict(json_schema_extra={"example": {"name": "滨江一号地块", "region_code": "330108"}})
 
 
-class RegisteredSite(SiteFacts):
+class RegisteredSite(SiteFacts, Registered):
     """A site as the registry has it."""
 
-    id: int = Field(examples=[1])
-    code: str = Field(examples=["riverside"])
-    etag: str = Field(description="For If-Match of a change.", examples=['"3f2a9c..."'])
 
-
-class RegisteredSites:
-    """Reads sites in the scope of a person."""
-
-    def __init__(self, database: AsyncConnection, viewer: Viewer) -> None:
-        self._database, self._viewer = database, viewer
-
-    async def all(self) -> list[Row]:
-        """Those that are switched off come last."""
-        return await rows(self._database, SQL["registry_sites"], {"sites": self._viewer.scope, "code": None})
-
-    async def one(self, code: str) -> Row | None:
-        """NotFound where there is one that the person does not see."""
-        found = await row(self._database, SQL["registry_sites"], {"sites": None, "code": code})
-        if found is not None and not self._viewer.sees(found["id"]):
-            raise NotFound(f"there is no site {code!r}")
-        return found
+async def _found(database: AsyncConnection, viewer: Viewer, code: str) -> Row | None:
+    """The site; NotFound where there is one that the person does not see."""
+    found = await row(database, SQL["registry_sites"], {"sites": None, "code": code})
+    if found is not None and not viewer.sees(found["id"]):
+        raise NotFound(f"there is no site {code!r}")
+    return found
 
 
 def _shown(found: Row) -> RegisteredSite:
-    facts: dict[str, Any] = {name: value for name, value in found.items() if name != "id"}
-    return RegisteredSite(**found, etag=etag_of(facts))
+    return RegisteredSite(**tagged(found))
 
 
 @router.get("", summary="List sites as registered", responses=documented(401, 403))
 async def registered_sites(viewer: Seen, database: Database) -> list[RegisteredSite]:
     """All sites that the person sees, those that are switched off last."""
-    return [_shown(one) for one in await RegisteredSites(database, viewer).all()]
+    found = await rows(database, SQL["registry_sites"], {"sites": viewer.scope, "code": None})
+    return [_shown(one) for one in found]
 
 
 @router.put("/{site}", summary="Change or make a site", responses=documented(401, 403, 404, 412, 422))
@@ -73,8 +58,7 @@ async def save_site(
     if_none_match: IfNoneMatch = None,
 ) -> RegisteredSite:
     """Change a site as read, or make a new one, which only those may who see all sites."""
-    found = RegisteredSites(database, viewer)
-    if not viewer.all_sites and await found.one(site) is None:
+    if not viewer.all_sites and await _found(database, viewer, site) is None:
         raise Forbidden("a new site is for those who see all sites to make")
     saved, _ = await change(
         context,
@@ -84,8 +68,8 @@ async def save_site(
         key=site,
         form=form,
         precondition=Precondition(if_match, if_none_match),
-        find=lambda: found.one(site),
+        find=lambda: _found(database, viewer, site),
         shown=_shown,
-        row=lambda: Rows(sites=[Sourced("", "", SiteRow(code=site, **form.model_dump(exclude_unset=True)))]),
+        rows=Rows(sites=[Sourced("", "", SiteRow(code=site, **form.model_dump(exclude_unset=True)))]),
     )
     return saved

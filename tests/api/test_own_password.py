@@ -60,6 +60,23 @@ async def test_wrong_old_passwords_lock_as_failed_log_ins_do(
     assert (await client.put(URL, json={"old": PASSWORD, "new": NEW})).status_code == 200
 
 
+async def test_of_two_changes_at_once_the_second_is_told(
+    log_in: LogIn, world: World, connection: psycopg.AsyncConnection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the look at the old password and the change somebody else changes it."""
+    client = await log_in("officer")
+
+    async def matches(_hashed: str, _password: str) -> bool:
+        await connection.execute("UPDATE person SET password_hash = 'another' WHERE login = 'officer'")
+        return True
+
+    monkeypatch.setattr("api.own_password.matches", matches)
+    answer = await client.put(URL, json={"old": PASSWORD, "new": NEW})
+    assert (answer.status_code, answer.json()["error"]["code"]) == (409, "conflict")
+    cursor = await connection.execute("SELECT password_hash FROM person WHERE login = 'officer'")
+    assert await cursor.fetchall() == [("another",)]
+
+
 async def test_a_token_of_a_machine_changes_nobodys_password(
     log_in: LogIn, visitor: httpx.AsyncClient, world: World
 ) -> None:

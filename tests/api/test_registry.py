@@ -136,6 +136,18 @@ async def test_a_masked_password_stays_and_goes_to_no_other_host(leader: httpx.A
     assert (await save("rtsp://admin:***@evil.example/s2")).status_code == 422
     assert (await save("rtsp://admin:new@10.0.0.9/s2")).status_code == 200
     assert (await stored())[0] == "rtsp://admin:new@10.0.0.9/s2"
+    # A secret that stands elsewhere in the address, and a password with an @ in it.
+    made = await save("rtsp://admin:p@ss@10.0.0.9/s?token=abc")
+    assert made.json()["url"] == "rtsp://admin:***@10.0.0.9/s?token=***"
+    assert (await save("rtsp://admin:***@10.0.0.9/s?token=***")).status_code == 200
+    assert (await stored())[0] == "rtsp://admin:p@ss@10.0.0.9/s?token=abc"
+    assert (await save("rtsp://admin:***@10.0.0.9/s2?token=***")).status_code == 422
+    assert (await save("rtsp://root:***@10.0.0.9/s2")).status_code == 422
+    assert (await save("rtsp://admin:***@10.0.0.9/s2")).status_code == 200
+    assert (await stored())[0] == "rtsp://admin:p@ss@10.0.0.9/s2"
+    told = str(await (await world.connection.execute("SELECT detail FROM audit")).fetchall())
+    assert "rtsp://admin:***@10.0.0.9/s2" in told
+    assert not any(secret in told for secret in ("pa55", "p@ss", "abc", ":new@"))
 
 
 async def test_a_new_secret_takes_the_place_of_the_old_one(leader: httpx.AsyncClient, world: World) -> None:

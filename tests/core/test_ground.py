@@ -67,6 +67,7 @@ def test_log_lines_tell_no_secret() -> None:
     assert "hunter2" not in shown
     assert "abc123" not in shown
     assert json.loads(shown)["message"] == "cannot open rtsp://admin:***@10.0.0.1/1"
+    assert redact("rtsp://admin:p@ss@h/x, rtsp://b:c@h2/y") == "rtsp://admin:***@h/x, rtsp://b:***@h2/y"
     assert redact("signed with whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw") == "signed with whsec_***"
 
 

@@ -16,7 +16,7 @@ from sensors import codec_json
 from sensors.hj212 import faults
 from sensors.provision import faults as provision_faults
 from sensors.provision.rows import DeviceRow
-from vision import advice, light, states, wire
+from vision import advice, states, wire
 
 PAGES = [Path(__file__).parents[2] / "web" / "src" / "i18n" / f"{language}.ts" for language in ("zh", "en")]
 MODULES: tuple[ModuleType, ...] = (codec_json, faults, message, prepare, store, writer)
@@ -85,7 +85,7 @@ def test_what_a_camera_does_has_words(page: Path) -> None:
     assert {"moved", "wrong_password", "invalid_options"} <= reasons
     assert reasons == words(page, "cameraReason")
     assert set(get_args(states.CameraState)) - words(page, "cameraState") == set()
-    assert set(light.CONDITIONS) == words(page, "cameraCondition")
+    assert set(get_args(wire.Condition)) == words(page, "cameraCondition")
 
 
 def test_what_a_camera_does_is_explained() -> None:

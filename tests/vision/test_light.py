@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.settings import CameraSettings
-from vision.light import Condition, Conditions, measure
+from vision.light import Conditions, measure
 from vision.planes import Planes
-from vision.wire import Sight
+from vision.wire import Condition, Sight
 
 DAY = Sight(luma=120, colour=12, contrast=150, noise=0.5)
 NIGHT = Sight(luma=30, colour=12, contrast=20, noise=0.5)
@@ -21,12 +21,9 @@ HAZY = Sight(luma=170, colour=12, contrast=30, noise=0.5)
 
 def after(*seen: tuple[Sight, int]) -> frozenset[Condition]:
     """What stands after these measures, each for so many seconds, a picture a second."""
-    conditions, at = Conditions(CameraSettings()), 0
-    for sight, seconds in seen:
-        for _ in range(seconds):
-            conditions.saw(sight, at)
-            at += 1_000_000
-    return conditions.now
+    conditions = Conditions(CameraSettings())
+    sights = [sight for sight, seconds in seen for _ in range(seconds)]
+    return [conditions.saw(sight, second * 1_000_000) for second, sight in enumerate(sights)][-1]
 
 
 @pytest.mark.parametrize(

@@ -11,9 +11,9 @@ from core.settings import CameraSettings
 from tests.vision.boxes import CLASSES, Box, detections, head
 from vision.decide import Decider
 from vision.judge import Left
-from vision.light import Condition
 from vision.options import camera_settings
 from vision.tracker import Tracker
+from vision.wire import Condition
 
 SIZE = (1000, 500)
 LEFT_HALF = [[0, 0], [0.5, 0], [0.5, 1], [0, 1]]
