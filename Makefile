@@ -26,7 +26,7 @@ comma := ,
 DEV_STAMP := $(VENV)/.installed-dev$(addprefix -,$(subst $(comma),-,$(EXTRAS)))
 MQTTJS_STAMP := tests/ingest/mqttjs/node_modules/.package-lock.json
 PAGE_STAMP := smartsite/static/.built-from
-PAGE_SOURCES := $(shell find web/src web/scripts web/public -type f -not -path 'web/public/map/*' 2>/dev/null) \
+PAGE_SOURCES := $(shell find web/src web/worker web/scripts web/public -type f -not -path 'web/public/map/*' 2>/dev/null) \
 	$(wildcard web/*.json web/*.ts web/*.html web/build.py)
 JOBS ?= 2
 ARGS ?=

@@ -16,6 +16,7 @@ import httpx
 
 from alerts import adapters, metrics
 from alerts.adapters.base import Adapter, BatchAdapter, Delivery, Outcome
+from alerts.checks import Checks
 from alerts.ledger import Ledger
 from alerts.outbox import CHANNEL
 from alerts.settlement import Settlement, settle_poll, settle_send
@@ -51,7 +52,13 @@ async def run(settings: Settings, clock: Clock, stop: asyncio.Event) -> None:
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=32)
     try:
         # The environment's proxies are not meant for regulators; certificates are checked.
-        async with httpx.AsyncClient(limits=limits, trust_env=False) as client, asyncio.TaskGroup() as group:
+        trust = httpx.create_ssl_context(trust_env=False)
+        async with (
+            httpx.AsyncClient(limits=limits, trust_env=False, verify=trust) as client,
+            asyncio.TaskGroup() as group,
+        ):
+            checks = Checks(settings, speaking, client=client, trust=trust, clock=clock)
+            checking = group.create_task(checks.run(), name="test calls")
             lanes = [
                 Lane(target=target, adapter=adapter, client=client, ledger=ledger, clock=clock)
                 for target, adapter in speaking
@@ -62,6 +69,7 @@ async def run(settings: Settings, clock: Clock, stop: asyncio.Event) -> None:
                     lane.wake.set()
             for lane in lanes:
                 lane.wake.set()
+            checking.cancel()
             # One that waits for a database that is away would wait on.
             _, late = await asyncio.wait(tasks, timeout=_GRACE_S + 1)
             for task in late:

@@ -6,7 +6,7 @@ while the value is still beyond its limit: the engine then raises a new alert on
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 import psycopg
 
@@ -55,21 +55,43 @@ async def clear(
     return cleared
 
 
+class Acknowledged(NamedTuple):
+    """The alert, and what was written of it now: the acknowledgement, only the remark that came with it, or nothing."""
+
+    alert: AlertRow
+    written: Literal["acknowledged", "commented"] | None
+
+
 async def acknowledge(
-    connection: psycopg.AsyncConnection[Any], alert_id: int, actor: str, clock: Clock, *, comment: str = ""
-) -> AlertRow:
-    """A person has seen the alert. Once is enough: the first acknowledgement stands, a later one changes nothing.
+    connection: psycopg.AsyncConnection[Any],
+    alert_id: int,
+    actor: str,
+    clock: Clock,
+    *,
+    comment: str = "",
+    key: str | None = None,
+) -> Acknowledged:
+    """A person has seen the alert. Once is enough: the first acknowledgement stands.
+
+    Of a later one only the remark is kept, and not what the person has said of the alert before.
 
     Raises:
         NotFound: there is no such alert.
+        Conflict: under this key the person had something else written.
     """
     alert = await load(connection, alert_id, lock=True)
-    if alert.acknowledged_at is not None:
-        return alert
-    await connection.execute(_SQL["alert_acknowledge"], {"alert_id": alert_id, "now": clock.now(), "actor": actor})
-    await record.note(connection, alert, "acknowledged", actor, {"comment": comment} if comment else {}, clock)
-    await announce(connection, record.DESK_WRITER, [(alert.id, alert.site_id)], "acknowledged", at=clock.now())
-    return await load(connection, alert_id)
+    detail = {"comment": comment} if comment else {}
+    if alert.acknowledged_at is None:
+        await connection.execute(_SQL["alert_acknowledge"], {"alert_id": alert_id, "now": clock.now(), "actor": actor})
+        await record.note(connection, alert, "acknowledged", actor, detail, clock, key=key)
+        await announce(connection, record.DESK_WRITER, [(alert.id, alert.site_id)], "acknowledged", at=clock.now())
+        return Acknowledged(await load(connection, alert_id), "acknowledged")
+    said = {"alert_id": alert_id, "actor": actor, "comment": comment}
+    if not comment or await (await connection.execute(_SQL["alert_event_said"], said)).fetchone() is not None:
+        return Acknowledged(alert, None)
+    await record.note(connection, alert, "commented", actor, detail, clock, key=key)
+    await announce(connection, record.DESK_WRITER, [(alert.id, alert.site_id)], "updated", at=clock.now())
+    return Acknowledged(alert, "commented")
 
 
 async def review(
@@ -165,12 +187,23 @@ async def assign(
     return assigned
 
 
-async def comment(connection: psycopg.AsyncConnection[Any], alert_id: int, text: str, actor: str, clock: Clock) -> None:
-    """Add a remark to the alert's history.
+async def comment(
+    connection: psycopg.AsyncConnection[Any],
+    alert_id: int,
+    text: str,
+    actor: str,
+    clock: Clock,
+    *,
+    key: str | None = None,
+) -> bool:
+    """Add a remark to the alert's history; False where it was added under the same key before.
 
     Raises:
         NotFound: there is no such alert.
+        Conflict: under this key the person had something else written.
     """
     alert = await load(connection, alert_id)
-    await record.note(connection, alert, "commented", actor, {"comment": text}, clock)
+    if not await record.note(connection, alert, "commented", actor, {"comment": text}, clock, key=key):
+        return False
     await announce(connection, record.DESK_WRITER, [(alert.id, alert.site_id)], "updated", at=clock.now())
+    return True

@@ -25,6 +25,7 @@ from alerts.model import AlertRow, load_open
 from alerts.rules.model import RuleSet
 from alerts.rules.versions import put_in_force
 from alerts.rules.watch import RuleWatch
+from alerts.rules.written import written
 from alerts.team import Team
 from core import log
 from core.clock import Clock, micros
@@ -167,12 +168,12 @@ class Evaluation:
         return True
 
     async def _refresh(self, connection: psycopg.AsyncConnection[Any]) -> None:
-        """Follow changes of the registry and of the rule files."""
+        """Follow changes of the registry and of the rules."""
         if self._watch.current.version > self._registry.version:
             self._follow(self._watch.current)
         if self._clock.monotonic() - self._rules_at >= self._settings.alerts.rules_check_s:
             self._rules_at = self._clock.monotonic()
-            self._rules.poll()
+            self._rules.poll(await written(connection))
         # The rules are looked at by all lanes of the process: whoever sees them move, all follow.
         self._stale |= self._rules.current is not self._in_force
         if self._stale:

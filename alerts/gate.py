@@ -1,4 +1,4 @@
-"""How many calls a target may be given now: circuit breaker, pauses and rate. Pure rules, no I/O.
+"""How many calls a target may be given now: switch, circuit breaker, pauses and rate. Pure rules, no I/O.
 
 The state is a row that all workers share. While the circuit is open, one call at a time finds out whether the regulator
 is back; it costs no other delivery an attempt. Retry-After pauses the whole target, for it is said to the platform.
@@ -28,6 +28,7 @@ class TargetState:
     reason: str = ""
     tokens: float | None = None
     tokens_at: datetime | None = None
+    off_since: datetime | None = None  # a person has switched it off
 
     @property
     def is_open(self) -> bool:
@@ -45,6 +46,8 @@ class Allowance:
 
 def allowance(state: TargetState, target: TargetSettings, *, wanted: int, now: datetime) -> Allowance:
     """How many of the `wanted` calls may be made now."""
+    if state.off_since is not None:
+        return Allowance(0)
     if state.paused_until is not None and now < state.paused_until:
         return Allowance(0)
     if state.is_open:

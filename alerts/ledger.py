@@ -46,7 +46,7 @@ class Ledger:
         """Lease due deliveries of a target for at most `limit` calls of `batch` deliveries each, oldest first.
 
         An alert's deliveries keep their order: one is due only when those before it were accepted or withdrawn. There
-        are fewer, or none, where the target's rate, a pause or an open circuit says so.
+        are fewer, or none, where the target's switch, its rate, a pause or an open circuit says so.
         """
         now = self._clock.now()
         parameters = {
@@ -73,7 +73,7 @@ class Ledger:
                 await cursor.execute(_PROBE if allowed.probe else _CLAIM, {**parameters, "limit": most})
                 rows = await cursor.fetchall()
                 calls = -(-len(rows) // batch)
-                await _keep(cursor, target, state, after_claim(state, target, allowed, calls=calls, now=now))
+                await _keep(cursor, target, state, after_claim(state, target, allowed, calls=calls, now=now), now=now)
             for row in rows:
                 if row.pop("orphaned"):
                     await connection.execute(_SQL["delivery_orphan_note"], {"id": row["id"], "now": now})
@@ -149,7 +149,7 @@ class Ledger:
                 return
             state = await _read(cursor, target, lock=True)
             new = after_call(state, target, outcome, now=now)
-            await _keep(cursor, target, state, new)
+            await _keep(cursor, target, state, new, now=now)
             if state.is_open and not new.is_open:
                 await cursor.execute(_SQL["delivery_hasten"], {"target": target.name, "now": now})
 
@@ -167,10 +167,15 @@ async def _read(
 
 
 async def _keep(
-    cursor: psycopg.AsyncCursor[dict[str, Any]], target: TargetSettings, old: TargetState, new: TargetState
+    cursor: psycopg.AsyncCursor[dict[str, Any]],
+    target: TargetSettings,
+    old: TargetState,
+    new: TargetState,
+    *,
+    now: datetime,
 ) -> None:
     if new != old:
-        await cursor.execute(_SQL["target_put"], {"target": target.name, **asdict(new)})
+        await cursor.execute(_SQL["target_put"], {"target": target.name, "now": now, **asdict(new)})
 
 
 def _is_well(state: TargetState, now: datetime) -> bool:

@@ -48,7 +48,7 @@ async def raise_(
     clock: Clock,
 ) -> AlertRow | None:
     """Open an alert of version `version` of its rule; None where this violation has its alert already."""
-    limit, metric, unit = _measure(told.rule)
+    limit, metric, unit = measure(told.rule)
     limit = limit if told.limit is None else told.limit
     sighting = told.sighting
     exempt = exemption(told.exempt, told.site, told.started_at, registry)
@@ -229,7 +229,7 @@ async def hold_evidence(connection: psycopg.AsyncConnection[Any], sighting: Sigh
         await connection.execute(_SQL["evidence_hold"], {"digests": digests})
 
 
-def _measure(rule: AnyRule) -> tuple[float | None, str, str]:
+def measure(rule: AnyRule) -> tuple[float | None, str, str]:
     """Limit, metric and unit of a rule's alerts."""
     if isinstance(rule, WindowRule) and rule.per is not None:
         return rule.raise_level, rule.metric, f"{rule.unit}/{spell(rule.per)}"

@@ -102,8 +102,19 @@ UPDATE alert SET acknowledged_at = %(now)s, acknowledged_by = %(actor)s WHERE id
 UPDATE alert SET verdict = %(verdict)s, reviewed_at = %(now)s, reviewed_by = %(actor)s WHERE id = %(alert_id)s
 
 -- alert_event_put --
-INSERT INTO alert_event (alert_id, at, kind, actor, detail)
-VALUES (%(alert_id)s, %(now)s, %(kind)s, %(actor)s, %(detail)s)
+-- No row where this person's request was written before.
+INSERT INTO alert_event (alert_id, at, kind, actor, detail, request_key)
+VALUES (%(alert_id)s, %(now)s, %(kind)s, %(actor)s, %(detail)s, %(key)s)
+ON CONFLICT (alert_id, actor, request_key) WHERE request_key IS NOT NULL DO NOTHING RETURNING id
+
+-- alert_event_said --
+-- What a person has said already, with an acknowledgement or alone.
+SELECT FROM alert_event
+WHERE alert_id = %(alert_id)s AND actor = %(actor)s AND kind IN ('acknowledged', 'commented')
+  AND detail ->> 'comment' = %(comment)s LIMIT 1
+
+-- alert_event_asked --
+SELECT kind, detail FROM alert_event WHERE alert_id = %(alert_id)s AND actor = %(actor)s AND request_key = %(key)s
 
 -- alerts_closed --
 -- Of these alerts the subjects at which no alert of their rule is open any more.
@@ -172,6 +183,36 @@ WITH newest AS (
     RETURNING version
 )
 SELECT version FROM added UNION ALL SELECT version FROM newest WHERE sha256 = %(sha256)s
+
+-- rules_written --
+SELECT rule, revision, text FROM (
+    SELECT DISTINCT ON (rule) rule, revision, text FROM rule_written ORDER BY rule, revision DESC
+) newest WHERE text IS NOT NULL ORDER BY rule
+
+-- rules_written_lock --
+-- Readers go on.
+LOCK TABLE rule_written IN EXCLUSIVE MODE
+
+-- rule_write --
+INSERT INTO rule_written (rule, revision, text, reason, written_by, written_at)
+SELECT %(rule)s, coalesce(max(revision), 0) + 1, %(text)s::text, %(reason)s, %(by)s, %(now)s FROM rule_written WHERE rule = %(rule)s
+RETURNING revision
+
+-- rules_in_force_of --
+SELECT v.definition FROM rule_in_force f JOIN rule_version v USING (rule, version) WHERE f.rule = ANY (%(rules)s) ORDER BY f.rule
+
+-- rule_trial_claim --
+UPDATE rule_trial SET started_at = %(now)s, worker = %(worker)s, due_at = %(due_at)s
+WHERE asked_by = (
+    SELECT asked_by FROM rule_trial WHERE started_at IS NULL AND due_at > %(now)s ORDER BY asked_at LIMIT 1
+    FOR UPDATE SKIP LOCKED
+)
+RETURNING asked_by, asked_at, rules, text, site, starts_at, ends_at
+
+-- rule_trial_sign --
+-- One that was given up, or asked for anew, is no more.
+UPDATE rule_trial SET progress = %(progress)s, due_at = %(due_at)s, ended_at = %(ended_at)s, error = %(error)s, report = %(report)s
+WHERE asked_by = %(asked_by)s AND asked_at = %(asked_at)s AND ended_at IS NULL
 
 -- rules_in_force_put --
 WITH gone AS (DELETE FROM rule_in_force WHERE rule <> ALL (%(rules)s::text[]))
@@ -280,15 +321,18 @@ RETURNING d.id, d.alert_id, d.target, d.phase, d.idempotency_key, d.payload, d.s
 INSERT INTO target_state (target) VALUES (%(target)s) ON CONFLICT DO NOTHING
 
 -- target_read --
-SELECT failures, opened_at, paused_until, reason, tokens, tokens_at FROM target_state WHERE target = %(target)s
+SELECT failures, opened_at, paused_until, reason, tokens, tokens_at, off_since FROM target_state WHERE target = %(target)s
 
 -- target_lock --
-SELECT failures, opened_at, paused_until, reason, tokens, tokens_at FROM target_state WHERE target = %(target)s
+SELECT failures, opened_at, paused_until, reason, tokens, tokens_at, off_since FROM target_state WHERE target = %(target)s
 FOR UPDATE
 
 -- target_put --
+-- The switch is a person's: target_switch alone moves it.
 UPDATE target_state SET failures = %(failures)s, opened_at = %(opened_at)s, paused_until = %(paused_until)s,
-                        reason = %(reason)s, tokens = %(tokens)s, tokens_at = %(tokens_at)s
+                        reason = %(reason)s, tokens = %(tokens)s, tokens_at = %(tokens_at)s,
+                        failed_at = CASE WHEN %(failures)s > failures THEN %(now)s ELSE failed_at END,
+                        failed_reason = CASE WHEN %(failures)s > failures THEN %(reason)s ELSE failed_reason END
 WHERE target = %(target)s
 
 -- target_skew_put --
@@ -296,7 +340,39 @@ INSERT INTO target_state (target, skew_s, skew_at) VALUES (%(target)s, %(skew_s)
 ON CONFLICT (target) DO UPDATE SET skew_s = excluded.skew_s, skew_at = excluded.skew_at
 
 -- targets_seen --
-SELECT target, failures, opened_at, paused_until, reason, skew_s, skew_at FROM target_state ORDER BY target
+SELECT t.target, t.failures, t.opened_at, t.paused_until, t.reason, t.skew_s, t.skew_at, t.off_since, t.switched_by,
+       coalesce(p.name, t.switched_by) AS switched_by_name, coalesce(p.name_en, '') AS switched_by_name_en, t.switch_reason,
+       t.failed_at, t.failed_reason
+FROM target_state t LEFT JOIN person p ON p.code = t.switched_by ORDER BY t.target
+
+-- targets_counted --
+-- What waits for each of the targets, what stopped, and when it last took something.
+SELECT t.name AS target, (SELECT max(accepted_at) FROM delivery WHERE target = t.name AND accepted_at IS NOT NULL) AS accepted_at,
+       p.pending, p.oldest, s.stopped
+FROM unnest(%(targets)s::text[]) AS t (name),
+     LATERAL (SELECT count(*) AS pending, min(pending_since) AS oldest FROM delivery WHERE target = t.name AND state = 'pending') p,
+     LATERAL (SELECT count(*) AS stopped FROM delivery
+              WHERE target = t.name AND state IN ('config_error', 'uncertain', 'dead')) s
+
+-- target_switch --
+UPDATE target_state SET off_since = %(off_since)s, switched_by = %(by)s, switch_reason = %(reason)s WHERE target = %(target)s
+
+-- delivery_shift --
+-- The target was switched off: that time counts neither as failing nor as waiting, and what waited is due.
+UPDATE delivery SET pending_since = pending_since + (%(now)s - greatest(pending_since, %(off_since)s)), next_attempt_at = %(now)s
+WHERE target = %(target)s AND state = 'pending' AND leased_by IS NULL
+
+-- target_check_next --
+SELECT target, asked_at FROM target_check
+WHERE started_at IS NULL AND due_at > %(now)s AND target = ANY (%(targets)s)
+ORDER BY asked_at LIMIT 1 FOR UPDATE SKIP LOCKED
+
+-- target_check_claim --
+UPDATE target_check SET started_at = %(now)s, worker = %(worker)s, due_at = %(due_at)s WHERE target = %(target)s
+
+-- target_check_end --
+-- One that was asked for anew meanwhile is another one.
+UPDATE target_check SET ended_at = %(now)s, report = %(report)s WHERE target = %(target)s AND asked_at = %(asked_at)s
 
 -- delivery_hasten --
 -- The regulator is back: what waited for it out of turn waits no longer.

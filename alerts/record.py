@@ -16,6 +16,7 @@ from alerts.announce import announce
 from alerts.engine import Transition
 from alerts.model import SEVERITIES, AlertRow, Severity, load
 from core.clock import Clock
+from core.errors import Conflict
 from core.settings import Settings
 from core.sql import queries
 from sensors.registry import Registry
@@ -110,12 +111,22 @@ async def note(
     actor: str,
     detail: dict[str, Any],
     clock: Clock,
-) -> None:
-    """Add a line to an alert's history."""
-    await connection.execute(
-        _SQL["alert_event_put"],
-        {"alert_id": alert.id, "now": clock.now(), "kind": kind, "actor": actor, "detail": Jsonb(detail)},
-    )
+    *,
+    key: str | None = None,
+) -> bool:
+    """Add a line to an alert's history; False where this person had it written under the same key before.
+
+    Raises:
+        Conflict: under this key the person had something else written.
+    """
+    asked = {"alert_id": alert.id, "actor": actor, "key": key}
+    values = {**asked, "now": clock.now(), "kind": kind, "detail": Jsonb(detail)}
+    if await (await connection.execute(_SQL["alert_event_put"], values)).fetchone() is not None:
+        return True
+    known = await (await connection.execute(_SQL["alert_event_asked"], asked)).fetchone()
+    if known != (kind, detail):
+        raise Conflict("the idempotency key was used for something else", hint="choose a new key")
+    return False
 
 
 def rank(severity: Severity) -> int:

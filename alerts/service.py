@@ -11,8 +11,10 @@ from alerts import delivery, periodic
 from alerts.evaluation import Evaluation
 from alerts.linkage import Linker, load
 from alerts.notices import worker as notices
+from alerts.replay.worker import Trials
 from alerts.rules.versions import in_force
 from alerts.rules.watch import RuleWatch
+from alerts.rules.written import written
 from alerts.team import Team
 from alerts.uplink import worker as uplinks
 from core.clock import Clock, SystemClock
@@ -80,6 +82,7 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
         asyncio.create_task(delivery.run(settings, clock, ending), name="delivery"),
         asyncio.create_task(notices.run(settings, watch, clock, ending), name="notify"),
         asyncio.create_task(periodic.run(settings, watch, profiles, clock, ending), name="periodic"),
+        asyncio.create_task(Trials(settings, clock).run(ending), name="rule trials"),
         asyncio.create_task(uplinks.run(settings, watch, profiles, clock, ending), name="up-links"),
     ]
     logger.info("alerts is ready", extra={"rules": len(rules.current.enabled), "targets": len(targets)})
@@ -101,11 +104,11 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
 
 
 async def _rules(settings: Settings, targets: Collection[str], clock: Clock) -> RuleWatch:
-    """The rules of the files, or those that were in force last where the files are not usable."""
+    """The rules of files and people, or those that were in force last where these are not usable."""
     keeper = Reconnecting(settings.database, application=NAME, clock=clock)
     try:
         async with keeper.connection() as connection:
-            stored = await in_force(connection)
+            stored, texts = await in_force(connection), await written(connection)
     finally:
         await keeper.close()
-    return RuleWatch(settings.alerts.rules, load_profiles(settings.kinds_dir), targets, stored=stored)
+    return RuleWatch(settings.alerts.rules, load_profiles(settings.kinds_dir), targets, written=texts, stored=stored)

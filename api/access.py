@@ -52,6 +52,8 @@ class Viewer:
     """The token of a machine that acts for the person; None in a session."""
     granted: frozenset[Right] | None = None
     """Rights that the token was given; None in a session, where the role decides alone."""
+    has_password: bool = True
+    """False: enters through the provider alone."""
 
     @property
     def scope(self) -> list[int] | None:
@@ -109,11 +111,14 @@ async def viewer_of(connection: HTTPConnection, context: Here) -> Viewer:
     """
     if isinstance(connection, WebSocket):
         _same_origin(connection)
-    found = await _asking(connection, context)
+    credential = credential_of(connection)
+    find = _machine if _bearer(connection) else _session
+    found = await find(context, credential) if credential else None
     if found is None:
         raise Unauthenticated("nobody is logged in", hint="log in with POST /api/v1/session")
     found.may_call(operation_of(connection))
     audit.TOKEN.set(found.token_id)
+    context.rates.know(found.token_sha256)
     return found
 
 
@@ -123,12 +128,15 @@ def operation_of(connection: HTTPConnection) -> str:
     return f"{method} {connection.scope['route'].path.removeprefix('/api/v1')}"
 
 
-async def _asking(connection: HTTPConnection, context: Here) -> Viewer | None:
+def credential_of(connection: HTTPConnection) -> str:
+    """The digest of the token or session cookie that came with a request, good or not; empty where none did."""
+    token = _bearer(connection) or connection.cookies.get(COOKIE, "")
+    return digest(token) if token else ""
+
+
+def _bearer(connection: HTTPConnection) -> str:
     authorization = connection.headers.get("authorization", "")
-    if authorization[: len(_BEARER)].lower() == _BEARER:
-        return await _machine(context, digest(authorization[len(_BEARER) :].strip()))
-    token = connection.cookies.get(COOKIE, "")
-    return await _session(context, digest(token)) if token else None
+    return authorization[len(_BEARER) :].strip() if authorization[: len(_BEARER)].lower() == _BEARER else ""
 
 
 async def find_again(context: Here, viewer: Viewer) -> Viewer | None:

@@ -60,6 +60,7 @@ class Account(BaseModel):
     sites: list[str]
     enabled: bool
     failures: int = Field(description="Failed log-ins that still count for a lock.")
+    linked: bool = Field(description="Whether a user of the OpenID Connect provider enters as this person.")
     etag: str = Field(description="For If-Match of a change.", examples=['"3f2a9c..."'])
 
 
@@ -125,14 +126,39 @@ async def unlock(code: AccountCode, viewer: Writer, context: Here, database: Dat
         await audit.append(database, at=context.clock.now(), actor=viewer.code, action="account.unlock", thing=thing)
 
 
+@router.delete(
+    "/{code}/links", status_code=204, summary="Unlink from the provider", responses=documented(401, 403, 404, 422)
+)
+async def unlink(code: AccountCode, viewer: Writer, context: Here, database: Database) -> None:
+    """Forget which user of the OpenID Connect provider the person is: their sessions end, and whoever comes next under
+    their login is linked."""
+    async with database.transaction():
+        found = await _find(database, context, code)
+        if not found:
+            raise NotFound(f"there is no person {code!r}")
+        wanted = {"id": found[0]["id"]}
+        gone = await rows(database, SQL["person_links_delete"], wanted)
+        if gone:
+            await database.execute(SQL["sessions_of_person_delete"], wanted)
+            await audit.append(
+                database,
+                at=context.clock.now(),
+                actor=viewer.code,
+                action="account.unlink",
+                thing=f"person:{found[0]['id']}",
+                detail={"links": [[one["issuer"], one["subject"]] for one in gone]},
+            )
+
+
 async def _find(database: AsyncConnection, context: Context, code: str | None = None) -> list[Row]:
     since = context.clock.now() - timedelta(minutes=context.settings.api.login_lock_minutes)
     return await rows(database, SQL["accounts"], {"code": code, "since": since})
 
 
 def _shown(found: Row) -> Account:
-    facts: dict[str, Any] = {name: value for name, value in found.items() if name not in ("id", "failures")}
-    return Account(**facts, failures=found["failures"], etag=etag_of(facts))
+    # What comes by logging in makes nobody's form stale.
+    facts: dict[str, Any] = {name: value for name, value in found.items() if name not in ("id", "failures", "linked")}
+    return Account(**facts, failures=found["failures"], linked=found["linked"], etag=etag_of(facts))
 
 
 def _says(form: AccountForm, present: Account) -> bool:

@@ -98,21 +98,21 @@ async def look(token: str, context: Here, database: Database) -> HTMLResponse:
 
 @router.post(f"{links.PATH}{{token}}")
 async def acknowledge(token: str, request: Request, context: Here, database: Database) -> HTMLResponse:
-    """Acknowledge in the name of the person to whom the link was sent; again changes nothing."""
+    """Acknowledge in the name of the person to whom the link was sent; of a later one the remark is kept."""
     try:
         alert, person, registry = await _behind(token, database, context.clock.now())
     except NotFound:
         return _refusal()
     form = parse_qs((await request.body()).decode("utf-8", "replace"))
     comment = form.get("comment", [""])[0].replace("\0", "").strip()[:_COMMENT]
-    if alert.acknowledged_at is None:
-        async with database.transaction():
-            alert = await desk.acknowledge(database, alert.id, person.code, context.clock, comment=comment)
+    async with database.transaction():
+        alert, written = await desk.acknowledge(database, alert.id, person.code, context.clock, comment=comment)
+        if written:
             await audit.append(
                 database,
                 at=context.clock.now(),
                 actor=person.code,
-                action="alert.acknowledge",
+                action="alert.acknowledge" if written == "acknowledged" else "alert.comment",
                 thing=f"alert:{alert.id}",
                 detail={"comment": comment, "by": "link"},
             )

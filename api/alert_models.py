@@ -99,6 +99,9 @@ class AlertEvent(BaseModel):
     kind: str = Field(examples=["raised"])
     actor: str = Field(description="'engine' or a person's code.")
     actor_name: str | None
+    actor_name_en: str | None
+    assignee_name: str | None = Field(description="Who it was given to, of the kind 'assigned'; null: nobody known.")
+    assignee_name_en: str | None
     detail: dict[str, Any]
 
 
@@ -116,6 +119,9 @@ class Delivery(BaseModel):
     created_at: Millis
     accepted_at: Millis | None
     validated_at: Millis | None
+    target_off_since: Millis | None = Field(
+        default=None, description="Since when a person has the regulator switched off: what is pending waits."
+    )
 
 
 class Notification(BaseModel):
@@ -124,6 +130,7 @@ class Notification(BaseModel):
     id: int
     person: str = Field(description="The person's code.")
     person_name: str
+    person_name_en: str
     channel: str = Field(examples=["json"])
     phase: str = Field(
         description="raised, severity, escalated, cleared; of an order its step, reminder or overdue.",
@@ -223,11 +230,13 @@ async def find_alerts(
     severities: Sequence[Severity] | None = None,
     only_open: bool = False,
     exempt: bool | None = False,
+    person_id: int | None = None,
     before: tuple[datetime, int] | None = None,
 ) -> list[Row]:
     """Rows of alerts of the scope, newest first; filters that are None do not filter.
 
     `exempt` False: without those of a time in which their site was exempt, which are told to nobody.
+    `person_id`: only what this person was told of or is to deal with.
     """
     before_at, before_id = before or (None, None)
     return await rows(
@@ -240,6 +249,7 @@ async def find_alerts(
             "severities": list(severities) if severities else None,
             "open": only_open,
             "exempt": exempt,
+            "person_id": person_id,
             "before_at": before_at,
             "before_id": before_id,
             "limit": limit,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Path, Query
@@ -25,10 +26,11 @@ from api.alert_models import (
     find_alerts,
     position,
 )
-from api.context import Database, Here, Row, Text, row, rows
+from api.context import Context, Database, Here, Row, Text, row, rows
 from api.errors import documented
+from api.keys import MayKey
 from api.states import Severity
-from core.errors import InvalidInput, NotFound
+from core.errors import InvalidInput, NotFound, SmartsiteError
 from sensors.registry import load_registry
 
 router = APIRouter(prefix="/alerts", tags=["alerts"])
@@ -42,6 +44,29 @@ class Acknowledgement(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     comment: Text = Field(default="", max_length=1000, examples=["洒水车已到位"])
+
+
+class ManyAcknowledged(Acknowledgement):
+    """Several alerts at once."""
+
+    ids: list[Annotated[int, Field(ge=1, lt=2**63)]] = Field(
+        min_length=1, max_length=500, description="Numbers of alerts.", examples=[[7, 8]]
+    )
+
+
+class Refused(BaseModel):
+    """An alert of several that nothing was done with."""
+
+    id: int
+    code: str = Field(description="As that of an error.", examples=["not_found"])
+    message: str
+
+
+class Outcomes(BaseModel):
+    """What became of each of several alerts."""
+
+    done: list[int] = Field(description="Numbers, those included that were acknowledged before.")
+    refused: list[Refused]
 
 
 class Review(BaseModel):
@@ -103,6 +128,7 @@ async def page(
     state: Annotated[Literal["open", "all"], Query(description="open: not cleared yet.")] = "all",
     site_id: Annotated[int | None, Query(ge=1, lt=2**31)] = None,
     severity: Annotated[list[Severity] | None, Query(description="One or more; none: all.")] = None,
+    mine: Annotated[bool, Query(description="Only those that the person was told of or is to deal with.")] = False,
     exempt: Annotated[bool, Query(description="True: those of times in which their site was exempt.")] = False,
     limit: Annotated[int, Query(ge=1, le=500)] = 50,
     cursor: Annotated[str | None, Query(max_length=100, description="`next` of the page before.")] = None,
@@ -116,10 +142,27 @@ async def page(
         severities=severity,
         only_open=state == "open",
         exempt=exempt,
+        person_id=viewer.id if mine else None,
         before=position(cursor) if cursor else None,
     )
     following = cursor_of(found[-1]) if len(found) == limit else None
     return AlertPage(items=[Alert(**alert_fields(one)) for one in found], next=following)
+
+
+@router.post("/acknowledge", summary="Take note of several alerts", responses=documented(401, 403, 422))
+async def acknowledge_many(said: ManyAcknowledged, viewer: Writer, context: Here, database: Database) -> Outcomes:
+    """As one by one: each is done or refused by itself, and sending it again changes nothing."""
+    outcomes = Outcomes(done=[], refused=[])
+    for number in dict.fromkeys(said.ids):
+        try:
+            await _take_note(database, context, viewer, number, said.comment, None)
+        except SmartsiteError as error:
+            if error.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+                raise
+            outcomes.refused.append(Refused(id=number, code=error.code, message=error.message))
+        else:
+            outcomes.done.append(number)
+    return outcomes
 
 
 @router.get("/{alert_id}", summary="One alert with its story", responses=documented(401, 404, 422))
@@ -138,14 +181,18 @@ async def read(alert_id: AlertId, viewer: Seen, database: Database) -> AlertDeta
 
 @router.post("/{alert_id}/acknowledge", summary="Take note of an alert", responses=documented(401, 403, 404, 409, 422))
 async def acknowledge(
-    alert_id: AlertId, viewer: Writer, context: Here, database: Database, said: Acknowledgement | None = None
+    alert_id: AlertId,
+    viewer: Writer,
+    context: Here,
+    database: Database,
+    said: Acknowledgement | None = None,
+    key: MayKey = None,
 ) -> Alert:
-    """Record that the person knows. The first to acknowledge is kept; sending it again changes nothing."""
-    comment = said.comment if said else ""
-    async with database.transaction():
-        await _must_see(database, viewer, alert_id)
-        await desk.acknowledge(database, alert_id, viewer.code, context.clock, comment=comment)
-        await _audit(context, database, viewer, "alert.acknowledge", alert_id, {"comment": comment})
+    """Record that the person knows. The first to acknowledge is kept; sending it again changes nothing.
+
+    A remark that comes with a later acknowledgement is kept as a remark.
+    """
+    await _take_note(database, context, viewer, alert_id, said.comment if said else "", key)
     return Alert(**alert_fields(await _load(database, viewer, alert_id)))
 
 
@@ -168,13 +215,15 @@ async def review(alert_id: AlertId, decision: Review, viewer: Writer, context: H
     return Alert(**alert_fields(await _load(database, viewer, alert_id)))
 
 
-@router.post("/{alert_id}/comments", summary="Add a remark", responses=documented(401, 403, 404, 422))
-async def comment(alert_id: AlertId, remark: Remark, viewer: Writer, context: Here, database: Database) -> Alert:
-    """Write a remark into the alert's history."""
+@router.post("/{alert_id}/comments", summary="Add a remark", responses=documented(401, 403, 404, 409, 422))
+async def comment(
+    alert_id: AlertId, remark: Remark, viewer: Writer, context: Here, database: Database, key: MayKey = None
+) -> Alert:
+    """Write a remark into the alert's history; sent again under the same key it is the same remark."""
     async with database.transaction():
         await _must_see(database, viewer, alert_id)
-        await desk.comment(database, alert_id, remark.comment, viewer.code, context.clock)
-        await _audit(context, database, viewer, "alert.comment", alert_id, remark.model_dump())
+        if await desk.comment(database, alert_id, remark.comment, viewer.code, context.clock, key=key):
+            await _audit(context, database, viewer, "alert.comment", alert_id, remark.model_dump())
     return Alert(**alert_fields(await _load(database, viewer, alert_id)))
 
 
@@ -236,6 +285,17 @@ async def clear(alert_id: AlertId, said: Remark, viewer: Writer, context: Here, 
         )
         await _audit(context, database, viewer, "alert.clear", alert_id, said.model_dump())
     return Alert(**alert_fields(await _load(database, viewer, alert_id)))
+
+
+async def _take_note(
+    database: AsyncConnection, context: Context, viewer: Viewer, alert_id: int, comment: str, key: str | None
+) -> None:
+    async with database.transaction():
+        await _must_see(database, viewer, alert_id)
+        _, written = await desk.acknowledge(database, alert_id, viewer.code, context.clock, comment=comment, key=key)
+        if written:
+            action = "alert.acknowledge" if written == "acknowledged" else "alert.comment"
+            await _audit(context, database, viewer, action, alert_id, {"comment": comment})
 
 
 async def _load(database: AsyncConnection, viewer: Viewer, alert_id: int) -> Row:

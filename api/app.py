@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 from fastapi import APIRouter, FastAPI
+from fastapi.routing import APIRoute
 from starlette.middleware.gzip import GZipMiddleware
+from starlette.routing import BaseRoute
 
 from api import (
     accounts,
     acknowledge,
     alerts,
     audit_log,
+    basemap,
     bodies,
     cameras,
     clocks,
@@ -23,6 +26,7 @@ from api import (
     device_import,
     devices,
     docs,
+    documents,
     errors,
     evidence,
     exports,
@@ -31,26 +35,32 @@ from api import (
     live,
     mutes,
     notifications,
+    oidc,
     own_password,
     people,
     permits,
+    ptz,
     rectification_photos,
     rectification_steps,
     rectifications,
     registry,
     reports,
     rota,
+    rules,
     session,
     sites,
     statistics,
     system,
+    targets,
     tokens,
     video,
 )
 from api.access import COOKIE
 from api.context import Context
+from api.etags import Tagged
 from api.metrics import Measured
-from api.permissions import PEOPLE_ONLY
+from api.permissions import OPEN, PEOPLE_ONLY
+from api.rates import RateLimits
 from api.web import SecurityHeaders, WebPage
 
 ROOT = "/api/v1"
@@ -73,16 +83,45 @@ def build(context: Context, *, web_dir: Path) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
-        generate_unique_id_function=lambda route: f"{route.tags[0] if route.tags else ''}_{route.name}",
+        generate_unique_id_function=_operation_id,
+        routes=_routes(),
     )
     app.state.context = context
     app.openapi = partial(_described, app)  # type: ignore[method-assign]
     errors.install(app)
+    app.router.default = GZipMiddleware(WebPage(web_dir))
+    # The last added is the outermost.
+    app.add_middleware(Tagged)
+    app.add_middleware(RateLimits, rates=context.rates)
+    app.add_middleware(
+        bodies.BodyLimit,
+        max_bytes=context.settings.api.max_body_kb * 1024,
+        larger={
+            bodies.PHOTOS: context.settings.alerts.rectification.photo_max_mb * 1024 * 1024,
+            bodies.DOCUMENTS: context.settings.documents.max_mb * 1024 * 1024,
+        },
+    )
+    app.add_middleware(errors.LastResort)
+    app.add_middleware(Measured)
+    app.add_middleware(SecurityHeaders, map_origin=context.settings.api.map.origin)
+    return app
+
+
+def _operation_id(route: APIRoute) -> str:
+    return f"{route.tags[0] if route.tags else ''}_{route.name}"
+
+
+@cache
+def _routes() -> list[BaseRoute]:
+    """What is served below a prefix or beside it; made once a process, which takes a second, as nothing here is one
+    application's own."""
     root = APIRouter(prefix=ROOT)
     for part in (
         session,
+        oidc.routes,
         own_password,
         sites,
+        basemap,
         devices,
         statistics,
         exports,
@@ -90,9 +129,11 @@ def build(context: Context, *, web_dir: Path) -> FastAPI:
         commands,
         control,
         cameras,
+        ptz.routes,
         alerts,
         mutes,
         permits,
+        documents.routes,
         deliveries,
         notifications,
         people,
@@ -102,8 +143,11 @@ def build(context: Context, *, web_dir: Path) -> FastAPI:
         inspections,
         reports,
         rota,
+        rules.routes,
+        rules.trial,
         evidence,
         system,
+        targets,
         tokens,
         accounts,
         registry.sites,
@@ -116,21 +160,10 @@ def build(context: Context, *, web_dir: Path) -> FastAPI:
         video,
     ):
         root.include_router(part.router)
-    app.include_router(root)
-    app.include_router(health.router)
-    app.include_router(docs.router)
-    app.include_router(acknowledge.router)
-    app.router.default = GZipMiddleware(WebPage(web_dir))
-    # The last added is the outermost.
-    app.add_middleware(
-        bodies.BodyLimit,
-        max_bytes=context.settings.api.max_body_kb * 1024,
-        photo_bytes=context.settings.alerts.rectification.photo_max_mb * 1024 * 1024,
-    )
-    app.add_middleware(errors.LastResort)
-    app.add_middleware(Measured)
-    app.add_middleware(SecurityHeaders)
-    return app
+    top = APIRouter(generate_unique_id_function=_operation_id)
+    for router in (root, health.router, docs.router, acknowledge.router):
+        top.include_router(router)
+    return top.routes
 
 
 def _described(app: FastAPI) -> dict[str, Any]:
@@ -146,8 +179,9 @@ def _described(app: FastAPI) -> dict[str, Any]:
         schema["components"]["securitySchemes"] = {"session": cookie, "token": bearer}
         for path, operations in schema["paths"].items():
             for method, operation in operations.items():
-                if path.startswith(f"{ROOT}/") and (method, path) != ("post", f"{ROOT}/session"):
-                    of_people = f"{method.upper()} {path.removeprefix(ROOT)}" in PEOPLE_ONLY
+                name = f"{method.upper()} {path.removeprefix(ROOT)}"
+                if path.startswith(f"{ROOT}/") and name not in OPEN:
+                    of_people = name in PEOPLE_ONLY
                     operation["security"] = [{"session": []}, *([] if of_people else [{"token": []}])]
         app.openapi_schema = schema
     return app.openapi_schema

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 PHOTOS = "/photos"
 """End of paths that take a photo as their body."""
+DOCUMENTS = "/documents"
+"""End of paths that take a file as their body."""
 
 # What is still under way after an answer is read for so long and so far, so that the answer is not lost with the
 # connection, then the connection is cut: nobody may make us read for ever.
@@ -19,22 +22,23 @@ _SMALL_BYTES = 4096
 
 
 class BodyLimit:
-    """Refuses to read more than `max_bytes` of a request's body, of a photo `photo_bytes`.
+    """Refuses to read more than `max_bytes` of a request's body, or what `larger` allows by the end of the path.
 
     An answer given before the body has come ends the connection: otherwise the server would read and throw away the
     rest, however long it is.
     """
 
-    def __init__(self, app: ASGIApp, max_bytes: int, photo_bytes: int) -> None:
+    def __init__(self, app: ASGIApp, max_bytes: int, larger: Mapping[str, int]) -> None:
         self._app = app
         self._max_bytes = max_bytes
-        self._photo_bytes = photo_bytes
+        self._larger = larger
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        most = self._photo_bytes if scope.get("path", "").endswith(PHOTOS) else self._max_bytes
+        path = scope.get("path", "")
+        most = next((most for end, most in self._larger.items() if path.endswith(end)), self._max_bytes)
         body = _Body(receive, send, most, announced=_announced(scope))
         await self._app(scope, body.receive, body.send)
 

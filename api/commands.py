@@ -61,6 +61,7 @@ class CommandList(BaseModel):
     """Commands of a device, newest first."""
 
     items: list[DeviceCommand]
+    next: int | None = Field(description="`before` of the next page; null: there is none.")
 
 
 @router.get("", summary="Commands of a device", responses=documented(401, 404, 422))
@@ -70,12 +71,13 @@ async def page(
     context: Here,
     database: Database,
     limit: Annotated[int, Query(ge=1, le=500)] = 50,
-    before: Annotated[int | None, Query(ge=1, lt=2**63, description="Only those older than this id.")] = None,
+    before: Annotated[int | None, Query(ge=1, lt=2**63, description="`next` of the page before.")] = None,
 ) -> CommandList:
     """What was asked of the device, by people and by linkages, and what came of it."""
     await _device(database, context, viewer, device_id)
-    found = await commands.listed(database, [device_id], limit=limit, before=before)
-    return CommandList(items=[shown(one, context) for one in found])
+    found = await commands.listed(database, [device_id], limit=limit + 1, before=before)
+    items = [shown(one, context) for one in found[:limit]]
+    return CommandList(items=items, next=items[-1].id if len(found) > limit else None)
 
 
 @router.post("", status_code=201, summary="Tell a device to do something", responses=documented(401, 403, 404, 422))

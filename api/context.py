@@ -17,7 +17,6 @@ from pydantic import BeforeValidator, Field, StringConstraints
 from starlette.requests import HTTPConnection
 
 from alerts.linkage import Linkage
-from alerts.rules.model import AnyRule
 from core.clock import Clock, micros
 from core.evidence import EvidenceStore
 from core.settings import Settings
@@ -25,8 +24,12 @@ from core.workers import BEAT_S
 from sensors.profiles import Profile
 
 if TYPE_CHECKING:
+    from api.limits import JudgedBy
     from api.live import Hub
     from api.looks import Looks
+    from api.oidc.provider import Provider
+    from api.ptz.desk import Desk
+    from api.rates import Rates
     from api.relays import Relays
     from api.sockets import Sockets
 
@@ -49,13 +52,17 @@ class Context:
     pool: AsyncConnectionPool
     evidence: EvidenceStore
     profiles: Mapping[str, Profile]
-    rules: tuple[AnyRule, ...]
+    judged_by: JudgedBy
     linkages: Mapping[str, Linkage]
     http: httpx.AsyncClient
     hub: Hub
     relays: Relays
     looks: Looks
     sockets: Sockets
+    rates: Rates
+    ptz: Desk
+    oidc: Provider | None
+    """None where people log in by password alone."""
 
     def connection(self) -> AbstractAsyncContextManager[AsyncConnection]:
         """A connection of the pool for a moment; PoolTimeout, an outage, where none is to be had."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import tempfile
 from pathlib import Path
 from typing import Any, Literal
@@ -80,7 +79,7 @@ async def take_in(request: Request, viewer: Writer, context: Here) -> ImportResu
     done = [
         ImportedRow(
             row=one.row,
-            line=_line(one.row),
+            line=one.line,
             device=one.key,
             outcome=one.outcome,
             field="",
@@ -93,7 +92,7 @@ async def take_in(request: Request, viewer: Writer, context: Here) -> ImportResu
     wrong = [
         ImportedRow(
             row=one.row,
-            line=_line(one.row),
+            line=one.line,
             device="",
             outcome="error",
             field=one.field,
@@ -105,9 +104,3 @@ async def take_in(request: Request, viewer: Writer, context: Here) -> ImportResu
     ]
     made = [DeviceSecret(user=one.user, secret=one.secret) for one in report.secrets]
     return ImportResult(rows=[*wrong, *done], secrets=made)
-
-
-def _line(row: str) -> int | None:
-    """Of `line 3 (dust-1)`."""
-    found = re.match(r"line (\d+)", row)
-    return int(found[1]) if found else None

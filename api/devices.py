@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Path, Query
 from psycopg import AsyncConnection
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, TypeAdapter
 
 from api.access import SQL, Seen
 from api.context import SILENT_AFTER, Context, Database, Here, Millis, Row, rows
 from api.errors import documented
-from api.limits import Limit, limits_of
+from api.limits import Limit, limits_of, name_sites
 from api.states import device_online
 from core.clock import from_micros
 from core.errors import NotFound
@@ -154,6 +155,9 @@ class DeviceList(BaseModel):
     items: list[Device]
 
 
+_devices = TypeAdapter(list[Device])
+
+
 @router.get("/kinds", summary="Device kinds and their channels", responses=documented(401))
 async def kinds(_viewer: Seen, context: Here) -> KindList:
     """What kinds of device there are and what each of them measures."""
@@ -240,13 +244,23 @@ async def load_devices(
 
 async def describe_devices(connection: AsyncConnection, context: Context, found: list[Row]) -> list[Device]:
     """The devices of `load_devices` with their newest values and their limits."""
+    rules = await context.judged_by.rules(connection)
     newest = await history.latest(connection, context.profiles, [(one["id"], one["kind"]) for one in found])
-    return [
-        Device(
-            **one,
-            sequence=None if one["since"] is None else Sequence(**one),
-            values=newest.get(one["id"], {}),
-            limits=limits_of(context.rules, site=one["site"], kind=one["kind"], tags=one["tags"]),
-        )
-        for one in found
-    ]
+
+    @cache
+    def limits(site: str, kind: str, tags: tuple[str, ...]) -> dict[str, Limit]:
+        return limits_of(rules, site=site, kind=kind, tags=tags)
+
+    # Most rules look at no site in particular: devices of a kind share their limits.
+    by_site = name_sites(rules)
+    return _devices.validate_python(
+        [
+            {
+                **one,
+                "sequence": None if one["since"] is None else one,
+                "values": newest.get(one["id"], {}),
+                "limits": limits(one["site"] if by_site else "", one["kind"], tuple(one["tags"])),
+            }
+            for one in found
+        ]
+    )

@@ -19,6 +19,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from api.permissions import methods
 from core.database import is_outage
 from core.errors import Conflict, Forbidden, InvalidInput, SmartsiteError, Unauthenticated, Unavailable
 from sensors.provision import RowError
@@ -87,6 +88,12 @@ class TooManyAttempts(SmartsiteError):
         self.retry_after_s = retry_after_s
 
 
+class RateLimited(TooManyAttempts):
+    """The caller asks too often."""
+
+    code = "rate_limited"
+
+
 _EXAMPLES: dict[int, tuple[str, str, str]] = {
     401: ("unauthenticated", "nobody is logged in", "No session, or it has expired."),
     403: ("forbidden", "this role may not review alerts", "The role lacks the right, or the CSRF token is missing."),
@@ -94,18 +101,20 @@ _EXAMPLES: dict[int, tuple[str, str, str]] = {
     409: ("conflict", "alert 7 was already reviewed as confirmed", "The thing is no longer in the assumed state."),
     412: ("stale", "person 'li' was changed meanwhile", "It was changed by somebody else since it was read."),
     413: ("too_large", "the request is larger than 65536 bytes", "The body is too large."),
+    415: ("unsupported_type", "the file is neither PDF nor PNG", "The file has none of the forms that are taken."),
     422: ("invalid_input", "the request does not fit", "A parameter or field does not fit; `fields` names it."),
-    429: ("too_many_requests", "log-in is locked after repeated failures", "See the Retry-After header."),
+    429: ("rate_limited", "this session or token asks too often", "See the Retry-After header."),
     503: ("unavailable", "the database is away", "A part is away for the moment; try again."),
+    507: ("no_room", "the disk is full", "There is no room for a file."),
 }
 # Of faults that the framework finds before any route of ours does.
 _CODES = {400: "bad_request", 404: "not_found", 405: "method_not_allowed", 413: "too_large"}
 
 
 def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """OpenAPI entries of the errors that a route can answer with; 503 is always one of them."""
+    """OpenAPI entries of the errors that a route can answer with; 429 and 503 are always among them."""
     entries: dict[int | str, dict[str, Any]] = {}
-    for status in sorted({*statuses, 503}):
+    for status in sorted({*statuses, 429, 503}):
         code, message, description = _EXAMPLES[status]
         example = {"error": {"code": code, "message": message, "hint": "", "fields": []}}
         entries[status] = {
@@ -129,9 +138,10 @@ def install(app: FastAPI) -> None:
         app.add_exception_handler(kind, handler)
 
 
-async def _answer(
+async def answer(
     connection: HTTPConnection, error: SmartsiteError, fields: list[FieldFault] | None = None
 ) -> JSONResponse | None:
+    """The error in the one shape; a WebSocket is closed with it, and there is nothing to send."""
     if isinstance(connection, WebSocket):
         # A browser's script sees a close code, but nothing of a refused handshake.
         await connection.accept()
@@ -171,7 +181,7 @@ async def _smartsite(connection: HTTPConnection, error: Exception) -> JSONRespon
         logger.warning(
             "request failed", extra={"path": connection.url.path, "code": error.code, "error": error.message}
         )
-    return await _answer(connection, error, error.fields if isinstance(error, FaultyFields) else None)
+    return await answer(connection, error, error.fields if isinstance(error, FaultyFields) else None)
 
 
 async def _validation(connection: HTTPConnection, error: Exception) -> JSONResponse | None:
@@ -182,28 +192,35 @@ async def _validation(connection: HTTPConnection, error: Exception) -> JSONRespo
         code, values, message = explained(fault)
         field = ".".join(str(part) for part in fault["loc"])
         faults.append(FieldFault(field=field, message=message, code=code, values=values))
-    return await _answer(connection, InvalidInput("the request does not fit", hint="correct the named fields"), faults)
+    return await answer(connection, InvalidInput("the request does not fit", hint="correct the named fields"), faults)
 
 
 async def _http(connection: HTTPConnection, error: Exception) -> JSONResponse | None:
     assert isinstance(error, HTTPException)
+    if error.status_code == HTTPStatus.BAD_REQUEST:
+        # FastAPI's word for a body that is no text; one that is no JSON is InvalidInput as well.
+        return await answer(connection, InvalidInput("the body is no JSON in UTF-8", hint="send JSON"))
     nothing_there = error.status_code == HTTPStatus.NOT_FOUND
     refused = SmartsiteError(f"there is nothing at {connection.url.path}" if nothing_there else str(error.detail))
     refused.status = error.status_code
     refused.code = _CODES.get(error.status_code, "bad_request")
-    return await _answer(connection, refused)
+    answered = await answer(connection, refused)
+    if answered is not None and error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        of_route = (error.headers or {}).get("Allow", "")
+        answered.headers["Allow"] = ", ".join(methods(connection.url.path)) or of_route
+    return answered
 
 
 async def _database(connection: HTTPConnection, error: Exception) -> JSONResponse | None:
     if is_outage(error):
         logger.warning("database is away", extra={"path": connection.url.path, "error": str(error).strip()})
-        return await _answer(connection, Unavailable("the database is away", hint="try again in a few seconds"))
+        return await answer(connection, Unavailable("the database is away", hint="try again in a few seconds"))
     return await _unexpected(connection, error)
 
 
 async def _unexpected(connection: HTTPConnection, error: Exception) -> JSONResponse | None:
     logger.error("request failed unexpectedly", exc_info=error, extra={"path": connection.url.path})
-    return await _answer(connection, SmartsiteError("something went wrong inside", hint="the server's log says what"))
+    return await answer(connection, SmartsiteError("something went wrong inside", hint="the server's log says what"))
 
 
 class LastResort:

@@ -55,7 +55,10 @@ async def health(response: Response, context: Here) -> Health:
     "/metrics",
     summary="Figures for Prometheus",
     response_class=Response,
-    responses={200: {"description": "The text format of Prometheus.", "content": {"text/plain": {}}}, **documented()},
+    responses={
+        200: {"description": "The text format of Prometheus.", "content": {"text/plain": {}}},
+        503: documented()[503],
+    },
 )
 async def figures() -> Response:
     """All figures of this machine's processes, without any name of a site or person."""

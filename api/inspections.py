@@ -38,7 +38,8 @@ from api.inspection_models import (
     SealKey,
     detail_of,
 )
-from api.rectification_orders import Key, by_code
+from api.keys import Key
+from api.rectification_orders import by_code
 from core.clock import from_micros
 from core.errors import InvalidInput, NotFound
 from core.signing import SigningKey

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from psycopg import AsyncConnection
 from pydantic import BaseModel, Field
 
 from alerts.rules import CountRule, ThresholdRule, WindowRule
 from alerts.rules.model import AnyRule
+from alerts.rules.versions import in_force
 from api.states import Severity
+from core.clock import Clock
+
+_KEPT_S = 2.0
 
 
 class Limit(BaseModel):
@@ -17,6 +22,27 @@ class Limit(BaseModel):
     raise_above: float | None = Field(default=None, examples=[150])
     raise_below: float | None = None
     severity: Severity
+
+
+class JudgedBy:
+    """The rules that the engine judges by, read again every two seconds."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._rules: tuple[AnyRule, ...] = ()
+        self._read_at = -_KEPT_S
+
+    async def rules(self, connection: AsyncConnection) -> tuple[AnyRule, ...]:
+        """In the order of their ids."""
+        if self._clock.monotonic() - self._read_at >= _KEPT_S:
+            self._read_at = self._clock.monotonic()
+            self._rules = tuple(await in_force(connection))
+        return self._rules
+
+
+def name_sites(rules: Iterable[AnyRule]) -> bool:
+    """Whether any rule looks at some sites only, so that limits are a matter of the site."""
+    return any(rule.scope.sites for rule in rules)
 
 
 def limits_of(rules: Iterable[AnyRule], *, site: str, kind: str, tags: Sequence[str]) -> dict[str, Limit]:

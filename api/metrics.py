@@ -16,6 +16,9 @@ REQUESTS = Histogram(
 LIVE_CLIENTS = Gauge("smartsite_api_live_clients", "Open live connections.", multiprocess_mode="livesum")
 LIVE_BATCHES = Counter("smartsite_api_live_batches_total", "Batches of changes put together for live clients.")
 LIVE_DROPPED = Counter("smartsite_api_live_dropped_total", "Live clients dropped because they read too slowly.")
+RATE_LIMITED = Counter(
+    "smartsite_api_rate_limited_total", "Requests refused because their caller asked too often.", ["by"]
+)
 VIDEO_WATCHED = Gauge(
     "smartsite_api_video_watched",
     "Cameras watched, by form and over all viewers.",

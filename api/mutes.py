@@ -36,7 +36,11 @@ class Mute(BaseModel):
     ends_at: Millis
     reason: str = Field(examples=["网关更换"])
     made_by: str = Field(description="The person's code.")
+    made_by_name: str = Field(description="Name of the person; the code of one who is gone.", examples=["李操作"])
+    made_by_name_en: str = Field(examples=["Li Operator"])
     ended_by: str | None = Field(description="Who ended it before its time.")
+    ended_by_name: str | None
+    ended_by_name_en: str
 
 
 class NewMute(BaseModel):
@@ -107,9 +111,11 @@ async def make(mute: NewMute, viewer: Writer, context: Here, database: Database)
     }
     async with database.transaction():
         try:
-            made = await row(database, SQL["mute_insert"], values)
+            new = await row(database, SQL["mute_insert"], values)
         except errors.ForeignKeyViolation:
             raise NotFound(f"there is no site {mute.site_id}") from None
+        assert new is not None
+        made = await row(database, SQL["mute"], {"id": new["id"], "sites": None})
         assert made is not None
         await _audit(context, database, viewer, "mute.make", made["id"], {**mute.model_dump(), "site": mute.site_id})
     return Mute(**made)

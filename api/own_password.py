@@ -47,6 +47,8 @@ async def change(change: PasswordChange, viewer: Writer, request: Request, conte
         known = await row(database, SQL["own_password"], {"id": viewer.id})
         if known is None:
             raise Unauthenticated("nobody is logged in", hint="log in with POST /api/v1/session")
+        if known["password_hash"] is None:
+            raise Conflict("you have no password here", hint="who administers people can give you one")
         attempt = Attempt(known["login"], request.client.host if request.client else "", now)
         await throttle.refuse_locked(database, settings, attempt)
     # No database connection is held meanwhile.

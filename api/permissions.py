@@ -16,8 +16,11 @@ Right = Literal[
     "command",
     "system",
     "permit",
+    "documents",
     "rota",
     "original",
+    "ptz",
+    "preset",
     "order",
     "rectify",
     "supervise",
@@ -30,16 +33,21 @@ Right = Literal[
 ]
 
 _ALL: frozenset[Right] = frozenset(
-    {"acknowledge", "review", "command", "system", "permit", "rota", "original", "order", "supervise"}
+    {
+        *("acknowledge", "review", "command", "system", "permit", "documents", "rota", "original", "order"),
+        *("supervise", "ptz", "preset"),
+    }
 )
 RIGHTS: Mapping[str, frozenset[Right]] = {
     # Whoever judges what a camera saw must see it as it was; everybody else sees faces blurred.
     "leader": _ALL | {"registry", "rules", "targets", "people", "tokens", "audit"},
     "operator": _ALL - {"supervise"} | {"targets"},
-    "inspector": frozenset({"acknowledge", "review", "original", "order", "supervise"}),
-    "supervisor": frozenset({"acknowledge", "review", "rota", "original", "order"}),
-    "officer": frozenset({"acknowledge", "command", "rota", "rectify"}),
-    "integrator": frozenset({"command", "system", "permit", "rota", "registry", "rules", "targets", "tokens"}),
+    "inspector": frozenset({"acknowledge", "review", "documents", "original", "order", "supervise", "ptz"}),
+    "supervisor": frozenset({"acknowledge", "review", "documents", "rota", "original", "order", "ptz"}),
+    "officer": frozenset({"acknowledge", "command", "documents", "rota", "rectify", "ptz"}),
+    "integrator": frozenset(
+        {"command", "system", "permit", "rota", "registry", "rules", "targets", "tokens", "ptz", "preset"}
+    ),
     "auditor": frozenset({"system", "audit"}),
 }
 WHOLE: frozenset[Right] = frozenset({"system", "rules", "targets", "people", "audit"})
@@ -58,9 +66,16 @@ PERMISSIONS: Mapping[str, Right | tuple[Right, ...] | None] = {
     "GET /sites/{site_id}/permits": None,
     "POST /sites/{site_id}/permits": "permit",
     "DELETE /permits/{permit_id}": "permit",
+    "GET /sites/{site_id}/documents": None,
+    "POST /sites/{site_id}/documents": "documents",
+    "PUT /sites/{site_id}/documents/{document_id}": "documents",
+    "POST /sites/{site_id}/documents/{document_id}/withdraw": "documents",
+    "GET /sites/{site_id}/documents/{document_id}/file": None,
     "GET /sites/{site_id}/rota": None,
     "PUT /sites/{site_id}/rota": "rota",
     "GET /kinds": None,
+    "GET /map": None,
+    "GET /map/file": None,
     "GET /devices": None,
     "GET /devices/{device_id}/series": None,
     "GET /devices/{device_id}/statistics": None,
@@ -73,11 +88,17 @@ PERMISSIONS: Mapping[str, Right | tuple[Right, ...] | None] = {
     "GET /cameras": None,
     "GET /cameras/{camera_id}/snapshot.jpg": None,
     "WS /cameras/{camera_id}/live": None,
+    "GET /cameras/{camera_id}/ptz": None,
+    "GET /cameras/{camera_id}/ptz/presets": None,
+    "POST /cameras/{camera_id}/ptz/presets": "preset",
+    "POST /cameras/{camera_id}/ptz/presets/{preset}/go": "ptz",
+    "WS /cameras/{camera_id}/ptz": "ptz",
     # Video needs the right to originals, asked camera by camera; pictures need none.
     "WS /video": None,
     "WS /live": None,
     "GET /alerts": None,
     "GET /alerts/{alert_id}": None,
+    "POST /alerts/acknowledge": "acknowledge",
     "POST /alerts/{alert_id}/acknowledge": "acknowledge",
     "POST /alerts/{alert_id}/review": "review",
     "POST /alerts/{alert_id}/comments": "acknowledge",
@@ -134,6 +155,7 @@ PERMISSIONS: Mapping[str, Right | tuple[Right, ...] | None] = {
     "GET /accounts": "people",
     "PUT /accounts/{code}": "people",
     "DELETE /accounts/{code}/lock": "people",
+    "DELETE /accounts/{code}/links": "people",
     "GET /audit": "audit",
     # Of whole files: only who sees all sites, for a row may name any.
     "POST /devices/import": "registry",
@@ -143,10 +165,23 @@ PERMISSIONS: Mapping[str, Right | tuple[Right, ...] | None] = {
     "PUT /registry/devices/{site}/{device}": "registry",
     "POST /registry/devices/{site}/{device}/secret": "registry",
     "GET /registry/cameras": "registry",
+    "GET /registry/cameras/options": "registry",
     "PUT /registry/cameras/{site}/{camera}": "registry",
     "GET /registry/cameras/{site}/{camera}/check": "registry",
     "POST /registry/cameras/{site}/{camera}/check": "registry",
     "GET /registry/cameras/{site}/{camera}/check/picture.jpg": "registry",
+    "GET /targets": "targets",
+    "PUT /targets/{target}/switch": "targets",
+    "GET /targets/{target}/test": "targets",
+    "POST /targets/{target}/test": "targets",
+    "GET /rules": "rules",
+    "GET /rules/{rule}": "rules",
+    "POST /rules/check": "rules",
+    "PUT /rules/{rule}": "rules",
+    "POST /rules/{rule}/withdraw": "rules",
+    "GET /rule-trial": "rules",
+    "POST /rule-trial": "rules",
+    "DELETE /rule-trial": "rules",
     "GET /tokens": "tokens",
     "POST /tokens": "tokens",
     "DELETE /tokens/{token_id}": "tokens",
@@ -156,3 +191,19 @@ PEOPLE_ONLY = frozenset(
     {"GET /session", "DELETE /session", "PUT /session/password", "POST /tokens", "DELETE /tokens/{token_id}"}
 )
 """What a machine's token cannot do: it has no session, and it makes no further tokens."""
+
+OPEN = frozenset({"POST /session", "GET /session/ways", "GET /session/oidc", "GET /session/oidc/callback"})
+"""What leads to a session, and so needs none."""
+
+
+def methods(path: str) -> list[str]:
+    """The methods that a path below /api/v1 knows; none for other paths."""
+    parts = path.removeprefix("/api/v1").split("/")
+    found = (operation.split(" ") for operation in {*PERMISSIONS, *OPEN})
+    return sorted(
+        method
+        for method, known in found
+        if method != "WS"
+        and len(template := known.split("/")) == len(parts)
+        and all(one == part or one.startswith("{") for one, part in zip(template, parts, strict=True))
+    )

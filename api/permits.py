@@ -53,11 +53,15 @@ PermitId = Annotated[int, Path(ge=1, lt=2**31, examples=[3])]
 
 @router.get("/sites/{site_id}/permits", summary="Permits of a site", responses=documented(401, 404, 422))
 async def listed(
-    site_id: SiteId, viewer: Seen, database: Database, limit: Annotated[int, Query(ge=1, le=500)] = 100
+    site_id: SiteId,
+    viewer: Seen,
+    database: Database,
+    limit: Annotated[int, Query(ge=1, le=500)] = 100,
+    before: Annotated[int | None, Query(ge=1, lt=2**31, description="Id of the last one of the page before.")] = None,
 ) -> list[Permit]:
     """Permits of the site, the newest first; those withdrawn are among them."""
     viewer.must_see(site_id)
-    asked = {"site_id": site_id, "sites": viewer.scope, "limit": limit}
+    asked = {"site_id": site_id, "sites": viewer.scope, "limit": limit, "before": before}
     return [Permit(**one) for one in await rows(database, SQL["permits"], asked)]
 
 

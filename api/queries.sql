@@ -5,8 +5,49 @@ SELECT p.id, p.code, p.name, p.name_en, p.role, p.language, p.all_sites, p.passw
              WHERE ps.person_id = p.id AND s.enabled ORDER BY 1) AS sites
 FROM person p WHERE p.login = %(login)s AND p.enabled AND p.password_hash IS NOT NULL
 
+-- person_entering --
+-- Whoever comes from a provider needs no password here.
+SELECT p.id, p.code, p.name, p.name_en, p.role, p.language, p.all_sites, p.enabled,
+       ARRAY(SELECT ps.site_id FROM person_site ps JOIN site s ON s.id = ps.site_id
+             WHERE ps.person_id = p.id AND s.enabled ORDER BY 1) AS sites
+FROM person p WHERE p.id = %(id)s
+
+-- person_linked --
+SELECT person_id FROM person_link WHERE issuer = %(issuer)s AND subject = %(subject)s
+
+-- person_to_link --
+SELECT p.id, EXISTS (SELECT FROM person_link l WHERE l.person_id = p.id AND l.issuer = %(issuer)s) AS linked
+FROM person p WHERE p.login = %(login)s
+
+-- person_link_put --
+INSERT INTO person_link (issuer, subject, person_id, linked_at)
+VALUES (%(issuer)s, %(subject)s, %(person_id)s, %(now)s)
+
+-- person_links_delete --
+DELETE FROM person_link WHERE person_id = %(id)s RETURNING issuer, subject
+
+-- person_role_put --
+UPDATE person SET role = %(role)s WHERE id = %(id)s
+
+-- person_of_code --
+SELECT id FROM person WHERE code = %(code)s
+
+-- oidc_begin --
+INSERT INTO oidc_attempt (state_sha256, browser_sha256, nonce, code_verifier, redirect_uri, destination, expires_at)
+VALUES (%(state_sha256)s, %(browser_sha256)s, %(nonce)s, %(code_verifier)s, %(redirect_uri)s, %(destination)s,
+        %(expires_at)s)
+
+-- oidc_forget_old --
+DELETE FROM oidc_attempt WHERE expires_at <= %(now)s
+
+-- oidc_take --
+-- Deleted in any case: what comes back is looked at once.
+DELETE FROM oidc_attempt WHERE state_sha256 = %(state_sha256)s AND browser_sha256 = %(browser_sha256)s
+RETURNING nonce, code_verifier, redirect_uri, destination, expires_at
+
 -- session_person --
 SELECT p.id, p.code, p.name, p.name_en, p.role, p.language, p.all_sites, s.csrf, s.expires_at,
+       p.password_hash IS NOT NULL AS has_password,
        ARRAY(SELECT ps.site_id FROM person_site ps JOIN site t ON t.id = ps.site_id
              WHERE ps.person_id = p.id AND t.enabled ORDER BY 1) AS sites
 FROM session s JOIN person p ON p.id = s.person_id
@@ -39,7 +80,8 @@ SELECT t.id, t.name, p.code AS owner, p.name AS owner_name, p.name_en AS owner_n
        t.expires_at, t.revoked_at, t.last_used_at, t.token_sha256
 FROM api_token t JOIN person p ON p.id = t.person_id
 WHERE (%(owner)s::int IS NULL OR t.person_id = %(owner)s) AND (%(id)s::int IS NULL OR t.id = %(id)s)
-ORDER BY t.id DESC LIMIT 500
+  AND (%(before)s::bigint IS NULL OR t.id < %(before)s)
+ORDER BY t.id DESC LIMIT %(limit)s
 
 -- token_insert --
 INSERT INTO api_token (person_id, name, token_sha256, rights, sites, created_at, expires_at)
@@ -71,7 +113,7 @@ SELECT id, hash FROM audit ORDER BY id DESC LIMIT 1
 -- accounts --
 -- Unscoped: people belong to no site. Locked: failures of the log-in that still count.
 SELECT p.id, p.code, p.name, p.name_en, p.role, u.code AS unit, p.phone, p.language, p.login, p.password_hash IS NOT NULL AS has_password,
-       p.all_sites, p.enabled,
+       p.all_sites, p.enabled, EXISTS (SELECT FROM person_link l WHERE l.person_id = p.id) AS linked,
        ARRAY(SELECT s.code FROM person_site ps JOIN site s ON s.id = ps.site_id WHERE ps.person_id = p.id ORDER BY 1) AS sites,
        (SELECT count(*) FROM login_failure f WHERE f.login = p.login AND f.at > %(since)s)::int AS failures
 FROM person p LEFT JOIN unit u ON u.id = p.unit_id
@@ -89,7 +131,7 @@ DELETE FROM login_failure WHERE login = %(login)s
 DELETE FROM session WHERE person_id = %(id)s
 
 -- own_password --
-SELECT login, password_hash FROM person WHERE id = %(id)s AND enabled AND login IS NOT NULL AND password_hash IS NOT NULL
+SELECT login, password_hash FROM person WHERE id = %(id)s AND enabled AND login IS NOT NULL
 
 -- own_password_put --
 UPDATE person SET password_hash = %(new)s WHERE id = %(id)s AND password_hash = %(old)s RETURNING id
@@ -228,18 +270,21 @@ WHERE p.enabled AND (p.all_sites OR EXISTS (SELECT FROM person_site s WHERE s.pe
 ORDER BY p.name, p.code
 
 -- mutes --
-SELECT id, site_id, device_id, camera_id, rule, starts_at, ends_at, reason, made_by, ended_by FROM mute
-WHERE (%(sites)s::int[] IS NULL OR site_id IS NULL OR site_id = ANY (%(sites)s))
-  AND (%(site_id)s::int IS NULL OR coalesce(site_id, %(site_id)s) = %(site_id)s)
+SELECT m.id, m.site_id, m.device_id, m.camera_id, m.rule, m.starts_at, m.ends_at, m.reason,
+       m.made_by, coalesce(p.name, m.made_by) AS made_by_name, coalesce(p.name_en, '') AS made_by_name_en,
+       m.ended_by, coalesce(e.name, m.ended_by) AS ended_by_name, coalesce(e.name_en, '') AS ended_by_name_en
+FROM mute m LEFT JOIN person p ON p.code = m.made_by LEFT JOIN person e ON e.code = m.ended_by
+WHERE (%(sites)s::int[] IS NULL OR m.site_id IS NULL OR m.site_id = ANY (%(sites)s))
+  AND (%(site_id)s::int IS NULL OR coalesce(m.site_id, %(site_id)s) = %(site_id)s)
   AND (num_nonnulls(%(device_id)s::int, %(camera_id)s::int) = 0
-       OR (num_nonnulls(device_id, camera_id) = 0
-           AND (site_id IS NULL OR site_id IN (SELECT site_id FROM device WHERE id = %(device_id)s
+       OR (num_nonnulls(m.device_id, m.camera_id) = 0
+           AND (m.site_id IS NULL OR m.site_id IN (SELECT site_id FROM device WHERE id = %(device_id)s
                                                UNION ALL SELECT site_id FROM camera WHERE id = %(camera_id)s)))
-       OR device_id = %(device_id)s OR camera_id = %(camera_id)s)
-  AND (%(states)s::text[] IS NULL OR CASE WHEN ends_at <= %(now)s THEN 'over' WHEN starts_at > %(now)s THEN 'coming'
+       OR m.device_id = %(device_id)s OR m.camera_id = %(camera_id)s)
+  AND (%(states)s::text[] IS NULL OR CASE WHEN m.ends_at <= %(now)s THEN 'over' WHEN m.starts_at > %(now)s THEN 'coming'
                                           ELSE 'active' END = ANY (%(states)s))
-  AND (%(before)s::bigint IS NULL OR id < %(before)s)
-ORDER BY id DESC LIMIT %(limit)s
+  AND (%(before)s::bigint IS NULL OR m.id < %(before)s)
+ORDER BY m.id DESC LIMIT %(limit)s
 
 -- mute_aim --
 SELECT d.site_id FROM device d JOIN site s ON s.id = d.site_id
@@ -249,14 +294,17 @@ SELECT c.site_id FROM camera c JOIN site s ON s.id = c.site_id
 WHERE c.id = %(camera_id)s AND c.enabled AND s.enabled AND (%(sites)s::int[] IS NULL OR c.site_id = ANY (%(sites)s))
 
 -- mute --
-SELECT id, site_id, device_id, camera_id, rule, starts_at, ends_at, reason, made_by, ended_by FROM mute
-WHERE id = %(id)s AND (%(sites)s::int[] IS NULL OR site_id = ANY (%(sites)s)) FOR UPDATE
+SELECT m.id, m.site_id, m.device_id, m.camera_id, m.rule, m.starts_at, m.ends_at, m.reason,
+       m.made_by, coalesce(p.name, m.made_by) AS made_by_name, coalesce(p.name_en, '') AS made_by_name_en,
+       m.ended_by, coalesce(e.name, m.ended_by) AS ended_by_name, coalesce(e.name_en, '') AS ended_by_name_en
+FROM mute m LEFT JOIN person p ON p.code = m.made_by LEFT JOIN person e ON e.code = m.ended_by
+WHERE m.id = %(id)s AND (%(sites)s::int[] IS NULL OR m.site_id = ANY (%(sites)s)) FOR UPDATE OF m
 
 -- mute_insert --
 -- Unscoped: the route has looked whether the site may be seen.
 INSERT INTO mute (site_id, device_id, camera_id, rule, starts_at, ends_at, reason, made_by)
 VALUES (%(site_id)s, %(device_id)s, %(camera_id)s, %(rule)s, %(starts_at)s, %(ends_at)s, %(reason)s, %(made_by)s)
-RETURNING id, site_id, device_id, camera_id, rule, starts_at, ends_at, reason, made_by, ended_by
+RETURNING id
 
 -- mute_end --
 -- Unscoped: the route has read the mute within the scope. One that has not begun is over before it does.
@@ -265,6 +313,7 @@ UPDATE mute SET ends_at = greatest(%(now)s, starts_at + interval '1 microsecond'
 -- permits --
 SELECT id, site_id, kind, reference, starts_at, ends_at, source, NOT enabled AS withdrawn FROM permit
 WHERE site_id = %(site_id)s AND (%(sites)s::int[] IS NULL OR site_id = ANY (%(sites)s))
+  AND (%(before)s::int IS NULL OR (starts_at, id) < (SELECT starts_at, id FROM permit WHERE id = %(before)s))
 ORDER BY starts_at DESC, id DESC LIMIT %(limit)s
 
 -- permit --
@@ -280,6 +329,64 @@ RETURNING id, site_id, kind, reference, starts_at, ends_at, source, NOT enabled 
 -- permit_withdraw --
 -- Unscoped: the route has read the permit within the scope.
 UPDATE permit SET enabled = false WHERE id = %(id)s
+
+-- documents --
+-- List, one of them and what it is after a change alike; days are those of the site's clock.
+SELECT d.id, d.site_id, d.kind, d.kind_text, d.title, d.file_name, d.media_type, d.bytes, d.sha256, d.valid_until,
+       d.note, d.version, d.uploaded_at, d.uploaded_by, p.name AS uploaded_by_name, p.name_en AS uploaded_by_name_en,
+       d.changed_at, d.changed_by, d.withdrawn_at, d.withdrawn_by, w.name AS withdrawn_by_name,
+       w.name_en AS withdrawn_by_name_en, d.withdrawn_reason, e.removed_at IS NULL AS file_kept,
+       d.valid_until - (%(now)s AT TIME ZONE s.time_zone)::date AS days_left
+FROM site_document d JOIN site s ON s.id = d.site_id JOIN evidence e USING (sha256)
+LEFT JOIN person p ON p.code = d.uploaded_by LEFT JOIN person w ON w.code = d.withdrawn_by
+WHERE d.site_id = %(site_id)s AND (%(sites)s::int[] IS NULL OR d.site_id = ANY (%(sites)s))
+  AND (%(id)s::bigint IS NULL OR d.id = %(id)s) AND (%(kind)s::text IS NULL OR d.kind = %(kind)s)
+  AND (%(withdrawn)s::bool IS NULL OR (d.withdrawn_at IS NOT NULL) = %(withdrawn)s)
+  AND (%(due_days)s::int IS NULL OR d.valid_until <= (%(now)s AT TIME ZONE s.time_zone)::date + %(due_days)s::int)
+  AND (%(before)s::bigint IS NULL OR d.id < %(before)s)
+ORDER BY d.id DESC LIMIT %(limit)s
+
+-- documents_due --
+SELECT count(*) AS n FROM site_document d JOIN site s ON s.id = d.site_id
+WHERE d.site_id = %(site_id)s AND (%(sites)s::int[] IS NULL OR d.site_id = ANY (%(sites)s)) AND d.withdrawn_at IS NULL
+  AND d.valid_until <= (%(now)s AT TIME ZONE s.time_zone)::date + %(due_days)s::int
+
+-- document_site --
+SELECT id FROM site WHERE id = %(site_id)s AND (%(sites)s::int[] IS NULL OR id = ANY (%(sites)s))
+
+-- document_site_lock --
+-- Unscoped: the route has looked whether the site may be seen. Uploads to one site take turns, so that its sum holds.
+SELECT id FROM site WHERE id = %(site_id)s FOR NO KEY UPDATE
+
+-- document_room --
+-- Unscoped: the route has looked whether the site may be seen. Bytes of the files that are kept for the site.
+SELECT coalesce(sum(d.bytes), 0)::bigint AS bytes FROM site_document d WHERE d.site_id = %(site_id)s AND d.released_at IS NULL
+
+-- document_asked --
+-- Unscoped: a person's own upload under a key.
+SELECT id, site_id, request_digest FROM site_document WHERE uploaded_by = %(by)s AND request_key = %(key)s
+
+-- document_insert --
+INSERT INTO site_document (site_id, kind, kind_text, title, file_name, media_type, bytes, sha256, valid_until, note,
+                           uploaded_at, uploaded_by, request_key, request_digest)
+VALUES (%(site_id)s, %(kind)s, %(kind_text)s, %(title)s, %(file_name)s, %(media_type)s, %(bytes)s, %(sha256)s,
+        %(valid_until)s, %(note)s, %(now)s, %(by)s, %(key)s, %(digest)s)
+ON CONFLICT (uploaded_by, request_key) DO NOTHING RETURNING id
+
+-- document_lock --
+SELECT id FROM site_document
+WHERE id = %(id)s AND site_id = %(site_id)s AND (%(sites)s::int[] IS NULL OR site_id = ANY (%(sites)s)) FOR UPDATE
+
+-- document_change --
+-- Unscoped: the route has read the document within the scope.
+UPDATE site_document SET kind = %(kind)s, kind_text = %(kind_text)s, title = %(title)s, valid_until = %(valid_until)s,
+       note = %(note)s, version = version + 1, changed_at = %(now)s, changed_by = %(by)s
+WHERE id = %(id)s
+
+-- document_withdraw --
+-- Unscoped: the route has read the document within the scope.
+UPDATE site_document SET version = version + 1, withdrawn_at = %(now)s, withdrawn_by = %(by)s, withdrawn_reason = %(reason)s
+WHERE id = %(id)s
 
 -- log_streams --
 -- Unscoped: streams carry all sites.
@@ -311,6 +418,9 @@ WHERE (%(sites)s::int[] IS NULL OR a.site_id = ANY (%(sites)s))
   AND (%(site_id)s::int IS NULL OR a.site_id = %(site_id)s)
   AND (%(severities)s::text[] IS NULL OR a.severity = ANY (%(severities)s))
   AND (NOT %(open)s OR a.cleared_at IS NULL)
+  AND (%(person_id)s::int IS NULL OR a.assigned_to = %(person_id)s OR EXISTS (
+      SELECT FROM notification n
+      WHERE n.alert_id = a.id AND n.person_id = %(person_id)s AND n.state IN ('pending', 'sent', 'uncertain', 'failed')))
   AND (%(exempt)s::boolean IS NULL OR (a.exempt IS NOT NULL) = %(exempt)s)
   AND (%(before_at)s::timestamptz IS NULL OR (a.raised_at, a.id) < (%(before_at)s, %(before_id)s::bigint))
 ORDER BY a.raised_at DESC, a.id DESC LIMIT %(limit)s
@@ -319,19 +429,22 @@ ORDER BY a.raised_at DESC, a.id DESC LIMIT %(limit)s
 SELECT site_id FROM alert WHERE id = %(id)s AND (%(sites)s::int[] IS NULL OR site_id = ANY (%(sites)s))
 
 -- alert_events --
-SELECT e.id, e.at, e.kind, e.actor, p.name AS actor_name, e.detail
+SELECT e.id, e.at, e.kind, e.actor, p.name AS actor_name, p.name_en AS actor_name_en, q.name AS assignee_name,
+       q.name_en AS assignee_name_en, e.detail
 FROM alert_event e JOIN alert a ON a.id = e.alert_id LEFT JOIN person p ON p.code = e.actor
+LEFT JOIN person q ON e.kind = 'assigned' AND q.code = e.detail ->> 'person'
 WHERE e.alert_id = %(id)s AND (%(sites)s::int[] IS NULL OR a.site_id = ANY (%(sites)s)) ORDER BY e.id
 
 -- alert_deliveries --
-SELECT v.id, v.target, v.phase, v.amendment, v.state, v.reason, v.attempts, v.receipt, v.created_at, v.accepted_at, v.validated_at
-FROM delivery v JOIN alert a ON a.id = v.alert_id
+SELECT v.id, v.target, v.phase, v.amendment, v.state, v.reason, v.attempts, v.receipt, v.created_at, v.accepted_at, v.validated_at,
+       t.off_since AS target_off_since
+FROM delivery v JOIN alert a ON a.id = v.alert_id LEFT JOIN target_state t ON t.target = v.target
 WHERE v.alert_id = %(id)s AND (%(sites)s::int[] IS NULL OR a.site_id = ANY (%(sites)s)) ORDER BY v.id
 
 -- deliveries --
 SELECT v.id, v.alert_id, a.site_id, a.rule, v.target, v.phase, v.amendment, v.state, v.reason, v.attempts, v.receipt,
-       v.created_at, v.accepted_at, v.validated_at
-FROM delivery v JOIN alert a ON a.id = v.alert_id
+       v.created_at, v.accepted_at, v.validated_at, t.off_since AS target_off_since
+FROM delivery v JOIN alert a ON a.id = v.alert_id LEFT JOIN target_state t ON t.target = v.target
 WHERE (%(sites)s::int[] IS NULL OR a.site_id = ANY (%(sites)s)) AND (%(id)s::bigint IS NULL OR v.id = %(id)s)
   AND (%(states)s::text[] IS NULL OR v.state = ANY (%(states)s)) AND (%(target)s::text IS NULL OR v.target = %(target)s)
   AND (%(before)s::bigint IS NULL OR v.id < %(before)s)
@@ -343,7 +456,8 @@ FROM delivery_attempt t JOIN delivery v ON v.id = t.delivery_id JOIN alert a ON 
 WHERE t.delivery_id = %(id)s AND (%(sites)s::int[] IS NULL OR a.site_id = ANY (%(sites)s)) ORDER BY t.id
 
 -- alert_notifications --
-SELECT n.id, p.code AS person, p.name AS person_name, n.channel, n.phase, n.state, n.reason, n.error, n.attempts, n.created_at, n.sent_at
+SELECT n.id, p.code AS person, p.name AS person_name, p.name_en AS person_name_en, n.channel, n.phase, n.state, n.reason, n.error,
+       n.attempts, n.created_at, n.sent_at
 FROM notification n JOIN alert a ON a.id = n.alert_id JOIN person p ON p.id = n.person_id
 WHERE n.alert_id = %(id)s AND (%(sites)s::int[] IS NULL OR a.site_id = ANY (%(sites)s)) ORDER BY n.id
 
@@ -373,7 +487,7 @@ WHERE d.id = %(device_id)s AND d.enabled AND s.enabled AND (%(sites)s::int[] IS 
 -- notifications --
 SELECT n.id, n.alert_id, n.rectification_id, n.report_id, coalesce(a.site_id, r.site_id, o.site_id) AS site_id,
        coalesce(a.rule, r.number, o.kind || ' ' || o.first_day) AS about,
-       p.code AS person, p.name AS person_name, n.channel, n.phase, n.step, n.state, n.reason, n.digest, n.message,
+       p.code AS person, p.name AS person_name, p.name_en AS person_name_en, n.channel, n.phase, n.step, n.state, n.reason, n.digest, n.message,
        n.attempts, n.created_at, n.next_attempt_at, n.sent_at, n.error
 FROM notification n
 LEFT JOIN alert a ON a.id = n.alert_id
@@ -389,7 +503,7 @@ ORDER BY n.id DESC LIMIT %(limit)s
 -- rectifications --
 SELECT r.*, s.name AS site_name, s.name_en AS site_name_en, p.code AS person_code, p.name AS person_name,
        p.name_en AS person_name_en, u.code AS unit_code, u.name AS unit_name, u.name_en AS unit_name_en,
-       coalesce(o.name, r.ordered_by) AS ordered_by_name,
+       coalesce(o.name, r.ordered_by) AS ordered_by_name, coalesce(o.name_en, '') AS ordered_by_name_en,
        r.state IN ('ordered', 'rectifying', 'returned') AND r.deadline_at <= %(now)s AS overdue
 FROM rectification r
 JOIN site s ON s.id = r.site_id
@@ -406,7 +520,7 @@ WHERE (%(sites)s::int[] IS NULL OR r.site_id = ANY (%(sites)s))
 ORDER BY r.id DESC LIMIT %(limit)s
 
 -- rectification_events --
-SELECT e.id, e.at, e.version, e.kind, e.actor, p.name AS actor_name, e.detail
+SELECT e.id, e.at, e.version, e.kind, e.actor, p.name AS actor_name, p.name_en AS actor_name_en, e.detail
 FROM rectification_event e JOIN rectification r ON r.id = e.rectification_id LEFT JOIN person p ON p.code = e.actor
 WHERE e.rectification_id = %(id)s AND (%(sites)s::int[] IS NULL OR r.site_id = ANY (%(sites)s)) ORDER BY e.id
 
@@ -490,9 +604,11 @@ WHERE (%(sites)s::int[] IS NULL OR s.id = ANY (%(sites)s)) AND (%(site)s::text I
 ORDER BY s.code, c.code
 
 -- camera_check --
-SELECT c.id, c.site_id, k.asked_at, k.asked_by, k.due_at, k.worker, k.started_at, k.ended_at, coalesce(k.error, '') AS error, k.report,
-       k.picture IS NOT NULL AS has_picture
+SELECT c.id, c.site_id, k.asked_at, k.asked_by, coalesce(p.name, k.asked_by) AS asked_by_name,
+       coalesce(p.name_en, '') AS asked_by_name_en, k.due_at, k.worker, k.started_at, k.ended_at, coalesce(k.error, '') AS error,
+       k.report, k.picture IS NOT NULL AS has_picture
 FROM camera c JOIN site s ON s.id = c.site_id LEFT JOIN camera_check k ON k.camera_id = c.id
+LEFT JOIN person p ON p.code = k.asked_by
 WHERE (%(sites)s::int[] IS NULL OR s.id = ANY (%(sites)s)) AND s.code = %(site)s AND c.code = %(code)s
 
 -- camera_check_picture --
@@ -506,3 +622,96 @@ ON CONFLICT (camera_id) DO UPDATE SET asked_at = excluded.asked_at, asked_by = e
     worker = NULL, started_at = NULL, ended_at = NULL, error = '', report = NULL, picture = NULL, blurred = NULL
 WHERE k.ended_at IS NOT NULL OR k.due_at <= excluded.asked_at
 RETURNING k.camera_id
+
+-- target_check --
+SELECT k.asked_at, k.asked_by, coalesce(p.name, k.asked_by) AS asked_by_name, coalesce(p.name_en, '') AS asked_by_name_en,
+       k.due_at, k.worker, k.started_at, k.ended_at, k.report
+FROM target_check k LEFT JOIN person p ON p.code = k.asked_by WHERE k.target = %(target)s
+
+-- target_check_ask --
+-- One that is waiting or under way stays.
+INSERT INTO target_check AS k (target, asked_at, asked_by, due_at) VALUES (%(target)s, %(now)s, %(by)s, %(due_at)s)
+ON CONFLICT (target) DO UPDATE SET asked_at = excluded.asked_at, asked_by = excluded.asked_by, due_at = excluded.due_at,
+    worker = NULL, started_at = NULL, ended_at = NULL, report = NULL
+WHERE k.ended_at IS NOT NULL OR k.due_at <= excluded.asked_at
+RETURNING k.target
+
+-- rules_judged --
+-- Unscoped: rules belong to no site, and the right to them is for who sees all.
+SELECT f.rule, f.version, v.sha256, v.in_force_at FROM rule_in_force f JOIN rule_version v USING (rule, version)
+
+-- rule_versions --
+-- Unscoped, as above.
+SELECT version, in_force_at AS since, definition FROM rule_version WHERE rule = %(rule)s ORDER BY version DESC LIMIT 100
+
+-- rule_revisions --
+-- Unscoped, as above.
+SELECT w.revision, w.text, w.reason, w.written_by, coalesce(p.name, w.written_by) AS written_by_name,
+       coalesce(p.name_en, '') AS written_by_name_en, w.written_at
+FROM rule_written w LEFT JOIN person p ON p.code = w.written_by
+WHERE w.rule = %(rule)s ORDER BY w.revision DESC LIMIT 100
+
+-- site_of_code --
+-- Unscoped: for rights over what belongs to no site.
+SELECT id FROM site WHERE code = %(code)s
+
+-- rule_trial --
+-- Unscoped, as above.
+SELECT asked_at, due_at, rules, site, starts_at, ends_at, started_at, progress, ended_at, error, report FROM rule_trial
+WHERE asked_by = %(by)s
+
+-- rule_trial_ask --
+-- In place of the person's trial before, wherever that is.
+INSERT INTO rule_trial (asked_by, asked_at, text, rules, site, starts_at, ends_at, due_at)
+VALUES (%(by)s, %(now)s, %(text)s, %(rules)s, %(site)s, %(starts_at)s, %(ends_at)s, %(due_at)s)
+ON CONFLICT (asked_by) DO UPDATE SET asked_at = excluded.asked_at, text = excluded.text, rules = excluded.rules,
+    site = excluded.site, starts_at = excluded.starts_at, ends_at = excluded.ends_at, due_at = excluded.due_at,
+    worker = NULL, started_at = NULL, progress = 0, ended_at = NULL, error = '', report = NULL
+
+-- rule_trial_drop --
+DELETE FROM rule_trial WHERE asked_by = %(by)s
+
+-- ptz_camera --
+SELECT c.id, c.site_id, c.code, c.url, c.options FROM camera c JOIN site s ON s.id = c.site_id
+WHERE c.enabled AND s.enabled AND (%(sites)s::int[] IS NULL OR c.site_id = ANY (%(sites)s)) AND c.id = %(camera_id)s
+
+-- ptz_held --
+-- Unscoped: the camera was found for the person before.
+SELECT p.camera_id, p.seat, p.holder, p.role, p.since, p.expires_at, q.name, q.name_en
+FROM camera_ptz p LEFT JOIN person q ON q.code = p.holder WHERE p.camera_id = %(camera_id)s
+
+-- ptz_row --
+INSERT INTO camera_ptz (camera_id) VALUES (%(camera_id)s) ON CONFLICT DO NOTHING
+
+-- ptz_lock --
+SELECT moving FROM camera_ptz WHERE camera_id = %(camera_id)s FOR UPDATE
+
+-- ptz_take --
+UPDATE camera_ptz SET seat = %(seat)s, holder = %(holder)s, role = %(role)s, since = %(now)s, expires_at = %(expires_at)s
+WHERE camera_id = %(camera_id)s
+
+-- ptz_renew --
+UPDATE camera_ptz SET expires_at = %(expires_at)s, moving = moving OR %(moving)s,
+    moved_at = CASE WHEN %(moving)s THEN %(now)s ELSE moved_at END
+WHERE camera_id = %(camera_id)s AND seat = %(seat)s
+
+-- ptz_stopped --
+UPDATE camera_ptz SET moving = false, moved_at = %(now)s WHERE camera_id = %(camera_id)s AND seat = %(seat)s
+
+-- ptz_release --
+UPDATE camera_ptz SET seat = NULL, expires_at = NULL WHERE camera_id = %(camera_id)s AND seat = %(seat)s
+
+-- ptz_moved --
+INSERT INTO camera_ptz (camera_id, moved_at) VALUES (%(camera_id)s, %(now)s)
+ON CONFLICT (camera_id) DO UPDATE SET moved_at = excluded.moved_at
+
+-- ptz_left --
+-- Unscoped: cameras that a process left moving, whosever they are.
+SELECT p.camera_id, p.seat, p.holder, p.moved_at, c.id, c.site_id, c.url, c.options
+FROM camera_ptz p JOIN camera c ON c.id = p.camera_id
+WHERE p.moving AND (p.seat IS NULL OR p.expires_at <= %(now)s) AND p.moved_at > %(since)s
+
+-- ptz_left_stopped --
+UPDATE camera_ptz SET moving = false, seat = NULL, expires_at = NULL
+WHERE camera_id = %(camera_id)s AND seat IS NOT DISTINCT FROM %(seat)s AND moved_at = %(moved_at)s
+RETURNING camera_id

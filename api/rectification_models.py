@@ -121,6 +121,7 @@ class Rectification(BaseModel):
     ordered_at: Millis
     ordered_by: str = Field(description="A person's code.")
     ordered_by_name: str
+    ordered_by_name_en: str
     term_from: Millis = Field(description="Since when the time to the deadline runs.")
     deadline_at: Millis
     overdue: bool
@@ -140,6 +141,7 @@ class OrderEvent(BaseModel):
     kind: str = Field(examples=["submitted"])
     actor: str = Field(description="'clock' or a person's code.")
     actor_name: str | None
+    actor_name_en: str | None
     detail: dict[str, Any]
 
 

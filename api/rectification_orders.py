@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import Header
 from psycopg import AsyncConnection
 
 from alerts.rectification import requests
@@ -18,16 +17,6 @@ from api.rectification_models import OrderDetail, OrderEvent, OrderPhoto, order_
 from core.errors import InvalidInput, NotFound
 from sensors.registry import load_registry
 
-Key = Annotated[
-    str,
-    Header(
-        alias="Idempotency-Key",
-        min_length=8,
-        max_length=100,
-        pattern=r"^[!-~]+$",
-        description="Chosen by the caller, new for every new request.",
-    ),
-]
 Work = Callable[[Desk], Awaitable[Order]]
 
 

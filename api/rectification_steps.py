@@ -17,6 +17,7 @@ from alerts.rectification.model import Order
 from api.access import Viewer, Writer
 from api.context import Context, Database, Here
 from api.errors import documented
+from api.keys import Key
 from api.rectification_models import (
     Assignment,
     NewDeadline,
@@ -29,7 +30,7 @@ from api.rectification_models import (
     Submission,
     Supervision,
 )
-from api.rectification_orders import Key, Work, by_code, load_order, write
+from api.rectification_orders import Work, by_code, load_order, write
 from core.clock import from_micros
 
 router = APIRouter(prefix="/rectifications", tags=["rectifications"])

@@ -17,6 +17,7 @@ from alerts.rectification.model import Order, State
 from api.access import SQL, Seen, Writer
 from api.context import Database, Here, row
 from api.errors import documented
+from api.keys import Key
 from api.rectification_models import (
     NewOrder,
     OrderDetail,
@@ -27,7 +28,7 @@ from api.rectification_models import (
     StatisticsRow,
     order_fields,
 )
-from api.rectification_orders import Key, by_code, detail, find, write
+from api.rectification_orders import by_code, detail, find, write
 from core.clock import from_micros
 from core.errors import InvalidInput, NotFound
 

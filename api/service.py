@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 import socket
 from collections.abc import AsyncIterator, Iterator, Mapping
@@ -15,12 +16,14 @@ import uvicorn
 
 from alerts import linkage
 from alerts.linkage import Linkage
-from alerts.rules import builtin_packs, load
-from alerts.rules.model import AnyRule
 from api.app import build
 from api.context import Context
+from api.limits import JudgedBy
 from api.live import Hub
 from api.looks import Looks
+from api.oidc.provider import Provider
+from api.ptz.desk import Desk
+from api.rates import Rates
 from api.relays import Relays
 from api.sockets import Sockets
 from core.clock import Clock, SystemClock
@@ -33,6 +36,9 @@ from sensors.profiles import Profile, load_profiles
 
 logger = logging.getLogger(__name__)
 
+# Bytes that the kernel takes for a client beyond what is under way to it. More would be old news by the time that a
+# slow one gets them: what is live stays here, where the newest takes the place of the older.
+_UNSENT_BYTES = 128 * 1024
 # Seconds; what is still running this long after the stop is cut off: live connections never end by themselves.
 _GRACE_S = 2
 
@@ -50,9 +56,10 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
             heartbeat = Heartbeat(name, room="api", settings=settings.database, clock=context.clock)
             detail = {"host": settings.api.host, "port": port}
             halt = asyncio.Event()
-            async with asyncio.TaskGroup() as group:
+            async with _settled(), asyncio.TaskGroup() as group:
                 background = {
                     group.create_task(context.hub.run(halt), name="live push"),
+                    group.create_task(context.ptz.run(context, halt), name="cameras left moving"),
                     group.create_task(heartbeat.run(halt, lambda: detail), name="heartbeat"),
                 }
                 serving = group.create_task(server.serve(sockets=[listener]), name="http")
@@ -70,12 +77,24 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
 
 
 @contextlib.asynccontextmanager
+async def _settled() -> AsyncIterator[None]:
+    """What is there by now stays: garbage collection leaves it out, and no longer stops all requests for 0.3 s."""
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
+
+
+@contextlib.asynccontextmanager
 async def opened(settings: Settings, clock: Clock) -> AsyncIterator[Context]:
     """What requests need of their process; the pool is closed at the end."""
     profiles = load_profiles(settings.kinds_dir)
+    oidc = None if settings.api.oidc is None else Provider(settings.api.oidc, clock=clock)
     pool = await open_pool(settings.database, application="api")
     # Asks neighbour processes only, which no proxy of the environment lies between.
     http = httpx.AsyncClient(trust_env=False)
+    desk = Desk(settings.vision.camera, clock=clock)
     try:
         yield Context(
             settings=settings,
@@ -83,15 +102,21 @@ async def opened(settings: Settings, clock: Clock) -> AsyncIterator[Context]:
             pool=pool,
             evidence=EvidenceStore(settings.evidence_dir),
             profiles=profiles,
-            rules=_rules(settings, profiles),
+            judged_by=JudgedBy(clock),
             linkages=_linkages(settings, profiles),
             http=http,
             hub=Hub(settings.database, clock=clock),
             relays=Relays(),
             looks=Looks(clock),
             sockets=Sockets(),
+            rates=Rates(settings.api, clock=clock),
+            ptz=desk,
+            oidc=oidc,
         )
     finally:
+        if oidc is not None:
+            await oidc.close()
+        await desk.close()
         await http.aclose()
         await pool.close()
 
@@ -100,15 +125,6 @@ def web_folder(settings: Settings) -> Path:
     """The built page: the configured folder, or the one that the package carries."""
     # By name: the folder belongs to the roof, which this room does not import.
     return settings.api.web_dir or Path(str(resources.files("smartsite").joinpath("static")))
-
-
-def _rules(settings: Settings, profiles: Mapping[str, Profile]) -> tuple[AnyRule, ...]:
-    try:
-        return load(settings.alerts.rules or builtin_packs(), profiles).enabled
-    except ConfigurationError as error:
-        # The alert engine refuses such files aloud; the page goes on without limit lines.
-        logger.warning("rules are not usable, devices are shown without limits", extra={"error": error.message})
-        return ()
 
 
 def _linkages(settings: Settings, profiles: Mapping[str, Profile]) -> dict[str, Linkage]:
@@ -131,6 +147,9 @@ def _listening(host: str, port: int) -> Iterator[socket.socket]:
             hint="set SMARTSITE_API__HOST and SMARTSITE_API__PORT to a free address",
         ) from error
     with listener:
+        # Accepted connections inherit it; other systems have no such thing.
+        if hasattr(socket, "TCP_NOTSENT_LOWAT"):
+            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _UNSENT_BYTES)
         yield listener
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+from collections.abc import Mapping
 from datetime import timedelta
 from functools import cache
 
@@ -14,10 +15,11 @@ from pydantic import BaseModel, Field
 
 from api import audit, throttle
 from api.access import COOKIE, SQL, Seen, Viewer, Writer, digest
-from api.context import Database, Here, Text, row
+from api.context import Context, Database, Here, Row, Text, row
 from api.errors import BadCredentials, documented
 from api.permissions import Right
 from api.throttle import Attempt
+from core.settings import ApiSettings
 from sensors.credentials import verify
 
 router = APIRouter(prefix="/session", tags=["session"])
@@ -44,6 +46,7 @@ class Person(BaseModel):
     all_sites: bool = Field(description="True: sees every site, and `sites` is empty.")
     sites: list[int] = Field(examples=[[1, 2]])
     rights: list[Right] = Field(description="What the role may do.", examples=[["acknowledge", "review"]])
+    has_password: bool = Field(description="False: enters through the provider alone.")
 
 
 class Session(BaseModel):
@@ -51,9 +54,13 @@ class Session(BaseModel):
 
     person: Person
     csrf: str = Field(examples=["kq3v..."])
+    live: str = Field(
+        description="Cursor for /live: what is read from now on and what is pushed after it leave nothing out.",
+        examples=["5d0c7a21.812.e3b98a4d"],
+    )
 
 
-def _session(viewer: Viewer) -> Session:
+def _session(viewer: Viewer, context: Context) -> Session:
     person = Person(
         id=viewer.id,
         code=viewer.code,
@@ -64,8 +71,9 @@ def _session(viewer: Viewer) -> Session:
         all_sites=viewer.all_sites,
         sites=list(viewer.sites),
         rights=sorted(viewer.rights),
+        has_password=viewer.has_password,
     )
-    return Session(person=person, csrf=viewer.csrf)
+    return Session(person=person, csrf=viewer.csrf, live=context.hub.cursor(viewer))
 
 
 @router.post("", summary="Log in", responses=documented(401, 413, 422, 429))
@@ -87,33 +95,16 @@ async def log_in(credentials: Credentials, request: Request, response: Response,
             await throttle.remember_failure(database, settings, attempt)
         raise BadCredentials("log-in or password is wrong")
 
-    token = secrets.token_urlsafe(32)
-    viewer = Viewer(
-        **{**person, "sites": tuple(person["sites"])},
-        csrf=secrets.token_urlsafe(24),
-        token_sha256=digest(token),
-        expires_at=now + timedelta(hours=settings.session_hours),
-    )
     async with context.connection() as database, database.transaction():
-        await throttle.forget(database, attempt)
-        await _store(database, viewer, attempt)
-    response.set_cookie(
-        COOKIE,
-        token,
-        max_age=round(settings.session_hours * 3600),
-        path="/",
-        httponly=True,
-        samesite="strict",
-        # A plain-http intranet would never send a Secure cookie back.
-        secure=request.url.scheme == "https",
-    )
-    return _session(viewer)
+        viewer, token = await enter(database, settings, person, attempt)
+    set_cookie(response, token, request, settings)
+    return _session(viewer, context)
 
 
 @router.get("", summary="Who is logged in", responses=documented(401))
-async def current(viewer: Seen) -> Session:
+async def current(viewer: Seen, context: Here) -> Session:
     """The person and the CSRF token of the session cookie."""
-    return _session(viewer)
+    return _session(viewer, context)
 
 
 @router.delete("", summary="Log out", status_code=204, responses=documented(401, 403, 422))
@@ -128,7 +119,21 @@ async def log_out(viewer: Writer, response: Response, context: Here, database: D
     response.delete_cookie(COOKIE, path="/", httponly=True, samesite="strict")
 
 
-async def _store(database: AsyncConnection, viewer: Viewer, attempt: Attempt) -> None:
+async def enter(
+    database: AsyncConnection, settings: ApiSettings, person: Row, attempt: Attempt, *, by: Mapping[str, str] = {}
+) -> tuple[Viewer, str]:
+    """Begin a session of the person in the caller's transaction; the viewer, and the token for `set_cookie`.
+
+    `person` has the fields of a Viewer; `by` says in the audit log how they showed who they are, if not by password.
+    """
+    token = secrets.token_urlsafe(32)
+    viewer = Viewer(
+        **{**person, "sites": tuple(person["sites"])},
+        csrf=secrets.token_urlsafe(24),
+        token_sha256=digest(token),
+        expires_at=attempt.at + timedelta(hours=settings.session_hours),
+    )
+    await throttle.forget(database, attempt)
     await database.execute(
         SQL["session_insert"],
         {
@@ -146,7 +151,22 @@ async def _store(database: AsyncConnection, viewer: Viewer, attempt: Attempt) ->
         actor=viewer.code,
         action="session.log_in",
         thing=f"person:{viewer.id}",
-        detail={"address": attempt.address},
+        detail={"address": attempt.address, **by},
+    )
+    return viewer, token
+
+
+def set_cookie(response: Response, token: str, request: Request, settings: ApiSettings) -> None:
+    """Give the browser the session."""
+    response.set_cookie(
+        COOKIE,
+        token,
+        max_age=round(settings.session_hours * 3600),
+        path="/",
+        httponly=True,
+        samesite="strict",
+        # A plain-http intranet would never send a Secure cookie back.
+        secure=request.url.scheme == "https",
     )
 
 

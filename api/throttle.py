@@ -6,6 +6,7 @@ Failures are rows, so that a lock holds for all processes and outlives a restart
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -25,7 +26,11 @@ _LOGIN_FACTOR = 10
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """Somebody tries to log in: under which name, from which address, when."""
+    """Somebody tries to log in: under which name, from which address, when.
+
+    Without a name where a provider is to say it: that is held against the address alone, since whoever enters so has
+    guessed no password, and no lock of a password keeps them out.
+    """
 
     login: str
     address: str
@@ -39,17 +44,21 @@ async def refuse_locked(database: AsyncConnection, settings: ApiSettings, attemp
     found = await row(database, SQL["failures"], asked)
     assert found is not None
     limit = settings.login_attempts
+    named = attempt.login != ""
     if (
-        found["by_pair"] >= limit
-        or found["by_address"] >= limit * _ADDRESS_FACTOR
-        or found["by_login"] >= limit * _LOGIN_FACTOR
+        found["by_address"] >= limit * _ADDRESS_FACTOR
+        or (named and found["by_pair"] >= limit)
+        or (named and found["by_login"] >= limit * _LOGIN_FACTOR)
     ):
         left = math.ceil((found["newest"] + lock - attempt.at).total_seconds())
         raise TooManyAttempts("log-in is locked after repeated failures", retry_after_s=max(1, left))
 
 
-async def remember_failure(database: AsyncConnection, settings: ApiSettings, attempt: Attempt) -> None:
-    """Count a failure, and drop those that no longer count."""
+async def remember_failure(
+    database: AsyncConnection, settings: ApiSettings, attempt: Attempt, *, login: str = "", why: Mapping[str, str] = {}
+) -> None:
+    """Count a failure, and drop those that no longer count. `login` and `why` are for the audit log alone: the name
+    that came out where the attempt has none, and what was wrong if not the password."""
     since = attempt.at - timedelta(minutes=settings.login_lock_minutes)
     async with database.transaction():
         await database.execute(SQL["failure_forget_old"], {"since": since})
@@ -61,8 +70,8 @@ async def remember_failure(database: AsyncConnection, settings: ApiSettings, att
             at=attempt.at,
             actor="",
             action="session.refused",
-            thing=f"login:{attempt.login}",
-            detail={"address": attempt.address},
+            thing=f"login:{attempt.login or login}",
+            detail={"address": attempt.address, **why},
         )
 
 

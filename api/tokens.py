@@ -6,7 +6,7 @@ import secrets
 from datetime import timedelta
 from typing import Annotated
 
-from fastapi import APIRouter, Path
+from fastapi import APIRouter, Path, Query
 from psycopg import errors
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -46,6 +46,7 @@ class TokenList(BaseModel):
     """Tokens, newest first; one's own, or everybody's for those who administer people."""
 
     items: list[Token]
+    next: int | None = Field(description="`before` of the next page; null: there is none.")
 
 
 class NewToken(BaseModel):
@@ -67,10 +68,17 @@ class MadeToken(Token):
     token: str = Field(description="For `Authorization: Bearer ...`. It is shown once.", examples=["sst_kq3v..."])
 
 
-@router.get("", summary="List tokens", responses=documented(401, 403))
-async def listed(viewer: Seen, database: Database) -> TokenList:
+@router.get("", summary="List tokens", responses=documented(401, 403, 422))
+async def listed(
+    viewer: Seen,
+    database: Database,
+    limit: Annotated[int, Query(ge=1, le=500)] = 500,
+    before: Annotated[int | None, Query(ge=1, lt=2**63, description="`next` of the page before.")] = None,
+) -> TokenList:
     """One's own tokens, with those that are over; everybody's for who administers people."""
-    return TokenList(items=[Token(**one) for one in await _find(database, viewer)])
+    found = await _find(database, viewer, limit=limit + 1, before=before)
+    items = [Token(**one) for one in found[:limit]]
+    return TokenList(items=items, next=items[-1].id if len(found) > limit else None)
 
 
 @router.post("", status_code=201, summary="Make a token", responses=documented(401, 403, 409, 422))
@@ -133,6 +141,8 @@ async def revoke(token_id: TokenId, viewer: Writer, context: Here, database: Dat
     return Token(**{**found[0], "revoked_at": found[0]["revoked_at"] or millis(now)})
 
 
-async def _find(database: Database, viewer: Viewer, token_id: int | None = None) -> list[Row]:
+async def _find(
+    database: Database, viewer: Viewer, token_id: int | None = None, *, limit: int = 1, before: int | None = None
+) -> list[Row]:
     owner = None if "people" in viewer.rights else viewer.id
-    return await rows(database, SQL["tokens"], {"owner": owner, "id": token_id})
+    return await rows(database, SQL["tokens"], {"owner": owner, "id": token_id, "limit": limit, "before": before})

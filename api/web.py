@@ -24,8 +24,6 @@ _NOT_BUILT = """<!doctype html><html lang="zh"><head><meta charset="utf-8"><titl
 
 _POLICY = (
     "default-src 'self'",
-    # Frames of cameras and map layers come as blobs, icons of style sheets as data.
-    "img-src 'self' blob: data:",
     "media-src 'self' blob:",
     "worker-src 'self' blob:",
     "font-src 'self' data:",
@@ -36,8 +34,9 @@ _POLICY = (
     "form-action 'self'",
     "frame-ancestors 'none'",
 )
+# Frames of cameras and map layers come as blobs, icons of style sheets as data.
+_PICTURES = "img-src 'self' blob: data:"
 _SECURITY = {
-    "Content-Security-Policy": "; ".join(_POLICY),
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
     "Referrer-Policy": "same-origin",
@@ -49,8 +48,11 @@ _SECURITY = {
 class SecurityHeaders:
     """Adds the security headers to every HTTP answer, and `no-store` to those of the API that say nothing else."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, *, map_origin: str = "") -> None:
+        """`map_origin`: scheme and host that the base map's tiles come from, if not from here."""
         self._app = app
+        pictures = f"{_PICTURES} {map_origin}".rstrip()
+        self._headers = {"Content-Security-Policy": "; ".join((*_POLICY, pictures)), **_SECURITY}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -60,7 +62,7 @@ class SecurityHeaders:
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
-                for name, value in _SECURITY.items():
+                for name, value in self._headers.items():
                     headers.setdefault(name, value)
                 if scope["path"].startswith("/api/"):
                     headers.setdefault("Cache-Control", "no-store")

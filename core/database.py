@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncIterator
@@ -83,29 +84,32 @@ def is_outage(error: BaseException) -> bool:
 
 
 class Reconnecting:
-    """One connection that is opened again, with back-off, as often as it is lost."""
+    """One connection that is opened again, with back-off, as often as it is lost. Tasks that share it take turns."""
 
     def __init__(self, settings: DatabaseSettings, *, application: str, clock: Clock) -> None:
         self._settings = settings
         self._application = application
         self._clock = clock
         self._connection: psycopg.AsyncConnection | None = None
+        self._turn = asyncio.Lock()
 
     @contextlib.asynccontextmanager
     async def connection(self) -> AsyncIterator[psycopg.AsyncConnection]:
-        """Yield a live connection, waiting as long as the database is away.
+        """Yield a live connection, waiting as long as the database is away or another task has it.
 
         What the body raises passes through; after an outage (`is_outage`) the connection is dropped, so that the
-        caller's next turn gets a fresh one.
+        caller's next turn gets a fresh one. The body must not ask for it again: it would wait for itself.
         """
-        connection = await self._ready()
-        try:
-            yield connection
-        except BaseException:
-            # Whatever went wrong in mid-transaction, a fresh session is the one known state.
-            if connection.closed or connection.broken or connection.info.transaction_status != 0:
-                await self.close()
-            raise
+        # Of two tasks that open it at once one would be left open and nobody's; transactions of two would mix.
+        async with self._turn:
+            connection = await self._ready()
+            try:
+                yield connection
+            except BaseException:
+                # Whatever went wrong in mid-transaction, a fresh session is the one known state.
+                if connection.closed or connection.broken or connection.info.transaction_status != 0:
+                    await self.close()
+                raise
 
     async def _ready(self) -> psycopg.AsyncConnection:
         if self._connection is not None and not (self._connection.closed or self._connection.broken):

@@ -18,6 +18,8 @@ from core.sql import queries
 
 _SQL = queries("core")
 _SHA256 = re.compile(r"^[0-9a-f]{64}$")
+INCOMING = ".incoming"
+"""Folder of the store in which files lie whose digest is not known yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +29,52 @@ class Evidence:
     sha256: str
     media_type: str
     bytes: int
+
+
+class Incoming:
+    """A file on its way into the store, written part by part with its digest: never whole in memory.
+
+    Until `keep` it has no name of its own, and `discard` takes it away. One whose process died is left in the store's
+    folder `.incoming`, from which the sweep removes it. Its methods block: call them in a thread.
+    """
+
+    def __init__(self, store: EvidenceStore) -> None:
+        folder = store.root / INCOMING
+        folder.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=folder)
+        self._store = store
+        self._file = os.fdopen(handle, "w+b")
+        self._digest = hashlib.sha256()
+        self.path = Path(name)
+        self.bytes = 0
+
+    def write(self, data: bytes) -> None:
+        """Add a part. OSError where that is not possible; ENOSPC also where it would eat into the reserve."""
+        self._store.must_have_room(len(data))
+        self._file.write(data)
+        self._digest.update(data)
+        self.bytes += len(data)
+
+    def end(self) -> str:
+        """All parts have come: on the disk (fsync) from here on; the SHA-256 in hex."""
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        self._file.close()
+        return self._digest.hexdigest()
+
+    def keep(self) -> None:
+        """Give the file its place in the store, behind `record` in the same transaction. The same again is dropped."""
+        path = self._store.path(self._digest.hexdigest())
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self.path.replace(path)
+            _sync(path.parent)
+        self.discard()
+
+    def discard(self) -> None:
+        """Take away what has not been kept; what has been is not touched."""
+        self._file.close()
+        self.path.unlink(missing_ok=True)
 
 
 class EvidenceStore:
@@ -53,8 +101,7 @@ class EvidenceStore:
         if path.exists():
             return evidence
         path.parent.mkdir(parents=True, exist_ok=True)
-        if self._reserve_bytes and shutil.disk_usage(path.parent).free - len(data) < self._reserve_bytes:
-            raise OSError(errno.ENOSPC, f"less than {self._reserve_bytes} bytes would be left free", str(self.root))
+        self.must_have_room(len(data))
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=".incoming-")
         try:
             with os.fdopen(handle, "wb") as file:
@@ -65,12 +112,13 @@ class EvidenceStore:
         except BaseException:
             Path(name).unlink(missing_ok=True)
             raise
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        _sync(path.parent)
         return evidence
+
+    def must_have_room(self, size: int) -> None:
+        """Raise OSError (ENOSPC) where so many bytes more would eat into the reserve."""
+        if self._reserve_bytes and shutil.disk_usage(self.root).free - size < self._reserve_bytes:
+            raise OSError(errno.ENOSPC, f"less than {self._reserve_bytes} bytes would be left free", str(self.root))
 
     def open(self, sha256: str) -> Path:
         """The path of a file that is there; raise NotFound where it is not."""
@@ -78,6 +126,15 @@ class EvidenceStore:
         if not path.is_file():
             raise NotFound("that piece of evidence is not in the store")
         return path
+
+
+def _sync(folder: Path) -> None:
+    """What was renamed into the folder is there after a loss of power, too."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def describe(data: bytes, media_type: str) -> Evidence:

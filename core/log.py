@@ -163,7 +163,7 @@ async def listen(
     """
     rung = asyncio.Event()
     rung.set()
-    ear = asyncio.create_task(_ear(settings, channel, rung, clock), name=f"listen {channel}")
+    ear = asyncio.create_task(_ear(settings, channel, rung, clock, rest_s), name=f"listen {channel}")
     halt = asyncio.create_task(stop.wait())
     try:
         while not stop.is_set():
@@ -191,7 +191,7 @@ def doorbell(
     return listen(settings, DOORBELL, clock=clock, stop=stop, rest_s=rest_s)
 
 
-async def _ear(settings: DatabaseSettings, channel: str, rung: asyncio.Event, clock: Clock) -> None:
+async def _ear(settings: DatabaseSettings, channel: str, rung: asyncio.Event, clock: Clock, rest_s: float) -> None:
     """Keep one LISTENing connection; the poll covers the time in which there is none."""
     while True:
         try:
@@ -199,8 +199,12 @@ async def _ear(settings: DatabaseSettings, channel: str, rung: asyncio.Event, cl
             async with connection:
                 await connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(channel)))
                 rung.set()
-                async for _ in connection.notifies():
-                    rung.set()
+                while True:
+                    # Those that come while it rests are taken in all at once.
+                    async for _ in connection.notifies(stop_after=1 if rest_s else None):
+                        rung.set()
+                    # By the network's time, as the rest of `listen`: a clock that stands still must not make it deaf.
+                    await asyncio.sleep(rest_s)
         except psycopg.Error as error:
             if not is_outage(error):
                 raise

@@ -24,3 +24,14 @@ async def until(stop: asyncio.Event, work: Coroutine[Any, Any, None], *, grace_s
         await asyncio.gather(task, halt, return_exceptions=True)
     if not task.cancelled():
         task.result()
+
+
+async def first(*work: Coroutine[Any, Any, object]) -> None:
+    """Wait until one of them is done; the others are cancelled. What they return or raise is dropped."""
+    tasks = [asyncio.ensure_future(one) for one in work]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

@@ -32,8 +32,8 @@ WHERE d.code = %(device)s AND d.kind = %(kind)s AND (%(site)s::text IS NULL OR s
 
 -- evidence_in_use --
 -- What must stay whatever its age: files of episodes that go on, of open alerts, and of those whose deliveries are not
--- through or whose rectification is not; with every episode that joined such an alert, photos of open orders, and what
--- inspections need.
+-- through or whose rectification is not; with every episode that joined such an alert, photos of open orders, what
+-- inspections need, and documents of sites.
 WITH live AS (
     SELECT id, episode_id, frame_sha256, crop_sha256 FROM alert WHERE cleared_at IS NULL
     UNION
@@ -58,8 +58,13 @@ WITH live AS (
     UNION SELECT report_sha256 FROM inspection WHERE report_sha256 IS NOT NULL
     UNION SELECT unnest(ARRAY[f.sha256, f.plain_sha256])
     FROM inspection_picture f JOIN inspection i ON i.id = f.inspection_id WHERE i.state = 'open'
+    UNION SELECT sha256 FROM site_document WHERE released_at IS NULL
 )
 SELECT sha256 FROM used WHERE {wanted}
+
+-- documents_release --
+-- The files of documents that were withdrawn long ago are evidence like any other from now on.
+UPDATE site_document SET released_at = %(now)s WHERE released_at IS NULL AND withdrawn_at < %(withdrawn_before)s
 
 -- evidence_old --
 -- The frame of a reviewed alert is a case to train with and has a time of its own.

@@ -14,13 +14,14 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import chain
 from pathlib import Path
 from typing import Any, Literal, LiteralString, TypeVar
 
 import psycopg
 
 from core.clock import Clock
-from core.evidence import EvidenceStore
+from core.evidence import INCOMING, EvidenceStore
 from core.settings import Settings
 from core.sql import queries
 from smartsite import metrics
@@ -76,6 +77,10 @@ class EvidenceSweep:
     async def run(self, connection: psycopg.AsyncConnection[Any]) -> dict[Reason, int]:
         """One turn; how many files were removed for what. Safe to run again after any end."""
         await self.recover(connection)
+        withdrawn_before = self._clock.now() - timedelta(days=self._settings.documents.withdrawn_days)
+        await connection.execute(
+            _SQL["documents_release"], {"now": self._clock.now(), "withdrawn_before": withdrawn_before}
+        )
         removed: dict[Reason, int] = {"age": 0, "space": 0}
         for _ in range(_MOST_BATCHES):
             count, _ = await self._batch(connection, "age", None)
@@ -199,7 +204,7 @@ def _free(folder: Path) -> int:
 
 def _old_files(root: Path, before: float) -> Iterator[Path]:
     """Files of the store, half-written ones too, that were last written before then (seconds since the epoch)."""
-    for path in root.glob("[0-9a-f][0-9a-f]/[0-9a-f][0-9a-f]/*"):
+    for path in chain(root.glob("[0-9a-f][0-9a-f]/[0-9a-f][0-9a-f]/*"), root.glob(f"{INCOMING}/*")):
         try:
             if path.stat().st_mtime < before:
                 yield path

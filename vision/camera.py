@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import Callable
 from concurrent.futures import Executor
+from datetime import datetime
 from typing import TypeVar
 
 import numpy as np
@@ -97,6 +98,12 @@ class CameraWorker:
                 tasks.create_task(self._tick())
         finally:
             self._full.give_up()
+
+    def moved(self, at: datetime) -> None:
+        """Somebody moved the camera at this time: it does not count as turned for a while."""
+        left = self._options.moved_quiet_s - (self._clock.now() - at).total_seconds()
+        if left > 0:
+            self._client.moved(left)
 
     def leave(self) -> Left:
         """What the next worker of this camera takes over; nothing ends."""

@@ -78,6 +78,8 @@ class Reader:
                 self._clips.want(demand)
             case wire.Stream():
                 self._fragments.want(demand.on)
+            case wire.Moved():
+                self._view.quiet(time.monotonic() + demand.quiet_s)
 
     def _answer(self, want: wire.Want) -> None:
         held = list(self._held)

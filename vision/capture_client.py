@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 
+from core.child import Child, child
 from core.clock import Clock
 from vision import wire
 
@@ -31,7 +31,8 @@ class CaptureClient:
         self._clock = clock
         self._pace = order.pace
         self._streams = False
-        self._process: asyncio.subprocess.Process | None = None
+        self._quiet_until = 0.0
+        self._process: Child | None = None
 
     @property
     def pid(self) -> int | None:
@@ -49,6 +50,11 @@ class CaptureClient:
         if on != self._streams:
             self._streams = on
             self._send(wire.line(wire.Stream(on)))
+
+    def moved(self, quiet_s: float) -> None:
+        """Somebody moves the camera: another view is no fault for so long."""
+        self._quiet_until = self._clock.monotonic() + quiet_s
+        self._send(wire.line(wire.Moved(quiet_s)))
 
     def cut(self, cut: wire.Cut) -> None:
         """Want a clip. A process that dies before it is cut never answers."""
@@ -90,32 +96,21 @@ class CaptureClient:
     @contextlib.asynccontextmanager
     async def _started(self) -> AsyncIterator[asyncio.StreamReader]:
         """A fresh process with its order given; it is gone when the block ends, whatever it hangs in."""
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "vision.capture",
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            limit=_BUFFER,
-        )
-        self._process = process
-        try:
-            assert process.stdout is not None
-            # On standard input and not as an argument: the address may hold a password, and arguments are public.
-            self._send(wire.line(self._order))
-            self._send(wire.line(self._pace))
-            self._send(wire.line(wire.Stream(self._streams)))
-            yield process.stdout
-        finally:
-            self._process = None
-            with contextlib.suppress(ProcessLookupError):
-                process.kill()
-            # Reads what is left as well: asyncio sees the end of a process only behind the end of its output.
-            await process.communicate()
+        async with child("vision.capture", limit=_BUFFER) as process:
+            self._process = process
+            try:
+                self._send(wire.line(self._order))
+                self._send(wire.line(self._pace))
+                self._send(wire.line(wire.Stream(self._streams)))
+                if (left := self._quiet_until - self._clock.monotonic()) > 0:
+                    self._send(wire.line(wire.Moved(left)))
+                yield process.answers
+            finally:
+                self._process = None
 
     def _send(self, line: bytes) -> None:
-        if self._process is not None and self._process.stdin is not None:
-            self._process.stdin.write(line)
+        if self._process is not None:
+            self._process.orders.write(line)
 
 
 async def _receive(output: asyncio.StreamReader) -> tuple[wire.Message, bytes]:

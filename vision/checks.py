@@ -6,7 +6,6 @@ import asyncio
 import base64
 import contextlib
 import logging
-import sys
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -16,6 +15,7 @@ import psycopg
 from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
 
+from core.child import child
 from core.clock import Clock
 from core.database import Reconnecting, is_outage
 from core.settings import CameraSettings, DatabaseSettings, VisionSettings
@@ -120,20 +120,6 @@ class Checks:
 
 async def _asked(order: bytes) -> bytes:
     """What the process answers; it is gone when this returns, whatever it hangs in."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "vision.check_process",
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        limit=_MOST_BYTES,
-    )
-    try:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        process.stdin.write(order)
-        return await process.stdout.read()
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            process.kill()
-        await process.wait()
+    async with child("vision.check_process", limit=_MOST_BYTES) as process:
+        process.orders.write(order)
+        return await process.answers.read()

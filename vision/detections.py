@@ -9,6 +9,9 @@ import numpy.typing as npt
 
 Boxes = npt.NDArray[np.float32]
 
+ONE_HEAD = 0.6
+"""Boxes that overlap by more are the same head."""
+
 
 def pairwise_iou(first: Boxes, second: Boxes) -> npt.NDArray[np.float32]:
     """Intersection over union of every box of `first` [n, 4] with every box of `second` [m, 4]: [n, m]."""
@@ -59,13 +62,16 @@ class Detections:
         """The same boxes on a picture that is so many times as wide and as high."""
         return Detections(self.xyxy * np.array([across, down, across, down], np.float32), self.score, self.class_id)
 
-    def without_overlaps(self, iou: float) -> Detections:
-        """The strongest of every group of boxes that overlap by more than `iou`, whatever their class.
+    def without_overlaps(self, iou: float, *, by_class: bool = False) -> Detections:
+        """The strongest of every group of boxes that overlap by more than `iou` (non-maximum suppression).
 
-        One head may come out both bare and helmeted; it is one head, and the stronger opinion stands.
+        One head may come out both bare and helmeted; it is one head, and the stronger opinion stands, unless
+        `by_class` keeps the strongest of each class.
         """
         order = np.argsort(-self.score, kind="stable")
         overlaps = pairwise_iou(self.xyxy, self.xyxy) > iou
+        if by_class:
+            overlaps &= self.class_id[:, None] == self.class_id[None, :]
         kept: list[int] = []
         for index in order:
             if not overlaps[index, kept].any():

@@ -5,21 +5,54 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from core.errors import ConfigurationError
+from vision.detections import Detections
 from vision.detectors import Detector
-from vision.labelled import CLASSES, Photograph
+from vision.labelled import CLASSES, Image, Labelled
 from vision.scoring import COCO_THRESHOLDS, Compared, average_precision, buckets, tally
 
-FLOOR = 0.01
-"""Least score of a box in average precision, which needs the weak ones too; production drops them earlier."""
+FLOOR = 0.001
+"""Least score of a box in average precision, as in ultralytics' `val`; production drops weak ones earlier."""
+
+PHOTOGRAPH_PX = 736
+"""Longer side of the input for photographs, whose heads are fewer pixels high than those of a camera at a gate."""
+
+_FRAME = 1.6
+"""Pictures at least so many times as wide as high count as a camera's frame (16:9, or 16:10)."""
+
+
+class Readable(Protocol):
+    """A labelled photograph."""
+
+    def read(self) -> Labelled:
+        """Its pixels and boxes."""
+
+
+class AtBestShape:
+    """A detector that looks at frames of a camera as production does, and at photographs at a shape of their own."""
+
+    def __init__(self, frames: Detector, photographs: Detector) -> None:
+        self.name, self.classes = frames.name, frames.classes
+        self._frames, self._photographs = frames, photographs
+
+    def _for(self, height: int, width: int) -> Detector:
+        return self._frames if width >= _FRAME * height else self._photographs
+
+    def input_shape(self, height: int, width: int) -> tuple[int, int]:
+        """See `Detector.input_shape`."""
+        return self._for(height, width).input_shape(height, width)
+
+    def detect(self, image: Image) -> Detections:
+        """See `Detector.detect`."""
+        return self._for(*image.shape[:2]).detect(image)
 
 
 def compare(
-    detector: Detector, photographs: Sequence[Photograph], tell: Callable[[int], None] = lambda _: None
+    detector: Detector, photographs: Sequence[Readable], tell: Callable[[int], None] = lambda _: None
 ) -> tuple[list[Compared], dict[str, Any]]:
     """Run the detector over the photographs; what it found, and the shapes and CPU time that it took."""
     if missing := set(CLASSES) - set(detector.classes):
@@ -46,9 +79,9 @@ def compare(
     return compared, {"shapes": dict(shapes.most_common()), "cpu_ms": round(float(np.median(cpu)) * 1000, 2)}
 
 
-def _by_shape(detector: Detector, photographs: Sequence[Photograph]) -> list[tuple[tuple[int, int], Photograph]]:
+def _by_shape(detector: Detector, photographs: Sequence[Readable]) -> list[tuple[tuple[int, int], Readable]]:
     """The photographs with their inputs' shapes, those of a shape together: a network is compiled for each shape."""
-    shaped = []
+    shaped: list[tuple[tuple[int, int], Readable]] = []
     for photograph in photographs:
         height, width = photograph.read().image.shape[:2]
         shaped.append((detector.input_shape(height, width), photograph))
@@ -56,7 +89,11 @@ def _by_shape(detector: Detector, photographs: Sequence[Photograph]) -> list[tup
 
 
 def figures(compared: Sequence[Compared], score: float) -> dict[str, Any]:
-    """AP at overlaps of 0.5, 0.3 and COCO's mean, and precision and recall at `score`, for each class."""
+    """AP at overlaps of 0.5, 0.3 and COCO's mean, and precision and recall at `score`, for each class.
+
+    Average precision is of each class by itself, as COCO's is, where the detector gives the boxes of each (`by_class`);
+    precision and recall are those of production, where a head has one class.
+    """
     return {name: _class_figures(compared, kind, score) for kind, name in enumerate(CLASSES)}
 
 

@@ -106,3 +106,6 @@ UPDATE camera_check SET started_at = %(now)s, worker = %(worker)s, due_at = %(du
 -- One that was asked for anew meanwhile is another one.
 UPDATE camera_check SET ended_at = %(now)s, error = %(error)s, report = %(report)s, picture = %(picture)s, blurred = %(blurred)s
 WHERE camera_id = %(camera_id)s AND asked_at = %(asked_at)s
+
+-- cameras_moved --
+SELECT camera_id, moved_at FROM camera_ptz WHERE camera_id = ANY (%(cameras)s) AND moved_at IS NOT NULL

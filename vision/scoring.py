@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from vision.detections import Boxes, Detections, pairwise_iou
+from vision.detections import ONE_HEAD, Boxes, Detections, pairwise_iou
 
 COCO_THRESHOLDS = tuple(round(0.5 + 0.05 * step, 2) for step in range(10))
 BUCKETS = (0, 8, 16, 32, 64, 128, 256)
@@ -129,7 +129,8 @@ def _at_work(
 ) -> Iterator[tuple[_Heights, _Heights, npt.NDArray[np.bool_]]]:
     """Of every picture: heights (in both pixels) of labels and of found boxes, and which are right."""
     for picture in pictures:
-        found = picture.found[(picture.found.class_id == kind) & (picture.found.score >= score)]
+        at_work = picture.found[picture.found.score >= score].without_overlaps(ONE_HEAD)
+        found = at_work[at_work.class_id == kind]
         boxes = picture.boxes[picture.kind == kind]
         taken = matches(found, boxes, threshold)
         high = (boxes[:, 3] - boxes[:, 1]).astype(np.float64)

@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Coroutine
+from collections.abc import Awaitable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import psycopg
 
@@ -16,6 +15,7 @@ from core.database import Reconnecting, is_outage
 from core.errors import ConfigurationError
 from core.evidence import EvidenceStore
 from core.settings import CameraSettings, Settings
+from core.tasks import first
 from core.workers import Heartbeat
 from sensors.registry import Camera, RegistryWatch
 from vision import episode_rows
@@ -27,6 +27,7 @@ from vision.fleet import Fleet, runs
 from vision.judge import Left
 from vision.leases import Leases
 from vision.live import LiveServer
+from vision.moving import Moving
 from vision.states import StateBoard
 
 logger = logging.getLogger(__name__)
@@ -67,6 +68,7 @@ class VisionService:
         self._watch = RegistryWatch(database, application=self._name, clock=clock)
         self._leases = Leases(database, worker=self._name, clock=clock)
         self._checks = Checks(database, vision, worker=self._name, clock=clock)
+        self._moving = Moving(self._fleet.workers)
         self._held: frozenset[int] = frozenset()
         self._keeper = Reconnecting(database, application=f"{self._name} states", clock=clock)
 
@@ -130,7 +132,7 @@ class VisionService:
     async def _follow(self, changed: asyncio.Event) -> None:
         """Bring the fleet in line with every new registry, and with what other workers take or leave."""
         while True:
-            await _first(changed.wait(), self._clock.sleep(_SHARE_S))
+            await first(changed.wait(), self._clock.sleep(_SHARE_S))
             changed.clear()
             try:
                 await self._share()
@@ -173,6 +175,7 @@ class VisionService:
         async with self._keeper.connection() as connection:
             await self._board.write(connection, last=last)
             await episode_rows.sighted(connection, self._fleet.open_episodes())
+            await self._moving.look(connection)
 
     def _make_worker(self, camera: Camera, options: CameraSettings) -> CameraWorker:
         name = f"{self._watch.current.sites[camera.site_id].code}/{camera.code}"
@@ -195,17 +198,6 @@ class VisionService:
             "cameras": len(self._board),
             "online": self._board.online(),
         }
-
-
-async def _first(*work: Coroutine[Any, Any, object]) -> None:
-    """Wait until one of them is done."""
-    tasks = [asyncio.ensure_future(one) for one in work]
-    try:
-        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def _unless(stop: asyncio.Event, work: Awaitable[None]) -> bool:

@@ -1,7 +1,7 @@
 """One connection to a camera through PyAV: opening, sampling, and what went wrong in words.
 
-A picture costs little where the camera's key frames come often enough: then all other frames are skipped by the
-decoder. Where they do not, decoding goes on only as far as the last picture that is wanted before the next key frame.
+A picture costs little where the camera's key frames come often enough: then the decoder is given nothing else. Where
+they do not, decoding goes on only as far as the last picture that is wanted before the next key frame.
 """
 
 from __future__ import annotations
@@ -168,7 +168,7 @@ class Source:
         """Pictures at the sampler's pace. A file is played at its own speed and ends the iterator."""
         started, first_pts = time.monotonic(), None
         heard = shown = time.monotonic()
-        context, resting = self._stream.codec_context, False
+        resting = False
         seconds = float(self._stream.time_base or 1)  # of a tick of the stream's clock
         try:
             for packet in self._container.demux(self._stream):
@@ -188,9 +188,8 @@ class Source:
                     resting = self._sampler.keys_suffice
                 elif not resting:
                     resting = self._sampler.idles(now, stream_now)
-                if resting != (context.skip_frame == "NONKEY"):
-                    context.skip_frame = "NONKEY" if resting else "DEFAULT"
-                for frame in self._decode(packet):
+                # What leans on others is of no use while only key frames are wanted; even to have it skipped costs.
+                for frame in self._decode(packet) if packet.is_keyframe or not resting else ():
                     shown = now
                     if self._sampler.takes(now, is_key=frame.key_frame):
                         yield _sample(frame, packet, now)

@@ -40,10 +40,21 @@ class ViewWatch:
         self._reference: Floats | None = None
         self._learnt = 0
         self._moved_since: float | None = None
+        self._quiet_until = 0.0
+
+    def quiet(self, until: float) -> None:
+        """Until then (monotonic seconds) the camera is moved on purpose. The view that it had stays the one that it is
+        held against afterwards."""
+        self._quiet_until = until
 
     def judge(self, luma: Luma, at: float) -> Fault:
         """What is wrong with the Y plane [height, width] of a look at `at` (monotonic seconds)."""
-        return self._frozen(luma, at) or self._blinded(luma, at) or self._moved(luma, at)
+        if frozen := self._frozen(luma, at):
+            return frozen
+        if not self._blind_s and not self._shift:
+            return ""
+        cells = _cells(luma)
+        return self._blinded(cells, at) or self._moved(cells, at)
 
     def _frozen(self, luma: Luma, at: float) -> Fault:
         if not self._frozen_s:
@@ -53,10 +64,9 @@ class ViewWatch:
             self._sum, self._same_since = digest, at
         return "frozen" if at - self._same_since >= self._frozen_s else ""
 
-    def _blinded(self, luma: Luma, at: float) -> Fault:
+    def _blinded(self, cells: Floats, at: float) -> Fault:
         if not self._blind_s:
             return ""
-        cells = _cells(luma)
         steps = (np.abs(np.diff(cells, axis=0)).mean() + np.abs(np.diff(cells, axis=1)).mean()) / 2
         now: Fault = ""
         if cells.std() < _FLAT and steps < _SMOOTH:
@@ -65,10 +75,13 @@ class ViewWatch:
             self._blind = (now, at)
         return now if now and at - self._blind[1] >= self._blind_s else ""
 
-    def _moved(self, luma: Luma, at: float) -> Fault:
+    def _moved(self, cells: Floats, at: float) -> Fault:
         if not self._shift or self._blind[0]:
             return ""
-        edges = _edges(_cells(luma))
+        if at < self._quiet_until:
+            self._moved_since = None
+            return ""
+        edges = _edges(cells)
         if self._reference is None or self._learnt < _LEARN:
             self._learn(edges, 1 / (self._learnt + 1))
             return ""

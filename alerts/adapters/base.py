@@ -92,6 +92,18 @@ class ListingAdapter(Protocol):
         ...
 
 
+@runtime_checkable
+class TriableAdapter(Protocol):
+    """An adapter that may have a call which reports nothing, and shows that log-in and signature are right."""
+
+    trial: Literal["signed_accepted", "token_given"] | None
+    """What the call shows where it is accepted; None: as it is set up there is no such call."""
+
+    async def try_out(self, client: httpx.AsyncClient) -> Outcome:
+        """Make the call: accepted, temporary, config_error or no_reply."""
+        ...
+
+
 class Adapter(Protocol):
     """Speaks one regulator's API for one target. Whatever it raises counts as `no_reply`."""
 

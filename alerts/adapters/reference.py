@@ -104,6 +104,7 @@ class ReferenceAdapter:
     """Sends the canonical event as it is, with its pictures in it, and polls the receipt."""
 
     asynchronous = True
+    trial: Literal["signed_accepted", "token_given"] | None = "signed_accepted"
 
     def __init__(
         self, *, url: str, client_id: str, key: bytes, timeout_s: float, evidence: EvidenceStore, clock: Clock
@@ -149,6 +150,17 @@ class ReferenceAdapter:
         if result.status == "rejected":
             return Outcome(kind="rejected", reason=result.reason[:500] or "rejected without a reason", **answer.kept)
         return Outcome(kind=result.status, **answer.kept)
+
+    async def try_out(self, client: httpx.AsyncClient) -> Outcome:
+        """Ask, signed, for the list of an empty span."""
+        now = micros(self._clock.now()) // 1000
+        path = f"/api/v1/violations?{urlencode({'since': now, 'until': now, 'after': 0})}"
+        answer = await self._call(client, "GET", path, identity=path, body=b"")
+        if isinstance(answer, Outcome):
+            return answer
+        if answer.decode(_Page) is None:
+            return Outcome(kind="config_error", reason="the answer is no list", **answer.kept)
+        return Outcome(kind="accepted", **answer.kept)
 
     async def held(self, client: httpx.AsyncClient, since: datetime, until: datetime) -> AsyncIterator[Held]:
         """The list of what arrived from us, page by page; raise Unavailable where it is not to be had."""

@@ -22,7 +22,7 @@ from alerts.inspection.report import Report, sealed
 from alerts.rectification import desk as rectification
 from alerts.rectification.model import Order
 from core.clock import Clock
-from core.errors import Conflict, InvalidInput
+from core.errors import Conflict, InvalidInput, NotFound
 from core.evidence import EvidenceStore, record
 from core.settings import Settings
 from core.signing import SigningKey
@@ -49,8 +49,11 @@ class Desk:
 
         Raises:
             Conflict: under this key another inspection was begun.
+            NotFound: there is no such site.
         """
         now = self.clock.now()
+        if site_id not in self.registry.sites:
+            raise NotFound(f"there is no site {site_id}")
         zone = ZoneInfo(self.registry.sites[site_id].time_zone)
         asked = {"by": self.actor, "key": key}
         values = {

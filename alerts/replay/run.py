@@ -9,13 +9,15 @@ from datetime import timedelta
 from alerts.engine import Engine, Transition
 from alerts.engine.calendar import scheduled
 from alerts.engine.offline import silence_of
+from alerts.life import measure
 from alerts.model import Severity
 from alerts.replay.history import History
 from alerts.rules.model import AnyRule, OfflineRule
 from sensors.profiles import Profile
 
-# Longer pieces go faster. Hours of an offline rule begin and end at minutes, which a piece must not pass unseen.
-_LONG, _SHORT = timedelta(hours=6), timedelta(minutes=1)
+# A piece without anything beyond a level is judged at once, another one reading by reading: short ones keep those few,
+# shorter ones cost by their number. Hours of an offline rule begin and end at minutes, which no piece may pass unseen.
+_LONG, _SHORT = timedelta(minutes=10), timedelta(minutes=1)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -62,6 +64,10 @@ def replay(rules: Iterable[AnyRule], history: History, profiles: Mapping[str, Pr
         told += engine.tick(now, listening_since=since)
         for item in told:
             _note(item, now, standing, found)
+    # Of what goes on at the end no transition has told how bad it became.
+    for going_on in engine.progress():
+        if (episode := standing.get((going_on.rule, going_on.subject))) is not None:
+            episode.worst = going_on.worst
     return sorted(found, key=lambda episode: (episode.started, episode.rule.id, episode.device))
 
 
@@ -75,7 +81,7 @@ def _note(told: Transition, now: int, standing: dict[tuple[str, str], Episode], 
             site=told.site,
             started=told.started_at,
             first=told.first,
-            limit=told.limit,
+            limit=measure(told.rule)[0] if told.limit is None else told.limit,
             exempt=told.exempt,
         )
         episode.severities.append((told.started_at, told.severity or told.rule.severity))

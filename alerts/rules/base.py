@@ -11,6 +11,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from alerts.model import Severity
+from alerts.rules.faults import fault
 from alerts.rules.schedule import Exemption, Hours, stretches
 
 _DURATION = re.compile(r"(?P<amount>\d+(\.\d+)?)\s*(?P<unit>ms|s|min|h|d)")
@@ -30,8 +31,11 @@ def _duration(value: object) -> timedelta:
     # A bare number would leave the reader guessing between seconds and minutes.
     match = _DURATION.fullmatch(value.strip()) if isinstance(value, str) else None
     if match is None:
-        raise ValueError('a duration is written with its unit, as "30 s", "15 min", "1 h" or "1 d"')
-    return float(match["amount"]) * _UNITS[match["unit"]]
+        raise fault("no_duration")
+    try:
+        return float(match["amount"]) * _UNITS[match["unit"]]
+    except OverflowError:
+        raise fault("long_duration") from None
 
 
 def spell(duration: timedelta) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from alerts.rules import files
 from alerts.rules.composite import CompositeRule
-from alerts.rules.files import Block, Problem
+from alerts.rules.files import Block, Problem, RuleText
 from alerts.rules.model import (
     AnyRule,
     CountRule,
@@ -27,19 +27,27 @@ from sensors.profiles import Channel, Profile
 
 
 def check(
-    paths: Iterable[Path], profiles: Mapping[str, Profile], targets: Collection[str] | None = None
+    paths: Iterable[Path],
+    profiles: Mapping[str, Profile],
+    targets: Collection[str] | None = None,
+    written: Iterable[RuleText] = (),
 ) -> list[Problem]:
-    """All problems of the files; empty where `load` would take them. `targets`: names that rules may push to."""
-    return _examine(paths, profiles, targets)[1]
+    """All problems; empty where `load` would take the rules. `targets`: names that rules may push to."""
+    return _examine(paths, written, profiles, targets)[1]
 
 
-def load(paths: Iterable[Path], profiles: Mapping[str, Profile], targets: Collection[str] | None = None) -> RuleSet:
-    """The rules of the files.
+def load(
+    paths: Iterable[Path],
+    profiles: Mapping[str, Profile],
+    targets: Collection[str] | None = None,
+    written: Iterable[RuleText] = (),
+) -> RuleSet:
+    """The rules of the files, and those of `written` in place of the files' rules with their ids.
 
     Raises:
         ConfigurationError: lists every problem with file, line, rule and reason.
     """
-    rules, problems = _examine(paths, profiles, targets)
+    rules, problems = _examine(paths, written, profiles, targets)
     if problems:
         lines = "\n".join(f"  {problem}" for problem in problems)
         raise ConfigurationError(
@@ -48,23 +56,50 @@ def load(paths: Iterable[Path], profiles: Mapping[str, Profile], targets: Collec
     return rules
 
 
-def _examine(
-    paths: Iterable[Path], profiles: Mapping[str, Profile], targets: Collection[str] | None
+def check_text(
+    text: RuleText,
+    paths: Iterable[Path],
+    profiles: Mapping[str, Profile],
+    targets: Collection[str] | None = None,
+    written: Iterable[RuleText] = (),
 ) -> tuple[RuleSet, list[Problem]]:
-    rules, problems = files.read(paths)
+    """The rules of a text and its problems, as if they counted in place of the rules with their ids."""
+    rules, problems = files.read([text])
+    named = {rule.id for rule, _ in rules}
+    beside = [(rule, block) for rule, block in files.read_over(paths, written)[0] if rule.id not in named]
+    problems += [one for one in _measure([*beside, *rules], profiles, targets) if one.file == text.name]
+    return RuleSet(tuple(rule for rule, _ in rules)), problems
+
+
+def _examine(
+    paths: Iterable[Path],
+    written: Iterable[RuleText],
+    profiles: Mapping[str, Profile],
+    targets: Collection[str] | None,
+) -> tuple[RuleSet, list[Problem]]:
+    rules, problems = files.read_over(paths, written)
+    problems += _measure(rules, profiles, targets)
+    return RuleSet(tuple(rule for rule, _ in rules)), problems
+
+
+def _measure(
+    rules: Iterable[tuple[AnyRule, Block]], profiles: Mapping[str, Profile], targets: Collection[str] | None
+) -> list[Problem]:
+    """What is wrong with rules beside each other and against the device kinds."""
+    problems: list[Problem] = []
     by_id: dict[str, Block] = {}
     by_meaning: dict[str, str] = {}
     for rule, block in rules:
         if rule.id in by_id:
             first = by_id[rule.id]
-            problems.append(block.problem(rule.id, f"the id is taken by {first.file}:{first.line}", "id"))
+            problems.append(block.problem(rule.id, "id_taken", "id", place=f"{first.file}:{first.line}"))
             continue
         by_id[rule.id] = block
         twin = by_meaning.setdefault(_meaning(rule), rule.id)
         if twin != rule.id and rule.enabled:
-            problems.append(block.problem(rule.id, f"says the same as rule {twin}", "kind"))
+            problems.append(block.problem(rule.id, "same_as", "kind", twin=twin))
         problems.extend(_faults(rule, block, profiles, targets))
-    return RuleSet(tuple(rule for rule, _ in rules)), problems
+    return problems
 
 
 def _meaning(rule: AnyRule) -> str:
@@ -80,27 +115,25 @@ def _faults(
 ) -> Iterator[Problem]:
     kind = rule.scope.device_kind
     if kind is not None and kind not in profiles:
-        yield block.problem(
-            rule.id, f"device kind {kind!r} is not known; known are {', '.join(sorted(profiles))}", "scope"
-        )
+        yield block.problem(rule.id, "no_device_kind", "scope", kind=kind, kinds=", ".join(sorted(profiles)))
     if isinstance(rule, VisionRule) and (kind is not None or rule.scope.tags):
-        yield block.problem(rule.id, "a vision rule looks at cameras: its scope takes sites only", "scope")
+        yield block.problem(rule.id, "vision_scope", "scope")
     if targets is not None:
         for target in rule.targets:
             if target not in targets:
-                yield block.problem(rule.id, f"target {target!r} is not configured", "targets")
+                yield block.problem(rule.id, "no_target", "targets", target=target)
     if isinstance(rule, CompositeRule):
         if kind is None:
-            yield block.problem(rule.id, "scope.device_kind is missing: a metric belongs to a kind", "scope")
+            yield block.problem(rule.id, "kind_missing", "scope")
         yield from _condition_faults(rule, block, profiles)
     if isinstance(rule, ThresholdRule | StateRule | WindowRule | DayCountRule | CountRule | StuckRule):
         if kind is None:
-            yield block.problem(rule.id, "scope.device_kind is missing: a metric belongs to a kind", "scope")
+            yield block.problem(rule.id, "kind_missing", "scope")
         elif kind in profiles:
             channel = profiles[kind].channel(rule.metric)
             if channel is None:
                 known = ", ".join(item.name for item in profiles[kind].channels)
-                yield block.problem(rule.id, f"kind {kind} has no metric {rule.metric!r}; it has {known}", "metric")
+                yield block.problem(rule.id, "no_metric", "metric", kind=kind, metric=rule.metric, metrics=known)
             elif isinstance(rule, StateRule):
                 yield from _state_faults(rule, block, channel)
             elif not isinstance(rule, StuckRule):
@@ -114,16 +147,16 @@ def _reference_faults(
 ) -> Iterator[Problem]:
     other = profile.channel(reference.metric or rule.metric)
     if other is None:
-        yield block.problem(rule.id, f"kind {profile.kind} has no metric {reference.metric!r}", "reference")
+        metric = str(reference.metric)
+        yield block.problem(rule.id, "reference_no_metric", "reference", kind=profile.kind, metric=metric)
         return
     if other.unit != channel.unit:
-        reason = f"{other.name} is in {other.unit!r} and {channel.name} in {channel.unit!r}: they cannot be compared"
-        yield block.problem(rule.id, reason, "reference")
+        units = {"other": other.name, "other_unit": other.unit, "metric": channel.name, "unit": channel.unit}
+        yield block.problem(rule.id, "reference_unit", "reference", **units)
     if channel.noise and (reference.compare == "ratio" or reference.factor != 1):
-        yield block.problem(rule.id, "levels of noise have a difference, no ratio and no factor", "reference")
+        yield block.problem(rule.id, "reference_noise", "reference")
     if reference.tag in rule.scope.tags:
-        reason = f"a station tagged {reference.tag!r} is the reference itself and is not judged"
-        yield block.problem(rule.id, reason, "reference")
+        yield block.problem(rule.id, "reference_itself", "reference", tag=reference.tag)
 
 
 def _condition_faults(rule: CompositeRule, block: Block, profiles: Mapping[str, Profile]) -> Iterator[Problem]:
@@ -133,75 +166,73 @@ def _condition_faults(rule: CompositeRule, block: Block, profiles: Mapping[str, 
         kind = rule.scope.device_kind if condition.scope is None else condition.scope.device_kind
         if kind is None or kind not in profiles:
             if kind is not None:
-                yield block.problem(rule.id, f"{place}: device kind {kind!r} is not known", key)
+                yield block.problem(rule.id, "condition_no_kind", key, place=place, kind=kind)
             continue
         channel = profiles[kind].channel(condition.metric)
         if channel is None:
-            yield block.problem(rule.id, f"{place}: kind {kind} has no metric {condition.metric!r}", key)
+            wrong = {"place": place, "kind": kind, "metric": condition.metric}
+            yield block.problem(rule.id, "condition_no_metric", key, **wrong)
         elif channel.type == "enum":
             symbols = [symbol.name for symbol in channel.symbols]
             if not condition.raise_on:
-                yield block.problem(rule.id, f"{place}: {channel.name} is an enumeration: use raise_on", key)
+                yield block.problem(rule.id, "condition_enumeration", key, place=place, metric=channel.name)
             for name in condition.raise_on:
                 if name not in symbols:
-                    reason = f"{place}: {channel.name} has no symbol {name!r}; it has {', '.join(symbols)}"
-                    yield block.problem(rule.id, reason, key)
+                    wrong = {"place": place, "metric": channel.name, "symbol": name, "symbols": ", ".join(symbols)}
+                    yield block.problem(rule.id, "condition_no_symbol", key, **wrong)
         elif condition.raise_on:
-            yield block.problem(rule.id, f"{place}: {channel.name} is not an enumeration: it has levels", key)
+            yield block.problem(rule.id, "condition_levels", key, place=place, metric=channel.name)
         elif condition.unit != channel.unit:
-            reason = f"{place}: unit {condition.unit!r} is not the channel's, which is {channel.unit!r}"
-            yield block.problem(rule.id, reason, key)
+            wrong = {"place": place, "unit": str(condition.unit), "channel_unit": channel.unit}
+            yield block.problem(rule.id, "condition_unit", key, **wrong)
 
 
 def _channel_faults(
     rule: ThresholdRule | WindowRule | DayCountRule | CountRule, block: Block, channel: Channel
 ) -> Iterator[Problem]:
     if channel.type == "enum":
-        reason = f"{channel.name} is an enumeration and has no level; a state rule judges its symbols"
-        yield block.problem(rule.id, reason, "metric")
+        yield block.problem(rule.id, "enumeration", "metric", metric=channel.name)
         return
     if isinstance(rule, WindowRule) and rule.reference is not None and rule.reference.compare == "ratio":
         if rule.unit != "1":
-            yield block.problem(rule.id, f'unit {rule.unit!r}: a ratio has the unit "1"', "unit")
+            yield block.problem(rule.id, "ratio_unit", "unit", unit=rule.unit)
             return
     elif rule.unit != channel.unit:
-        yield block.problem(rule.id, f"unit {rule.unit!r} is not the channel's, which is {channel.unit!r}", "unit")
+        yield block.problem(rule.id, "unit_differs", "unit", unit=rule.unit, channel_unit=channel.unit)
         return
     if isinstance(rule, WindowRule) and rule.aggregate == "change":
         if channel.noise or channel.circular:
-            what = "noise" if channel.noise else "a direction"
-            yield block.problem(rule.id, f"{channel.name} is {what}: its means have no difference", "aggregate")
+            code = "change_of_noise" if channel.noise else "change_of_direction"
+            yield block.problem(rule.id, code, "aggregate", metric=channel.name)
         return
     level = rule.raise_level
     if isinstance(rule, WindowRule) and rule.reference is not None:
         level = math.nan  # what is left of a value has no ends
     key = "raise_above" if rule.upward else "raise_below"
     if rule.upward and channel.maximum is not None and level >= channel.maximum:
-        yield block.problem(
-            rule.id, f"{key} {level:g} is never passed: {channel.name} ends at {channel.maximum:g}", key
-        )
+        told = {"key": key, "level": f"{level:g}", "metric": channel.name, "end": f"{channel.maximum:g}"}
+        yield block.problem(rule.id, "beyond_maximum", key, **told)
     if not rule.upward and channel.minimum is not None and level <= channel.minimum:
-        yield block.problem(
-            rule.id, f"{key} {level:g} is never passed: {channel.name} starts at {channel.minimum:g}", key
-        )
+        told = {"key": key, "level": f"{level:g}", "metric": channel.name, "end": f"{channel.minimum:g}"}
+        yield block.problem(rule.id, "below_minimum", key, **told)
     if isinstance(rule, WindowRule | DayCountRule):
         if channel.noise and rule.aggregate == "mean":
-            yield block.problem(rule.id, f"{channel.name} is noise: its mean is the energy_mean (Leq)", "aggregate")
+            yield block.problem(rule.id, "mean_of_noise", "aggregate", metric=channel.name)
         if not channel.noise and rule.aggregate == "energy_mean":
-            yield block.problem(rule.id, f"{channel.name} is not noise: energy_mean has no meaning for it", "aggregate")
+            yield block.problem(rule.id, "energy_mean", "aggregate", metric=channel.name)
         if channel.circular and rule.aggregate == "mean":
-            yield block.problem(rule.id, f"{channel.name} is a direction: it has no arithmetic mean", "aggregate")
+            yield block.problem(rule.id, "mean_of_direction", "aggregate", metric=channel.name)
 
 
 def _state_faults(rule: StateRule, block: Block, channel: Channel) -> Iterator[Problem]:
     if channel.type != "enum":
-        yield block.problem(rule.id, f"{channel.name} is not an enumeration: it has levels, not symbols", "metric")
+        yield block.problem(rule.id, "no_enumeration", "metric", metric=channel.name)
         return
     symbols = [symbol.name for symbol in channel.symbols]
     for key, names in (("raise_on", rule.raise_on), ("clear_on", rule.clear_on)):
         for name in names:
             if name not in symbols:
-                reason = f"{channel.name} has no symbol {name!r}; it has {', '.join(symbols)}"
-                yield block.problem(rule.id, reason, key)
+                told = {"metric": channel.name, "symbol": name, "symbols": ", ".join(symbols)}
+                yield block.problem(rule.id, "no_symbol", key, **told)
     if set(symbols) <= set(rule.raise_on):
-        yield block.problem(rule.id, f"every symbol of {channel.name} violates: the alert would never end", "raise_on")
+        yield block.problem(rule.id, "never_ends", "raise_on", metric=channel.name)

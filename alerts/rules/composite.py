@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from alerts.rules.base import ZERO, Common, Delay, Part, Scope, Span
+from alerts.rules.faults import fault
 
 
 class Condition(Part):
@@ -27,15 +28,15 @@ class Condition(Part):
     def _one_of(self) -> Condition:
         given = [self.raise_above is not None, self.raise_below is not None, bool(self.raise_on)]
         if given.count(True) != 1:
-            raise ValueError("give exactly one of raise_above, raise_below and raise_on")
+            raise fault("one_of_three")
         if self.clear_below is not None and (self.raise_above is None or self.clear_below > self.raise_above):
-            raise ValueError("clear_below goes with raise_above and does not lie above it")
+            raise fault("clear_below_goes")
         if self.clear_above is not None and (self.raise_below is None or self.clear_above < self.raise_below):
-            raise ValueError("clear_above goes with raise_below and does not lie below it")
+            raise fault("clear_above_goes")
         if self.scope is not None and (self.scope.device_kind is None or self.scope.sites):
-            raise ValueError("a condition's scope names a device_kind and no sites: it is about the alert's own site")
+            raise fault("condition_scope")
         if self.scope is None and self.match != "any":
-            raise ValueError("match goes with a scope: without one the condition is about one device")
+            raise fault("match_alone")
         return self
 
     @property
@@ -61,9 +62,9 @@ class CompositeRule(Common):
     @model_validator(mode="after")
     def _joined(self) -> CompositeRule:
         if len(self.conditions) < 2:
-            raise ValueError("a composite rule joins at least two conditions, in all_of and any_of")
+            raise fault("two_conditions")
         if self.conditions[0].scope is not None:
-            raise ValueError("the first condition is about the device of the alert: leave its scope out")
+            raise fault("first_condition")
         return self
 
     @property

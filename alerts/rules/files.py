@@ -19,34 +19,51 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from dataclasses import field as field_
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
+from alerts.rules.faults import message
 from alerts.rules.model import RULE, AnyRule
+from sensors.provision.faults import explained
 
 _HEADER = re.compile(r"^\s*\[\[\s*rules\s*\]\]")
 _TABLE = re.compile(r"^\s*\[")
 _TOML_LINE = re.compile(r"at line (\d+)")
-_PYDANTIC_NOISE = re.compile(r"^Value error, ")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Problem:
-    """Something wrong in a rule file. `line` counts from 1, 0 where no line can be named; `rule` may be empty."""
+    """Something wrong in a rule file. `line` counts from 1, 0 where no line can be named; `rule` may be empty.
+
+    `field` is the key of the rule that is at fault, empty where it is the rule as a whole. `reason` is English; `code`
+    and `values` say the same to programs, the code is empty where there are no better words than the reason.
+    """
 
     file: str
     line: int
     rule: str
     reason: str
+    field: str = ""
+    code: str = ""
+    values: Mapping[str, str] = field_(default_factory=dict)
 
     def __str__(self) -> str:
         place = f"{self.file}:{self.line}" if self.line else self.file
         return f"{place}: rule {self.rule}: {self.reason}" if self.rule else f"{place}: {self.reason}"
+
+
+@dataclass(frozen=True, slots=True)
+class RuleText:
+    """Rules as somebody writes them, in no file yet; `name` is what its problems call it."""
+
+    name: str
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +74,15 @@ class Block:
     line: int
     keys: dict[str, int]
 
-    def problem(self, rule: str, reason: str, *keys: str) -> Problem:
-        """A problem of this rule, at the first of `keys` that is written in it, or at its header."""
+    def problem(self, rule: str, code: str, *keys: str, reason: str = "", **values: str) -> Problem:
+        """A problem of this rule, at the first of `keys` that is written in it, or at its header.
+
+        `reason` says it better than the code's own words, or where the code is pydantic's.
+        """
         line = next((self.keys[key] for key in keys if key in self.keys), self.line)
-        return Problem(file=self.file, line=line, rule=rule, reason=reason)
+        field = keys[0] if keys else ""
+        reason = reason or message(code, values)
+        return Problem(file=self.file, line=line, rule=rule, reason=reason, field=field, code=code, values=values)
 
 
 def builtin_packs() -> list[Path]:
@@ -73,46 +95,73 @@ def builtin_packs() -> list[Path]:
     ]
 
 
-def read(paths: Iterable[Path]) -> tuple[list[tuple[AnyRule, Block]], list[Problem]]:
-    """The rules of all files that hold as they stand, with their places, and the problems of the others.
+def read(sources: Iterable[Path | RuleText]) -> tuple[list[tuple[AnyRule, Block]], list[Problem]]:
+    """The rules of all files and texts that hold as they stand, with their places, and the problems of the others.
 
     A path may be a folder: its `*.toml` are read in the order of their names.
     """
     rules: list[tuple[AnyRule, Block]] = []
     problems: list[Problem] = []
-    for path in paths:
+    for path in sources:
+        if isinstance(path, RuleText):
+            _read_text(path.name, path.text, rules, problems)
+            continue
         found = sorted(path.glob("*.toml")) if path.is_dir() else [path]
         if not found:
-            problems.append(Problem(file=str(path), line=0, rule="", reason="the folder holds no .toml file"))
+            problems.append(_of_file(str(path), "rules_no_file"))
         for file in found:
             _read_file(file, rules, problems)
     return rules, problems
 
 
+def read_over(paths: Iterable[Path], written: Iterable[RuleText]) -> tuple[list[tuple[AnyRule, Block]], list[Problem]]:
+    """As `read`: the rules of the files, the texts' in the places of those whose ids they have, then the others'."""
+    over, faults = read(written)
+    rules, problems = read(paths)
+    by_id = {rule.id: (rule, block) for rule, block in over}
+    found: list[tuple[AnyRule, Block]] = []
+    for rule, block in rules:
+        if (own := by_id.get(rule.id)) is None:
+            found.append((rule, block))
+        elif own not in found:
+            found.append(own)
+    return [*found, *(own for own in over if own not in found)], [*problems, *faults]
+
+
+def _of_file(file: str, code: str, *, line: int = 0, **values: str) -> Problem:
+    return Problem(file=file, line=line, rule="", reason=message(code, values), code=code, values=values)
+
+
 def _read_file(file: Path, rules: list[tuple[AnyRule, Block]], problems: list[Problem]) -> None:
-    text = ""
     try:
         text = file.read_text(encoding="utf-8")
+    except OSError as error:
+        problems.append(_of_file(str(file), "rules_unreadable", reason=error.strerror or str(error)))
+    except UnicodeDecodeError as error:
+        problems.append(_of_file(str(file), "rules_no_toml", reason=str(error)))
+    else:
+        _read_text(str(file), text, rules, problems)
+
+
+def _read_text(file: str, text: str, rules: list[tuple[AnyRule, Block]], problems: list[Problem]) -> None:
+    try:
         document = tomllib.loads(text)
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    # Beside its own error the parser lets through that of a number with thousands of digits, and of deep nesting.
+    except (ValueError, RecursionError) as error:
         match = _TOML_LINE.search(str(error))
-        reason = error.strerror or str(error) if isinstance(error, OSError) else f"not valid TOML: {error}"
-        line = int(match[1]) if match else len(text.splitlines()) if "end of document" in reason else 0
-        problems.append(Problem(file=str(file), line=line, rule="", reason=reason))
+        line = int(match[1]) if match else len(text.splitlines()) if "end of document" in str(error) else 0
+        problems.append(_of_file(file, "rules_no_toml", line=line, reason=str(error)))
         return
-    problems.extend(
-        Problem(file=str(file), line=0, rule="", reason=f"unknown table or key {key!r}; rules are [[rules]]")
-        for key in sorted(document.keys() - {"rules"})
-    )
+    problems.extend(_of_file(file, "rules_unknown_key", key=key) for key in sorted(document.keys() - {"rules"}))
     tables = document.get("rules", [])
     if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
-        problems.append(Problem(file=str(file), line=0, rule="", reason="rules are written as [[rules]] tables"))
+        problems.append(_of_file(file, "rules_no_tables"))
         return
     if not tables:
-        problems.append(Problem(file=str(file), line=0, rule="", reason="the file holds no [[rules]]"))
-    blocks = _blocks(str(file), text)
+        problems.append(_of_file(file, "rules_none"))
+    blocks = _blocks(file, text)
     for place, table in enumerate(tables):
-        block = blocks[place] if place < len(blocks) else Block(str(file), 0, {})
+        block = blocks[place] if place < len(blocks) else Block(file, 0, {})
         _read_rule(table, block, rules, problems)
 
 
@@ -126,9 +175,19 @@ def _read_rule(
         for fault in error.errors(include_url=False):
             # The first part of a location is the kind that chose the class; without it none could be chosen.
             keys = [str(part) for part in fault["loc"][1:]] if fault["loc"] else ["kind"]
-            reason = _PYDANTIC_NOISE.sub("", fault["msg"])
-            reason = f"{'.'.join(keys)}: {reason}" if keys else reason
-            problems.append(block.problem(name, reason, *keys[:1]))
+            code, values, reason = explained(fault)
+            place = ".".join(keys)
+            reason = f"{place}: {reason}" if keys else reason
+            problems.append(block.problem(name, code, *keys[:1], reason=reason, **values, at=place))
+
+
+def excerpt(text: str, line: int) -> str:
+    """The `[[rules]]` table whose header is on this line (from 1), without the comments before the next one."""
+    lines = text.splitlines()
+    end = next((place for place in range(line, len(lines)) if _HEADER.match(lines[place])), len(lines))
+    while end > line and (not lines[end - 1].strip() or lines[end - 1].lstrip().startswith("#")):
+        end -= 1
+    return "\n".join(lines[line - 1 : end]) + "\n"
 
 
 def _blocks(file: str, text: str) -> list[Block]:

@@ -13,6 +13,7 @@ from pydantic import Field, model_validator
 
 from alerts.model import Severity
 from alerts.rules.base import ZERO, Common, Delay, Part
+from alerts.rules.faults import fault
 
 
 class Level(Common):
@@ -26,7 +27,7 @@ class Level(Common):
     @model_validator(mode="after")
     def _level(self) -> Level:
         if (self.raise_above is None) == (self.raise_below is None):
-            raise ValueError("give exactly one of raise_above and raise_below")
+            raise fault("one_of_two")
         return self
 
     @property
@@ -82,19 +83,19 @@ class Limit(Level):
             wrong = ("raise_below", "clear_above") if self.upward else ("raise_above", "clear_below")
             if given := [name for name in wrong if getattr(step, name) is not None]:
                 key = "raise_above" if self.upward else "raise_below"
-                raise ValueError(f"{place}.{given[0]} does not go with {key}")
+                raise fault("level_goes", place=place, key=given[0], other=key)
             before, rung = self.rungs[number : number + 2]
             sign = 1 if self.upward else -1
             if severities.index(rung.severity) <= severities.index(before.severity):
-                raise ValueError(f"{place}: {rung.severity} is not more severe than {before.severity}")
+                raise fault("level_severity", place=place, severity=rung.severity, before=before.severity)
             if sign * rung.raise_at < sign * before.raise_at:
-                raise ValueError(f"{place}: {rung.raise_at:g} lies within the level before, {before.raise_at:g}")
+                raise fault("level_within", place=place, level=rung.raise_at, before=before.raise_at)
             if sign * rung.clear_at > sign * rung.raise_at:
-                raise ValueError(f"{place}: the clear level {rung.clear_at:g} lies beyond its raise level")
+                raise fault("level_clear", place=place, level=rung.clear_at)
             if sign * rung.clear_at < sign * before.clear_at:
-                raise ValueError(f"{place}: {rung.clear_at:g} clears later than the level before, {before.clear_at:g}")
+                raise fault("level_clears_later", place=place, level=rung.clear_at, before=before.clear_at)
             if rung.raise_at == before.raise_at and rung.duration <= before.duration:
-                raise ValueError(f"{place}: neither a level farther out nor a longer duration than the level before")
+                raise fault("level_same", place=place)
         return self
 
     @property
@@ -115,14 +116,14 @@ class Limit(Level):
     def _levels(self) -> Limit:
         if self.raise_above is not None:
             if self.clear_above is not None:
-                raise ValueError("raise_above goes with clear_below, not with clear_above")
+                raise fault("above_goes")
             if self.clear_below is not None and self.clear_below > self.raise_above:
-                raise ValueError(f"clear_below {self.clear_below:g} lies above raise_above {self.raise_above:g}")
+                raise fault("clear_above_raise", clear=self.clear_below, level=self.raise_above)
         else:
             if self.clear_below is not None:
-                raise ValueError("raise_below goes with clear_above, not with clear_below")
+                raise fault("below_goes")
             if self.clear_above is not None and self.raise_below is not None and self.clear_above < self.raise_below:
-                raise ValueError(f"clear_above {self.clear_above:g} lies below raise_below {self.raise_below:g}")
+                raise fault("clear_below_raise", clear=self.clear_above, level=self.raise_below)
         return self
 
     @property

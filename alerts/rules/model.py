@@ -11,6 +11,7 @@ from pydantic import Field, TypeAdapter, model_validator
 
 from alerts.rules.base import ZERO, Common, Delay, Part, Span
 from alerts.rules.composite import CompositeRule
+from alerts.rules.faults import fault
 from alerts.rules.levels import Level, Limit
 from alerts.rules.schedule import stretches
 
@@ -41,7 +42,7 @@ class StateRule(Common):
     @model_validator(mode="after")
     def _apart(self) -> StateRule:
         if both := sorted(set(self.raise_on) & set(self.clear_on)):
-            raise ValueError(f"{both[0]} is both in raise_on and in clear_on")
+            raise fault("both_symbols", symbol=both[0])
         return self
 
 
@@ -77,18 +78,18 @@ class WindowRule(Limit):
     @model_validator(mode="after")
     def _panes(self) -> WindowRule:
         if self.per is not None and self.aggregate != "change":
-            raise ValueError("per goes with aggregate change")
+            raise fault("per_alone")
         if self.reference is not None and self.aggregate in ("max", "change"):
-            raise ValueError("a reference is compared by mean or energy_mean")
+            raise fault("reference_aggregate")
         if self.every is not None and (self.every > self.window or self.window % self.every):
-            raise ValueError("every must divide window without a rest")
+            raise fault("every_divides")
         longest = max(end - start for start, end in stretches(self.schedule))
         if self.window > timedelta(minutes=longest):
-            raise ValueError("no window lies wholly within the schedule's hours, so none would ever be judged")
+            raise fault("window_hours")
         if self.aggregate == "max" and not self.upward:
-            raise ValueError("aggregate max goes with raise_above")
+            raise fault("max_upward")
         if self.aggregate == "change" and self.every is not None:
-            raise ValueError("aggregate change compares a window with the one before it: leave every out")
+            raise fault("change_every")
         return self
 
     @property
@@ -110,11 +111,11 @@ class DayCountRule(Level):
     @model_validator(mode="after")
     def _days(self) -> DayCountRule:
         if self.schedule:
-            raise ValueError("a day is counted as a whole: leave schedule out")
+            raise fault("day_schedule")
         if self.window > timedelta(days=1):
-            raise ValueError("a window longer than a day lies within none")
+            raise fault("long_window")
         if self.aggregate == "max" and not self.upward:
-            raise ValueError("aggregate max goes with raise_above")
+            raise fault("max_upward")
         return self
 
     @property
@@ -141,9 +142,9 @@ class CountRule(Level):
     @model_validator(mode="after")
     def _counts(self) -> CountRule:
         if self.at_least > self.of:
-            raise ValueError(f"at_least {self.at_least} is more than of {self.of}")
+            raise fault("at_least_of", at_least=self.at_least, of=self.of)
         if self.clear_at_most is not None and self.clear_at_most >= self.at_least:
-            raise ValueError(f"clear_at_most {self.clear_at_most} is not below at_least {self.at_least}")
+            raise fault("clear_at_most", clear_at_most=self.clear_at_most, at_least=self.at_least)
         return self
 
     @property
@@ -173,7 +174,7 @@ class StuckRule(Common):
     @model_validator(mode="after")
     def _always(self) -> StuckRule:
         if self.schedule or not self.exempt_during.empty:
-            raise ValueError("an instrument is stuck at any hour: leave schedule and exempt_during out")
+            raise fault("stuck_hours")
         return self
 
 

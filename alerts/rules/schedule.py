@@ -13,6 +13,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from alerts.rules.faults import fault
+
 Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 DAYS: tuple[Day, ...] = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 DAY_MINUTES = 24 * 60
@@ -51,7 +53,7 @@ class Hours(BaseModel):
     @model_validator(mode="after")
     def _length(self) -> Hours:
         if self.start == self.end:
-            raise ValueError(f"from and to are both {self.start}; a whole day is 00:00 to 24:00")
+            raise fault("no_hours", start=self.start)
         return self
 
     @property
@@ -104,7 +106,7 @@ def stretches(schedule: Sequence[Hours]) -> list[tuple[int, int]]:
     around = [*parts, (parts[0][0] + WEEK_MINUTES, parts[0][1] + WEEK_MINUTES, parts[0][2])]
     for (_, end, before), (start, _, after) in pairwise(around):
         if start < end:
-            raise ValueError(f"{before} and {after} overlap: one moment lies in both")
+            raise fault("hours_overlap", before=before, after=after)
     merged: list[tuple[int, int]] = []
     for start, end, _ in parts:
         if merged and merged[-1][1] == start:

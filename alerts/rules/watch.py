@@ -1,4 +1,7 @@
-"""The rules in force, read again when their files change. A file that became unusable leaves the old rules in force."""
+"""The rules in force, read again when their files or the rules that people wrote change.
+
+What became unusable leaves the old rules in force.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from alerts.rules.check import load
-from alerts.rules.files import builtin_packs
+from alerts.rules.files import RuleText, builtin_packs
 from alerts.rules.model import RuleSet
 from core.errors import ConfigurationError
 from sensors.profiles import Profile
@@ -19,7 +22,7 @@ Stamp = tuple[tuple[str, int, int], ...]
 
 
 class RuleWatch:
-    """Rules of files and folders; no path means the built-in packs.
+    """Rules of files and folders, and of `written` in place of theirs; no path means the built-in packs.
 
     `stored` are the rules that were in force last: a process that starts on unusable files goes on with them.
 
@@ -33,20 +36,22 @@ class RuleWatch:
         profiles: Mapping[str, Profile],
         targets: Collection[str],
         *,
+        written: tuple[RuleText, ...] = (),
         stored: RuleSet = NO_RULES,
     ) -> None:
         self._paths = list(paths) or builtin_packs()
         self.profiles = profiles
         self._targets = targets
+        self._written = written
         self._stamp = self._look()
         self.current = self._load(stored)
 
-    def poll(self) -> bool:
-        """Look at the files; True where `current` has moved."""
+    def poll(self, written: tuple[RuleText, ...]) -> bool:
+        """Look at the files and at what is written now; True where `current` has moved."""
         stamp = self._look()
-        if stamp == self._stamp:
+        if (stamp, written) == (self._stamp, self._written):
             return False
-        self._stamp = stamp
+        self._stamp, self._written = stamp, written
         rules = self._load(self.current)
         moved = rules != self.current
         self.current = rules
@@ -54,7 +59,7 @@ class RuleWatch:
 
     def _load(self, old: RuleSet) -> RuleSet:
         try:
-            return load(self._paths, self.profiles, self._targets)
+            return load(self._paths, self.profiles, self._targets, self._written)
         except ConfigurationError as error:
             if not old.rules:
                 raise

@@ -19,6 +19,7 @@ from core.settings import CameraSettings
 from sensors.provision import RowError, Rows, Sourced
 from sensors.provision.faults import explained
 from sensors.provision.rows import CameraFacts, CameraRow
+from vision.option_fields import OptionField, option_fields
 from vision.options import InvalidOptions, camera_settings
 
 router = APIRouter(prefix="/registry/cameras", tags=["administration"])
@@ -63,6 +64,13 @@ async def registered_cameras(
         _shown(one)
         for one in await rows(database, SQL["registry_cameras"], {"sites": viewer.scope, "site": site, "code": None})
     ]
+
+
+@router.get("/options", summary="Options of a camera", responses=documented(401, 403))
+async def camera_options(_: Seen, context: Here) -> list[OptionField]:
+    """What `options` of a camera may hold beside `zones`, in groups, with the defaults that are in force here.
+    `label` and `description` are Chinese."""
+    return option_fields(context.settings.vision.camera)
 
 
 @router.put("/{site}/{camera}", summary="Change or make a camera", responses=documented(401, 403, 404, 412, 422))

@@ -70,6 +70,8 @@ class CameraCheck(BaseModel):
     )
     asked_at: Millis | None = None
     asked_by: str | None = Field(default=None, description="A person's code.")
+    asked_by_name: str | None = Field(default=None, description="Name of the person; the code of one who is gone.")
+    asked_by_name_en: str | None = None
     worker: str | None = None
     ended_at: Millis | None = None
     error: str = Field(default="", description="invalid_options, check_hung or check_died.")
@@ -143,5 +145,6 @@ def _shown(found: Row, now: datetime) -> CameraCheck:
         state = "running" if now < found["due_at"] else "lost"
     else:
         state = "waiting" if now < found["due_at"] else "unclaimed"
-    told = ("asked_at", "asked_by", "worker", "ended_at", "error", "report", "has_picture")
+    names = ("asked_by_name", "asked_by_name_en")
+    told = ("asked_at", "asked_by", *names, "worker", "ended_at", "error", "report", "has_picture")
     return CameraCheck(state=state, **{name: found[name] for name in told})

@@ -5,10 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import os
 import shutil
-import signal
-import sys
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -19,6 +16,7 @@ from psycopg import sql
 
 from benchmarks.ingest.mosquitto import Mosquitto
 from benchmarks.ingest.peers import CHANNELS
+from benchmarks.processes import Processes
 from core.clock import SystemClock
 from core.settings import DatabaseSettings, Settings
 from sensors.credentials import generate_secret, hash_secret
@@ -58,11 +56,11 @@ def rules_text() -> str:
     return "\n".join(parts)
 
 
-class Stage:
+class Stage(Processes):
     """Holds the server and the template database with `devices` dust stations on fifty sites."""
 
     def __init__(self, folder: Path, devices: int) -> None:
-        self.folder = folder
+        super().__init__(folder)
         self.secret = generate_secret()
         self.names = [f"s{number % SITES}/d{number}" for number in range(devices)]
         self.rules = folder / "rules.toml"
@@ -118,21 +116,6 @@ class Stage:
             admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
 
     @contextlib.asynccontextmanager
-    async def process(self, *arguments: str, **environment: str) -> AsyncIterator[asyncio.subprocess.Process]:
-        """A Python process with its output in the folder, ended with SIGTERM."""
-        with (self.folder / "processes.log").open("ab") as log:
-            process = await asyncio.create_subprocess_exec(
-                sys.executable, *arguments, env={**os.environ, **environment},
-                stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=log, limit=1 << 24,
-            )  # fmt: skip
-        try:
-            yield process
-        finally:
-            if process.returncode is None:
-                process.send_signal(signal.SIGTERM)
-            await process.wait()
-
-    @contextlib.asynccontextmanager
     async def rooms(
         self, url: str, *, workers: int = 1, targets: Sequence[Mapping[str, Any]] = (), **ingest: str
     ) -> AsyncIterator[tuple[dict[str, int], int]]:
@@ -172,7 +155,7 @@ class Stage:
                 if len(reading) == workers and any(room == "alerts" for room, _ in rows):
                     return dict(reading[0])
                 await asyncio.sleep(0.1)
-        raise TimeoutError(f"ingest and alerts did not start; see {self.folder / 'processes.log'}")
+        raise TimeoutError(f"ingest and alerts did not start; see {self.log}")
 
     @contextlib.asynccontextmanager
     async def broker(self, access: str = "allow_anonymous true") -> AsyncIterator[tuple[int, int]]:

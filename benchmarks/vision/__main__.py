@@ -24,6 +24,7 @@ from typing import Any
 
 from benchmarks.report import conclude, machine, median, target
 from benchmarks.vision import endurance, fleet, ways
+from benchmarks.vision.sequences import ROUND_S
 from benchmarks.vision.stage import Stage
 
 _GOALS = (
@@ -108,7 +109,9 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="one round with a key frame a second, one minute of fleet")
     parser.add_argument("--cameras", type=int, default=24, help="of the fleet")
     parser.add_argument("--rounds", type=int, default=2)
-    parser.add_argument("--seconds", type=float, default=24, help="of each way in each round")
+    parser.add_argument(
+        "--seconds", type=float, default=ROUND_S, help="of each way in each round; whole minutes show every movement"
+    )
     parser.add_argument("--minutes", type=float, default=5, help="of the fleet")
     parser.add_argument("--reconnects", type=int, default=0, metavar="N", help="only cut every stream N times")
     parser.add_argument("--soak", type=float, default=0, metavar="S", help="only let the fleet run for S seconds")

@@ -5,23 +5,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import os
-import signal
-import sys
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import psycopg
 
+from benchmarks.processes import Processes
 from core.clock import SystemClock
 from core.settings import DatabaseSettings, Settings
 from smartsite.postgres import EmbeddedPostgres
 from smartsite.schema import bring_up_to_date
-
-_READY_S = 90.0
 
 CAMERAS = """
 INSERT INTO camera (site_id, code, name, url, zone)
@@ -62,11 +58,11 @@ class Cameras:
         return f"rtsp://127.0.0.1:{self.port}/{kind}/{number}"
 
 
-class Stage:
+class Stage(Processes):
     """Holds the database; everything else comes and goes."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
+        super().__init__(folder)
         self._postgres = EmbeddedPostgres(folder)
         self._url = ""
 
@@ -93,21 +89,6 @@ class Stage:
             return connection.execute(statement).fetchall()
 
     @contextlib.asynccontextmanager
-    async def process(self, *arguments: str, **environment: str) -> AsyncIterator[asyncio.subprocess.Process]:
-        """A Python process with its errors in the folder, ended with SIGTERM."""
-        with (self._folder / "processes.log").open("ab") as log:
-            process = await asyncio.create_subprocess_exec(
-                sys.executable, *arguments, env={**os.environ, **environment},
-                stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=log,
-            )  # fmt: skip
-        try:
-            yield process
-        finally:
-            if process.returncode is None:
-                process.send_signal(signal.SIGTERM)
-            await process.communicate()
-
-    @contextlib.asynccontextmanager
     async def cameras(self, count: int, few: int, kinds: list[str]) -> AsyncIterator[Cameras]:
         """The cameras, encoded and served."""
         arguments = [str(count), "--few", str(few), *kinds]
@@ -127,26 +108,17 @@ class Stage:
             connection.execute(CAMERAS, [urls])
         environment = {
             "SMARTSITE_DATABASE__URL": self._url,
-            "SMARTSITE_DATA_DIR": str(self._folder / "data"),
+            "SMARTSITE_DATA_DIR": str(self.folder / "data"),
             "SMARTSITE_LOG__LEVEL": "warning",
             "SMARTSITE_VISION__LIVE_PORT": "0",
-            **({"SMARTSITE_VISION__MODEL": str(model)} if model else {}),
+            # In the arithmetic that OpenVINO chooses, as ultralytics runs it: bfloat16 where the processor has it.
+            **({"SMARTSITE_VISION__MODEL": str(model), "SMARTSITE_VISION__PRECISION": "auto"} if model else {}),
             **{f"SMARTSITE_VISION__CAMERA__{name.upper()}": str(value) for name, value in camera.items()},
         }
         began = time.monotonic()
         async with self.process("-m", "smartsite", "run", "vision", **environment) as process:
             await self.until(lambda: all(row["frames_analysed"] for row in self.rows(STATES)), process)
             yield process.pid, time.monotonic() - began
-
-    async def until(self, done: Callable[[], bool], process: asyncio.subprocess.Process | None = None) -> None:
-        """Wait for a condition, while the process lives."""
-        deadline = time.monotonic() + _READY_S
-        while not done():
-            if process is not None and process.returncode is not None:
-                raise RuntimeError(f"a process ended; see {self._folder / 'processes.log'}")
-            if time.monotonic() > deadline:
-                raise TimeoutError(f"not ready in {_READY_S:g} s; see {self._folder / 'processes.log'}")
-            await asyncio.sleep(0.1)
 
     @contextlib.asynccontextmanager
     async def stock(self, model: Path, url: str, stride: int) -> AsyncIterator[tuple[int, list[float], float]]:

@@ -5,11 +5,13 @@ working directory where that exists. Every field is described; docs/settings.md 
 """
 
 from core.settings.alerts import AlertsSettings
-from core.settings.api import ApiSettings, LogSettings
+from core.settings.api import ApiSettings, LogSettings, MapSettings
 from core.settings.database import DatabaseSettings
+from core.settings.documents import DocumentSettings
 from core.settings.evidence import EvidenceSettings
 from core.settings.ingest import IngestSettings
 from core.settings.notify import EscalationSettings, NotifySettings, SmsSettings
+from core.settings.oidc import OidcSettings
 from core.settings.rectification import RectificationSettings
 from core.settings.section import Role, Section, Severity
 from core.settings.targets import Registration, TargetSettings
@@ -22,11 +24,14 @@ __all__ = [
     "ApiSettings",
     "CameraSettings",
     "DatabaseSettings",
+    "DocumentSettings",
     "EscalationSettings",
     "EvidenceSettings",
     "IngestSettings",
     "LogSettings",
+    "MapSettings",
     "NotifySettings",
+    "OidcSettings",
     "Precision",
     "RectificationSettings",
     "Registration",

@@ -14,6 +14,17 @@ from core.settings.targets import TargetSettings
 from core.settings.uplinks import UplinkSettings
 
 
+class TrialSettings(Section):
+    """Trials of rules on history, asked for on the page."""
+
+    readings: int = Field(
+        default=3_000_000,
+        ge=1,
+        description="Readings of a trial at most; more are refused.",
+    )
+    at_most_s: float = Field(default=600, gt=0, description="Seconds after which a trial is broken off.")
+
+
 class AlertsSettings(Section):
     """Rules, regulator targets and notifications."""
 
@@ -25,7 +36,8 @@ class AlertsSettings(Section):
         default=[],
         description="Checklists of inspections (TOML) beside the built-in ones; of the same file name, these count.",
     )
-    rules_check_s: float = Field(default=2, gt=0, description="Seconds between looks for changed rule files.")
+    rules_check_s: float = Field(default=2, gt=0, description="Seconds between looks for changed rules.")
+    trial: TrialSettings = TrialSettings()
     engines: int = Field(
         default=1,
         ge=1,

@@ -14,6 +14,7 @@ from core.errors import ConfigurationError
 from core.settings.alerts import AlertsSettings
 from core.settings.api import ApiSettings, LogSettings
 from core.settings.database import DatabaseSettings
+from core.settings.documents import DocumentSettings
 from core.settings.evidence import EvidenceSettings
 from core.settings.ingest import IngestSettings
 from core.settings.vision import VisionSettings
@@ -47,6 +48,7 @@ class Settings(BaseSettings):
     ingest: IngestSettings = IngestSettings()
     vision: VisionSettings = VisionSettings()
     evidence: EvidenceSettings = EvidenceSettings()
+    documents: DocumentSettings = DocumentSettings()
     alerts: AlertsSettings = AlertsSettings()
     api: ApiSettings = ApiSettings()
     log: LogSettings = LogSettings()

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Literal
+from urllib.parse import urlsplit
 
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, ValidationInfo, field_validator
+from pydantic_core import PydanticCustomError
 
-from core.settings.section import Section
+from core.settings.section import Line, Section
 from core.settings.zones import Zone
 
 
 class CameraSettings(Section):
     """How one camera is read and judged. The defaults of all cameras; `options` of a camera overrides each by name."""
+
+    # Kept as JSON, which knows no infinity.
+    model_config = ConfigDict(allow_inf_nan=False)
 
     fps: float = Field(
         default=1, gt=0, le=30, description="Pictures a second that are looked at while nothing happens."
@@ -82,7 +87,13 @@ class CameraSettings(Section):
     vote_positive: int = Field(
         default=5, ge=1, le=100, description="Bare-headed looks at one person that make an episode ..."
     )
-    vote_window: int = Field(default=8, ge=1, le=100, description="... out of that many newest looks at the person.")
+    vote_window: int = Field(
+        default=8,
+        ge=1,
+        le=100,
+        validate_default=True,
+        description="... out of that many newest looks at the person.",
+    )
     quiet_s: float = Field(default=10, gt=0, description="Seconds without a bare head after which its episode ends.")
     cool_down_s: float = Field(
         default=300,
@@ -98,11 +109,48 @@ class CameraSettings(Section):
         default=16, ge=0, le=256, description="Most MB of encoded video that one camera holds for clips; 0: no clips."
     )
 
-    @model_validator(mode="after")
-    def _vote_can_be_won(self) -> CameraSettings:
-        if self.vote_positive > self.vote_window:
-            raise ValueError(f"vote_positive {self.vote_positive} is above vote_window {self.vote_window}")
-        return self
+    onvif: Line = Field(
+        default="",
+        max_length=500,
+        description="Address of the ONVIF device service that moves the camera, without user and password; empty: of "
+        "the stream's host; `off`: it is never moved.",
+    )
+    onvif_profile: Line = Field(
+        default="", max_length=100, description="Token of its ONVIF media profile; empty: the first that can be moved."
+    )
+    moved_quiet_s: float = Field(
+        default=300,
+        ge=0,
+        description="Seconds after somebody has moved the camera in which it does not count as turned.",
+    )
+
+    @field_validator("onvif")
+    @classmethod
+    def _is_an_address(cls, value: str) -> str:
+        if value in ("", "off"):
+            return value
+        parts = urlsplit(value)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise PydanticCustomError("no_onvif_address", "write http://HOST/onvif/device_service, off, or nothing")
+        if parts.username is not None:
+            raise PydanticCustomError(
+                "onvif_secret",
+                "write no user and password here: those of the stream's address are used on its host",
+            )
+        return value
+
+    @field_validator("vote_window")
+    @classmethod
+    def _vote_can_be_won(cls, window: int, info: ValidationInfo) -> int:
+        # What is wrong with vote_positive in itself is told by itself, and then it is not here.
+        positive = info.data.get("vote_positive", 0)
+        if positive > window:
+            raise PydanticCustomError(
+                "vote_never_won",
+                "vote_positive {vote_positive} is above vote_window {vote_window}",
+                {"vote_positive": positive, "vote_window": window},
+            )
+        return window
 
 
 Precision = Literal["auto", "f32"]

@@ -5,9 +5,9 @@ from __future__ import annotations
 from itertools import combinations
 from typing import Literal
 
-from pydantic import Field, field_validator
+from pydantic import ConfigDict, Field, field_validator
 
-from core.settings.section import Section
+from core.settings.section import Line, Section
 
 Point = tuple[float, float]
 
@@ -19,7 +19,10 @@ _LEAST_AREA = 0.0001  # of the picture
 class Zone(Section):
     """One polygon of a camera's picture."""
 
-    name: str = Field(min_length=1, max_length=40, description="Name of the zone, as episodes tell it.")
+    # Kept as JSON, which knows no infinity.
+    model_config = ConfigDict(allow_inf_nan=False)
+
+    name: Line = Field(min_length=1, max_length=40, description="Name of the zone, as episodes tell it.")
     use: ZoneUse = Field(
         default="include",
         description="include: hats are judged only in such zones; exclude: never in this one; forbidden: a person here "

@@ -201,7 +201,16 @@ async def _permits(store: Store, rows: Rows, report: Report) -> None:
 
 
 def _done(report: Report, section: str, sourced: Sourced[Row], outcome: Outcome) -> None:
-    report.applied(RowResult(file=sourced.file, row=sourced.place, section=section, key=sourced.key, outcome=outcome))
+    report.applied(
+        RowResult(
+            file=sourced.file,
+            row=sourced.place,
+            line=sourced.line,
+            section=section,
+            key=sourced.key,
+            outcome=outcome,
+        )
+    )
 
 
 def _has_site(

@@ -36,6 +36,7 @@ FAULTS = {
     "half_a_place": "give both latitude and longitude, or neither",
     "password_alone": "a password needs a login",
     "half_an_offset": "give both from and to an offset, or neither",
+    "far_time": "the year {year} is none of a site; correct it",
     "backwards": "from must lie before to",
     # A row among others and in the registry.
     "given_twice": "'{key}' was already given in {other}, {place}; remove one",

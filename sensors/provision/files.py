@@ -6,7 +6,7 @@ import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from pydantic import ValidationError
 
@@ -30,11 +30,12 @@ SECTIONS: dict[str, type[Row]] = {
 
 @dataclass(frozen=True, slots=True)
 class Sourced(Generic[R_co]):
-    """A row that is right in itself, and where it stands."""
+    """A row that is right in itself, and where it stands; `line` of a CSV file."""
 
     file: str
     place: str
     row: R_co
+    line: int | None = None
 
     @property
     def key(self) -> str:
@@ -43,7 +44,7 @@ class Sourced(Generic[R_co]):
 
     def error(self, field: str, code: str, **values: object) -> RowError:
         """An error of this row."""
-        return RowError.of(self.file, self.place, field, code, **values)
+        return RowError.of(self.file, self.place, self.line, field, code, **values)
 
 
 @dataclass(slots=True)
@@ -63,8 +64,8 @@ def read_files(paths: Sequence[Path], report: Report) -> Rows:
     found: dict[str, list[Sourced[Any]]] = {section: [] for section in SECTIONS}
     seen: dict[tuple[str, str], Sourced[Row]] = {}
     for path in paths:
-        for section, place, values in _raw_rows(path, report):
-            sourced = _check(str(path), section, place, values, report)
+        for raw in _raw_rows(path, report):
+            section, sourced = raw.section, _check(str(path), raw, report)
             if sourced is None:
                 continue
             first = seen.setdefault((section, identity(sourced.row)), sourced)
@@ -84,9 +85,18 @@ def identity(row: Row) -> str:
     return f"{row.site}/{row.code}" if isinstance(row, DeviceRow | CameraRow) else str(getattr(row, "code", ""))
 
 
-def _raw_rows(path: Path, report: Report) -> list[tuple[str, str, dict[str, Any]]]:
-    def refuse(code: str, row: str = "", **values: object) -> list[tuple[str, str, dict[str, Any]]]:
-        report.errors.append(RowError.of(str(path), row, "", code, **values))
+class _Raw(NamedTuple):
+    """A row as it was read."""
+
+    section: str
+    place: str
+    values: Any
+    line: int | None = None
+
+
+def _raw_rows(path: Path, report: Report) -> list[_Raw]:
+    def refuse(code: str, row: str = "", **values: object) -> list[_Raw]:
+        report.errors.append(RowError.of(str(path), row, None, "", code, **values))
         return []
 
     try:
@@ -113,13 +123,13 @@ def _raw_rows(path: Path, report: Report) -> list[tuple[str, str, dict[str, Any]
         elif not isinstance(items, list):
             refuse("no_list", section, section=section)
         else:
-            rows += [(section, f"{section}[{number}]", item) for number, item in enumerate(items, start=1)]
+            rows += [_Raw(section, f"{section}[{number}]", item) for number, item in enumerate(items, start=1)]
     return rows
 
 
-def _csv_rows(path: Path, text: str, report: Report) -> list[tuple[str, str, dict[str, Any]]]:
+def _csv_rows(path: Path, text: str, report: Report) -> list[_Raw]:
     def refuse(code: str, line: int, field: str = "", **values: object) -> None:
-        report.errors.append(RowError.of(str(path), f"line {line}", field, code, **values))
+        report.errors.append(RowError.of(str(path), f"line {line}", line, field, code, **values))
 
     found = records(text)
     first, title = next(found, (1, ""))
@@ -145,19 +155,22 @@ def _csv_rows(path: Path, text: str, report: Report) -> list[tuple[str, str, dic
             refuse("too_many_cells", line, columns=len(columns))
         # An empty cell says nothing, as a field that a TOML row leaves out.
         elif given := {name: cell.strip() for name, cell in zip(columns, cells, strict=False) if cell.strip()}:
-            rows.append(("devices", f"line {line}", given))
+            rows.append(_Raw("devices", f"line {line}", given, line))
     return rows
 
 
-def _check(file: str, section: str, place: str, values: Any, report: Report) -> Sourced[Row] | None:
-    if isinstance(values, dict) and isinstance(code := values.get("code"), str):
+def _check(file: str, raw: _Raw, report: Report) -> Sourced[Row] | None:
+    place = raw.place
+    if isinstance(raw.values, dict) and isinstance(code := raw.values.get("code"), str):
         place = f"{place} ({code[:64]})"
     try:
-        return Sourced(file, place, SECTIONS[section].model_validate(values))
+        return Sourced(file, place, SECTIONS[raw.section].model_validate(raw.values), raw.line)
     except ValidationError as error:
         # The input is left out: it may be a secret.
         for fault in error.errors(include_url=False, include_input=False):
             field = ".".join(str(part) for part in fault["loc"])
             code, values, message = explained(fault)
-            report.errors.append(RowError(file=file, row=place, field=field, code=code, values=values, message=message))
+            report.errors.append(
+                RowError(file=file, row=place, line=raw.line, field=field, code=code, values=values, message=message)
+            )
         return None

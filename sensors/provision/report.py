@@ -19,7 +19,8 @@ Outcome = Literal["created", "updated", "unchanged"]
 class RowError:
     """One fault: `row` is a line of a CSV file or a place like `devices[3]` in TOML; `message` says what to do.
 
-    `code` and `values` say the same to programs: those of sensors.provision.faults, or pydantic's.
+    `code` and `values` say the same to programs: those of sensors.provision.faults, or pydantic's. `line` is that of a
+    CSV file, None elsewhere and where the whole file is at fault.
     """
 
     file: str
@@ -28,12 +29,13 @@ class RowError:
     code: str
     values: Mapping[str, str]
     message: str
+    line: int | None = None
 
     @classmethod
-    def of(cls, file: str, row: str, field: str, code: str, **values: object) -> RowError:
+    def of(cls, file: str, row: str, line: int | None, field: str, code: str, **values: object) -> RowError:
         """A fault of ours."""
         said = {name: str(value) for name, value in values.items()}
-        return cls(file=file, row=row, field=field, code=code, values=said, message=message(code, said))
+        return cls(file=file, row=row, line=line, field=field, code=code, values=said, message=message(code, said))
 
     def __str__(self) -> str:
         place = ": ".join(part for part in (self.file, self.row, self.field) if part)
@@ -49,6 +51,7 @@ class RowResult:
     section: str
     key: str
     outcome: Outcome
+    line: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ A field that a row does not name keeps the value that the registry has, or gets 
 from __future__ import annotations
 
 import json
-from datetime import datetime
+from datetime import MAXYEAR, MINYEAR, datetime
 from typing import Annotated, Any, Literal
 from zoneinfo import available_timezones
 
@@ -26,6 +26,13 @@ def _known_zone(name: str) -> str:
     if name not in available_timezones():
         raise fault("no_time_zone", zone=name)
     return name
+
+
+def _told_in_utc(moment: datetime) -> datetime:
+    # Beside the ends of the calendar the same moment may have no date in UTC.
+    if not MINYEAR < moment.year < MAXYEAR:
+        raise fault("far_time", year=str(moment.year))
+    return moment
 
 
 def _split(value: Any) -> Any:
@@ -68,6 +75,8 @@ Name = Annotated[Text, StringConstraints(min_length=1)]
 Latitude = Annotated[float, Field(ge=-90, le=90)]
 Longitude = Annotated[float, Field(ge=-180, le=180)]
 TimeZone = Annotated[str, AfterValidator(_known_zone)]
+Moment = Annotated[datetime, AfterValidator(_told_in_utc)]
+"""A time of which the site's zone may have to be known before it is one."""
 Contact = Annotated[str, StringConstraints(max_length=2000), AfterValidator(_printable), AfterValidator(_address)]
 Secret = Annotated[str, StringConstraints(min_length=8, max_length=256), AfterValidator(_printable)]
 
@@ -119,7 +128,7 @@ class SiteFacts(Place):
     region_code: Annotated[str, StringConstraints(pattern=r"^([0-9]{6,12})?$")] = ""
     time_zone: TimeZone = "Asia/Shanghai"
     stage: Text = ""
-    stage_since: datetime | None = None
+    stage_since: Moment | None = None
     area_m2: Annotated[float, Field(gt=0)] | None = None
     project_code: Text = ""
     permit_number: Text = ""
@@ -217,8 +226,8 @@ class PermitRow(Row):
     site: Code
     reference: Name
     kind: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
-    starts_at: datetime = Field(alias="from")
-    ends_at: datetime = Field(alias="to")
+    starts_at: Moment = Field(alias="from")
+    ends_at: Moment = Field(alias="to")
     source: Text = ""
     enabled: bool = True
 

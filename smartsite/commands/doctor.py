@@ -11,8 +11,8 @@ from core.settings import Settings
 
 HELP = "tell what is wrong with this set-up and how to mend it"
 DESCRIPTION = """\
-Looks at data directory, disk, clock, ports, database, schema, processes, broker, cameras, regulators, rules, model and
-web page. Changes nothing. Exit status 1 when something does not work.
+Looks at data directory, disk, clock, ports, database, schema, processes, broker, provider of log-ins, cameras,
+regulators, rules, model and web page. Changes nothing. Exit status 1 when something does not work.
 """
 _MARKS = {"ok": " ok ", "warn": "WARN", "fail": "FAIL"}
 

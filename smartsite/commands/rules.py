@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import io
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -164,16 +163,11 @@ def _from_database(
 ) -> History:
     import asyncio
 
-    from alerts.replay import History
+    from alerts.replay import stored
     from core.database import connect, connect_sync
-    from sensors.export import Selection, export
     from sensors.registry import load_registry
     from smartsite.database_part import database_at_hand
 
-    kinds = {kind for rule in rules if (kind := rule.scope.device_kind)} or set(profiles)
-    for rule in rules:
-        conditions = getattr(rule, "conditions", ())
-        kinds |= {str(one.scope.device_kind) for one in conditions if one.scope is not None}
     with contextlib.ExitStack() as stack:
         reachable = stack.enter_context(database_at_hand(settings))
 
@@ -181,20 +175,10 @@ def _from_database(
             async with await connect(reachable.database, application="rules") as connection:
                 return await load_registry(connection)
 
-        history = History(registry=asyncio.run(registry()))
+        known = asyncio.run(registry())
         connection = stack.enter_context(connect_sync(reachable.database, application="rules"))
-        for kind in sorted(kinds & profiles.keys()):
-            selection = Selection(
-                profile=profiles[kind],
-                resolution="raw",
-                start=options.start,
-                end=options.end,
-                site=options.site,
-                device=None,
-            )
-            text = b"".join(export(connection, selection)).decode()
-            history.add(io.StringIO(text, newline=""), profiles[kind], name=f"report.{kind}")
-    return history
+        span = {"start": options.start, "end": options.end, "site": options.site}
+        return stored.load(connection, known, profiles, rules, **span)
 
 
 def _line(episode: Episode, registry: Registry) -> str:

@@ -54,7 +54,7 @@ def _evaluate_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="folder with images/ and labels/")
     parser.add_argument("--half", choices=["tuning", "test"], help="only this half, told by the hash of the name")
     parser.add_argument("--model", type=Path, metavar="FILE", help="instead of the one in the settings")
-    parser.add_argument("--input-px", type=int, metavar="N", help="longer side of the input, instead of the settings'")
+    parser.add_argument("--input-px", type=int, metavar="N", help="longer side of the input, instead of the best")
     parser.add_argument(
         "--score", type=float, help="working threshold of precision and recall, instead of the settings'"
     )
@@ -106,17 +106,22 @@ def _train(options: argparse.Namespace) -> int:
 
 def _evaluate(options: argparse.Namespace, settings: Settings) -> int:
     from smartsite.console import complain, say
-    from vision.detectors import BUILT_IN, open_detector
-    from vision.evaluate import FLOOR, compare, figures
+    from vision.detectors import BUILT_IN, Detector, open_detector
+    from vision.evaluate import FLOOR, PHOTOGRAPH_PX, AtBestShape, compare, figures
     from vision.labelled import photographs
 
     given = photographs(options.data, options.half)
     score = settings.vision.camera.score if options.score is None else options.score
-    detector = open_detector(
-        options.model or settings.vision.model or BUILT_IN,
-        threads=settings.vision.threads,
-        score=FLOOR,
-        input_px=options.input_px or settings.vision.input_px,
+
+    def looking(input_px: int) -> Detector:
+        model = options.model or settings.vision.model or BUILT_IN
+        return open_detector(model, threads=settings.vision.threads, score=FLOOR, input_px=input_px, by_class=True)
+
+    usual = settings.vision.input_px
+    detector: Detector = (
+        looking(options.input_px)
+        if options.input_px
+        else AtBestShape(looking(usual), looking(max(usual, PHOTOGRAPH_PX)))
     )
 
     def tell(count: int) -> None:

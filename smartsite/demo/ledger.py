@@ -77,6 +77,8 @@ class NotificationFact:
     state: str
     reason: str
     sent_at: datetime | None
+    message: str = ""
+    """Those that went out as one message have the same; empty: it went by itself."""
 
 
 @dataclass(frozen=True, slots=True)

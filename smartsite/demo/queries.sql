@@ -27,7 +27,7 @@ SELECT d.alert_id, d.target, d.phase, d.amendment, d.idempotency_key, d.state, d
 FROM delivery d WHERE d.alert_id > %(alert)s ORDER BY d.id
 
 -- notifications --
-SELECT n.alert_id, n.phase, n.person_id, n.channel, n.state, n.reason, n.sent_at
+SELECT n.alert_id, n.phase, n.person_id, n.channel, n.state, n.reason, n.sent_at, n.message
 FROM notification n WHERE n.alert_id > %(alert)s ORDER BY n.id
 
 -- episodes --

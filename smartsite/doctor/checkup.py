@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from alerts.rules.files import RuleText
+from alerts.rules.written import written
 from api.service import web_folder
 from core.clock import Clock
+from core.database import connect
 from core.errors import Conflict, SmartsiteError
 from core.settings import Settings
 from smartsite.database_part import database_at_hand
@@ -24,12 +27,15 @@ async def checkup(settings: Settings, *, clock: Clock) -> list[Finding]:
         ]
     else:
         findings += _ports(settings)
-    findings += await _database(settings, clock=clock)
+    found, texts = await _database(settings, clock=clock)
+    findings += found
     if "broker" in settings.ingest.sources:
         findings.append(await neighbours.examine_broker(settings.ingest))
+    if settings.api.oidc is not None:
+        findings.append(await neighbours.examine_provider(settings.api.oidc, clock=clock))
     findings += registration.examine_targets(settings, clock=clock)
     findings += [finding async for finding in neighbours.examine_regulators(settings.alerts.targets, clock=clock)]
-    findings += rooms.examine_rules(settings)
+    findings += rooms.examine_rules(settings, texts)
     findings.append(await rooms.examine_model(settings))
     findings.append(machine.examine_page(web_folder(settings)))
     return findings
@@ -61,11 +67,12 @@ def _ports(settings: Settings) -> list[Finding]:
     return found
 
 
-async def _database(settings: Settings, *, clock: Clock) -> list[Finding]:
-    """The database, the cameras that it names, and what it lacks for the regulators."""
+async def _database(settings: Settings, *, clock: Clock) -> tuple[list[Finding], tuple[RuleText, ...]]:
+    """The database, the cameras that it names, and what it lacks for the regulators; the rules that people wrote."""
     embedded = settings.database.url is None
+    texts: tuple[RuleText, ...] = ()
     if embedded and not (settings.data_dir / "postgres").exists():
-        return [ok("database", "embedded; it is made at the first start")]
+        return [ok("database", "embedded; it is made at the first start")], texts
     try:
         with database_at_hand(settings) as reachable:
             findings = [finding async for finding in database.examine(reachable, clock=clock)]
@@ -73,6 +80,8 @@ async def _database(settings: Settings, *, clock: Clock) -> list[Finding]:
                 findings += [finding async for finding in cameras.examine(reachable)]
                 findings += [finding async for finding in registration.examine(reachable)]
                 findings.append(await evidence.examine(reachable))
+                async with await connect(reachable.database, application="doctor") as connection:
+                    texts = await written(connection)
     except SmartsiteError as error:
-        return [fail("database", error.message, error.hint)]
-    return findings
+        return [fail("database", error.message, error.hint)], texts
+    return findings, texts

@@ -1,4 +1,4 @@
-"""What the platform talks to: the MQTT broker and the regulators."""
+"""What the platform talks to: the MQTT broker, the regulators, the provider of log-ins."""
 
 from __future__ import annotations
 
@@ -14,8 +14,11 @@ from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
+from api.oidc.provider import Provider
+from api.oidc.refusal import Refusal
 from core.clock import Clock
-from core.settings import IngestSettings, TargetSettings
+from core.errors import ConfigurationError
+from core.settings import IngestSettings, OidcSettings, TargetSettings
 from smartsite.doctor.finding import Finding, fail, ok, warn
 
 _PATIENCE_S = 5.0
@@ -65,6 +68,23 @@ def _log_in(settings: IngestSettings) -> Finding:
         remedy = "correct ingest.broker_user and ingest.broker_password, or the broker's password file"
         return fail("broker", f"{where} refuses the log-in: {answer[0]}", remedy)
     return ok("broker", f"{where} takes the log-in")
+
+
+async def examine_provider(settings: OidcSettings, *, clock: Clock) -> Finding:
+    """Whether the OpenID Connect provider answers, shows keys and is the issuer that the settings name."""
+    subject = "provider of log-ins"
+    try:
+        provider = Provider(settings, clock=clock)
+    except ConfigurationError as error:
+        return fail(subject, error.message, error.hint)
+    try:
+        issuer = await provider.check()
+    except Refusal as refusal:
+        remedy = "see that it runs and can be reached from here" if refusal.code == "oidc_away" else "correct api.oidc"
+        return fail(subject, refusal.reason, remedy)
+    finally:
+        await provider.close()
+    return ok(subject, f"{issuer} answers; whether it takes the client's secret shows with the first log-in")
 
 
 async def examine_regulators(targets: list[TargetSettings], *, clock: Clock) -> AsyncIterator[Finding]:

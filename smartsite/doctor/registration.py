@@ -31,7 +31,7 @@ def examine_targets(settings: Settings, *, clock: Clock) -> list[Finding]:
 
 
 async def examine(settings: Settings) -> AsyncIterator[Finding]:
-    """What the registry lacks for each target, circuits that are open, deliveries that wait for a person."""
+    """What the registry lacks for each target, switches and circuits, deliveries that wait for a person."""
     if not settings.alerts.targets:
         return
     async with await connect(settings.database, application="doctor") as connection:
@@ -47,7 +47,10 @@ async def examine(settings: Settings) -> AsyncIterator[Finding]:
         else:
             yield ok(subject, "its sites have all that it requires")
         state = states.get(target.name)
-        if state is not None and state.opened_at is not None:
+        if state is not None and state.off_since is not None:
+            fact = f"switched off since {state.off_since:%Y-%m-%d %H:%M}Z by {state.switched_by}: {state.switch_reason}"
+            yield warn(subject, fact, "its deliveries wait; switch it on under Administration, Regulators")
+        elif state is not None and state.opened_at is not None:
             since = f"{state.opened_at:%Y-%m-%d %H:%M}Z"
             yield warn(subject, f"does not answer since {since}: {state.reason}", "it is tried again by itself")
         if stopped[target.name]:

@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from alerts.rules import builtin_packs, check
+from alerts.rules.files import RuleText
 from core.errors import SmartsiteError
 from core.settings import Settings
 from sensors.profiles import load_profiles
 from smartsite.doctor.finding import Finding, fail, ok, warn
 
 
-def examine_rules(settings: Settings) -> Iterator[Finding]:
-    """Whether the rules in force can be put in force, with the regulators that are configured."""
+def examine_rules(settings: Settings, written: Sequence[RuleText]) -> Iterator[Finding]:
+    """Whether the rules of files and people can be put in force, with the regulators that are configured."""
     paths = settings.alerts.rules or builtin_packs()
-    problems = check(paths, load_profiles(settings.kinds_dir), [target.name for target in settings.alerts.targets])
+    targets = [target.name for target in settings.alerts.targets]
+    problems = check(paths, load_profiles(settings.kinds_dir), targets, written)
     if not problems:
-        yield ok("rules", ", ".join(path.name for path in paths))
+        own = [f"{len(written)} written on the platform"] if written else []
+        yield ok("rules", ", ".join([*(path.name for path in paths), *own]))
     for problem in problems:
         yield fail("rules", str(problem), "correct the rule; `smartsite rules check` tells whether it holds")
 

@@ -1,9 +1,13 @@
-"""A thousand violations, a regulator that does everything wrong, and a worker that is killed at random."""
+"""Hundreds of violations, a regulator that does everything wrong, and a worker that is killed at random.
+
+More of them: SMARTSITE_HOSTILE_VIOLATIONS=1000.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import timedelta
@@ -17,7 +21,8 @@ from tests.support.clock import FakeClock
 from tests.support.regulator import Sandbox, sandbox
 from tests.support.wait import eventually
 
-VIOLATIONS = 1000
+# Each makes ten calls or so, of which the rarest misbehaviour takes one in fifty.
+VIOLATIONS = int(os.environ.get("SMARTSITE_HOSTILE_VIOLATIONS", "250"))
 DONE = {"accepted", "validated", "rejected"}
 
 
@@ -103,7 +108,7 @@ async def test_exactly_one_is_accepted_of_each_and_none_is_lost(
     random = Random(11)
     hostile = {
         "delay_s": 0.5, "fail": 0.1, "throttle": 0.02, "retry_after_s": 3, "drop_reply": 0.1, "reject_rate": 0.1,
-        "nonsense": 0.05, "flood": 0.03, "redirect": 0.02, "wrong_result": 0.2,
+        "nonsense": 0.05, "flood": 0.03, "redirect": 0.06, "wrong_result": 0.2,
     }  # fmt: skip
     regulator.behave(**hostile)
     settings = with_targets(settings, target(regulator.url, timeout_s=5, in_flight=16))
@@ -139,9 +144,9 @@ async def test_exactly_one_is_accepted_of_each_and_none_is_lost(
     assert all(order[alert, "raise"] < order[alert, "end"] for alert, _ in order)
 
 
-@pytest.mark.parametrize(("policy", "violations"), [("ask", VIOLATIONS), ("resend", 200)])
+@pytest.mark.parametrize("policy", ["ask", "resend"])
 async def test_without_keys_none_is_lost_and_every_doubt_is_shown(
-    settings: Settings, clock: FakeClock, regulator: Sandbox, policy: str, violations: int
+    settings: Settings, clock: FakeClock, regulator: Sandbox, policy: str
 ) -> None:
     random = Random(5)
     hostile = {
@@ -153,7 +158,7 @@ async def test_without_keys_none_is_lost_and_every_doubt_is_shown(
         settings, target(regulator.url, timeout_s=5, in_flight=16, keys=False, on_uncertain=policy, push_on="raise")
     )
     async with world(settings, clock) as place, time_passing(clock) as pace:
-        for number in range(violations):
+        for number in range(VIOLATIONS):
             await place.enqueue(await place.alert(subject=f"device:{number}"))
         await chaos(place, regulator, clock, random, rounds=10)
         async with delivering(settings, clock):
@@ -167,7 +172,7 @@ async def test_without_keys_none_is_lost_and_every_doubt_is_shown(
             await eventually(done, timeout=300, every=0.5)
         rows = await place.rows("delivery")
         stored = {item["key"]: item["accepted"] for item in regulator.received()}
-    assert len(rows) == violations
+    assert len(rows) == VIOLATIONS
     for row in rows:
         count = stored.get(row["idempotency_key"], 0)
         if row["state"] in DONE:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from random import Random
 
@@ -13,6 +13,7 @@ import pytest
 
 from alerts import desk, record
 from alerts.engine import Engine, Transition
+from alerts.rules.written import write
 from core import log
 from core.clock import SystemClock, micros
 from core.database import connect
@@ -140,17 +141,14 @@ async def test_offline_needs_a_platform_that_listens(settings: Settings, tmp_pat
         await site.settle()
         await clock.advance(60)  # for a minute no ingest worker gives a sign of life
         await site.settle()
-        await clock.advance(1)
-        await site.beat()
+        await site.live(1)
         await site.settle()
-        await clock.advance(9)
-        await site.beat()
+        await site.live(9)
         await site.settle()
         assert await site.alerts() == []
         await site.publish(batch([(2, 70, {"pm10": 1.0})], arrived=75))
         await site.settle()
-        await clock.advance(9)
-        await site.beat()
+        await site.live(9)
         await site.settle()
         (alert,) = await site.alerts()
         assert (alert["subject"], alert["unit"], alert["limit_value"]) == ("device:1", "s", 15)
@@ -166,8 +164,7 @@ async def test_nobody_is_offline_whose_readings_wait_in_ingest(settings: Setting
         await site.publish(batch([(1, 0, {"pm10": 1.0}), (2, 0, {"pm10": 1.0})], arrived=0))
         await site.settle()
         for _ in range(12):
-            await clock.advance(5)
-            await site.beat(watermark=at(10))
+            await site.live(5, watermark=at(10))
             await site.settle()
         assert await site.alerts() == []
         await site.publish(batch([(1, second, {"pm10": 1.0}) for second in range(1, 60)], arrived=60))
@@ -207,8 +204,7 @@ async def test_nobody_is_offline_whose_readings_came_while_the_engine_hung(
         async with site.engine():
             await site.publish(batch([(1, 0, {"pm10": 1.0})], arrived=0))
             await site.settle()
-            await clock.advance(1)
-            await site.beat()
+            await site.live(1)
             hang.set()
             await eventually(lambda: hung)
             await site.settle()
@@ -244,6 +240,38 @@ async def test_what_a_rule_file_says_now_is_in_force(site: World) -> None:
         assert event["detail"] == {"reason": "rule_withdrawn"}
 
     assert [row["version"] for row in await site.rows("SELECT version FROM rule_version WHERE rule = 'mean'")] == [1]
+
+
+async def test_what_a_person_writes_is_in_force_until_it_is_withdrawn(site: World) -> None:
+    clock = site.clock
+    assert isinstance(clock, FakeClock)
+
+    async def put(text: str | None) -> None:
+        await write(site.connection, "pm10", text, reason="r", by="leader", now=clock.now())
+        await clock.advance(1)
+
+    async def judged_by() -> list[float]:
+        (row,) = await site.rows(
+            """SELECT (v.definition ->> 'raise_above')::float AS level
+               FROM rule_in_force f JOIN rule_version v USING (rule, version) WHERE rule = 'pm10'"""
+        )
+        return [row["level"]]
+
+    async with site.engine():
+        await site.publish(batch([(1, 0, {"pm10": 160.0})], arrived=0))
+        await site.until(1)
+        await put(PM10.replace("150", "180"))
+        await eventually(lambda: _is(judged_by, [180.0]))
+        await site.publish(batch([(2, 1, {"pm10": 170.0})], arrived=1), batch([(3, 1, {"pm10": 190.0})], arrived=1))
+        (alert,) = await site.until(1, "rule_version = 2")
+        assert (alert["subject"], alert["limit_value"]) == ("device:3", 180)
+        await put(None)
+        await eventually(lambda: _is(judged_by, [150.0]))
+        assert len(await site.alerts("cleared_at IS NULL")) == 2  # of the same rule, whoever wrote it
+
+
+async def _is(ask: Callable[[], Awaitable[object]], wanted: object) -> bool:
+    return await ask() == wanted
 
 
 async def test_devices_come_and_go(site: World) -> None:

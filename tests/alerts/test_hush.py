@@ -41,8 +41,7 @@ async def test_a_gateway_that_is_away_explains_its_sensors(settings: Settings, t
         async with site.engine():
             await site.publish(batch([(device, 0, {"pm10": 1.0}) for device in (1, 2, 3)], arrived=0))
             await site.caught_up()
-            await clock.advance(40)
-            await site.beat()
+            await site.live(40)
             await site.until(4)
             found = sorted(await _notices(site))
             assert [item[2:] for item in found] == [
@@ -78,11 +77,9 @@ async def test_a_gateway_explains_its_own_devices_only(settings: Settings, tmp_p
             await site.publish(batch([(3, 0, {"pm10": 1.0})], arrived=0))
             await site.publish(batch([(device, 10, {"pm10": 1.0}) for device in (1, 2, 4)], arrived=10))
             await site.caught_up()
-            await clock.advance(16)
-            await site.beat()
+            await site.live(16)
             await site.until(1, "rule = 'gateway-offline'")
-            await clock.advance(20)
-            await site.beat()
+            await site.live(20)
             await site.until(4, "rule = 'offline'")
             found = {item[:2]: item[3] for item in await _notices(site)}
             assert found["gateway-offline", "device:3"] == "first_raise"
@@ -112,11 +109,9 @@ async def test_a_gateway_found_out_later_holds_back_its_own_only(settings: Setti
             await site.publish(batch([(device, 0, {"pm10": 1.0}) for device in (1, 2)], arrived=0))
             await site.publish(batch([(3, 10, {"pm10": 1.0})], arrived=10))
             await site.caught_up()
-            await clock.advance(16)
-            await site.beat()
+            await site.live(16)
             await site.until(2, "rule = 'offline'")
-            await clock.advance(20)
-            await site.beat()
+            await site.live(20)
             await site.until(1, "rule = 'gateway-offline'")
             found = {item[:2]: item[3] for item in await _notices(site)}
             assert (found["offline", "device:1"], found["offline", "device:2"]) == ("inhibited", "first_raise")

@@ -44,8 +44,8 @@ async def test_the_first_acknowledgement_stands(site: World) -> None:
     first = await desk.acknowledge(site.connection, 1, "wang", clock, comment="on my way")
     await clock.advance(60)
     again = await desk.acknowledge(site.connection, 1, "li", clock)
-    assert first == again
-    assert (again.acknowledged_by, again.is_open) == ("wang", True)
+    assert (first.alert, first.written) == (again.alert, "acknowledged")
+    assert (again.alert.acknowledged_by, again.alert.is_open, again.written) == ("wang", True, None)
     assert await site.history(1) == [("raised", "engine"), ("acknowledged", "wang")]
     assert await _announced(site) == ["acknowledged"]
 
@@ -55,7 +55,7 @@ async def test_acknowledged_and_cleared_are_independent(site: World) -> None:
         site.connection, 1, "wang", site.clock, registry=await load_registry(site.connection), settings=site.settings
     )
     assert (cleared.is_open, cleared.acknowledged_at, cleared.cleared_by) == (False, None, "wang")
-    assert (await desk.acknowledge(site.connection, 1, "li", site.clock)).acknowledged_by == "li"
+    assert (await desk.acknowledge(site.connection, 1, "li", site.clock)).alert.acknowledged_by == "li"
     with pytest.raises(Conflict, match="was cleared by wang"):
         await desk.clear(
             site.connection, 1, "li", site.clock, registry=await load_registry(site.connection), settings=site.settings
@@ -77,6 +77,41 @@ async def test_comments_are_part_of_the_history(site: World) -> None:
     (event,) = await site.rows("SELECT actor, detail FROM alert_event WHERE kind = 'commented'")
     assert (event["actor"], event["detail"]) == ("wang", {"comment": "sprinklers on"})
     assert await _announced(site) == ["updated"]
+
+
+async def test_what_a_late_acknowledgement_says_is_kept_once(site: World) -> None:
+    async def said(actor: str, comment: str, key: str | None = None) -> str | None:
+        return (await desk.acknowledge(site.connection, 1, actor, site.clock, comment=comment, key=key)).written
+
+    assert await said("wang", "on my way", "key-of-wang") == "acknowledged"
+    # Sent again after its answer was lost, with the key or, by an older page, without.
+    assert await said("wang", "on my way", "key-of-wang") is None
+    assert await said("wang", "on my way") is None
+    assert await said("li", "sprinklers on", "key-of-li") == "commented"
+    assert await said("li", "sprinklers on", "key-of-li") is None
+    with pytest.raises(Conflict, match="key was used"):
+        await said("li", "something else", "key-of-li")
+    assert await site.history(1) == [("raised", "engine"), ("acknowledged", "wang"), ("commented", "li")]
+    assert await _announced(site) == ["acknowledged", "updated"]
+
+
+async def test_a_remark_is_written_once_under_its_key(site: World) -> None:
+    for expected in (True, False):
+        assert await desk.comment(site.connection, 1, "done", "wang", site.clock, key="first-key") is expected
+    # Another person's key is another key, and without one every remark is a new one.
+    assert await desk.comment(site.connection, 1, "done", "li", site.clock, key="first-key")
+    assert await desk.comment(site.connection, 1, "done", "wang", site.clock)
+    with pytest.raises(Conflict, match="key was used"):
+        await desk.comment(site.connection, 1, "not done", "wang", site.clock, key="first-key")
+    assert len(await site.rows("SELECT id FROM alert_event WHERE kind = 'commented'")) == 3
+
+
+async def test_the_key_of_a_remark_acknowledges_nothing(site: World) -> None:
+    await desk.comment(site.connection, 1, "seen", "wang", site.clock, key="first-key")
+    with pytest.raises(Conflict, match="key was used"):
+        async with site.connection.transaction():
+            await desk.acknowledge(site.connection, 1, "wang", site.clock, comment="seen", key="first-key")
+    assert (await load(site.connection, 1)).acknowledged_at is None
 
 
 async def test_there_is_no_such_alert(site: World) -> None:

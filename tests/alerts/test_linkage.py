@@ -290,8 +290,7 @@ class Site:
         await self.world.publish(batch([(1, second, {"pm10": value})], arrived=second))
 
     async def later(self, seconds: float) -> None:
-        await self.clock.advance(seconds)
-        await self.world.beat()
+        await self.world.live(seconds)
         await self.world.settle()
 
 

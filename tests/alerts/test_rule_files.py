@@ -60,10 +60,10 @@ def test_a_rule_reads_as_written(tmp_path: Path) -> None:
         ('"5 s"', '"-5 s"', 13, "clear_after: a duration is written with its unit"),
         ('"major"', '"bad"', 7, "severity: Input should be 'info', 'warning', 'major' or 'critical'"),
         ('"threshold"', '"treshold"', 6, "kind: Input tag 'treshold' found using 'kind' does not match"),
-        ('"threshold"', '"offline"', 9, "metric: Extra inputs are not permitted"),
+        ('"threshold"', '"offline"', 9, "metric: is not a field of this section"),
         ('id = "pm10"', 'id = "PM 10"', 3, "id: String should match pattern"),
-        ('id = "pm10"', "", 2, "id: Field required"),
-        ("clear_after", "clear_atfer", 13, "clear_atfer: Extra inputs are not permitted"),
+        ('id = "pm10"', "", 2, "id: is missing"),
+        ("clear_after", "clear_atfer", 13, "clear_atfer: is not a field of this section"),
         ("severity", "targets = [\"nowhere\"]\nseverity", 7, "target 'nowhere' is not configured"),
     ],
 )  # fmt: skip

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from alerts.rules.files import RuleText
+from alerts.rules.model import ThresholdRule
 from alerts.rules.watch import RuleWatch
 from tests.alerts.world import PM10, PROFILES
 
@@ -36,12 +38,38 @@ def test_the_old_version_goes_on(
     assert text != PM10 + NIGHT
     path.write_text(text, encoding="utf-8")
     with caplog.at_level(logging.ERROR):
-        assert watch.poll() is False
+        assert watch.poll(()) is False
     assert watch.current is before
     (record,) = caplog.records
     told = str(record.__dict__["error"])
     assert f"{path}:{line}" in told, told
     assert reason in told
     path.write_text(PM10.replace("150", "160") + NIGHT, encoding="utf-8")
-    assert watch.poll() is True
+    assert watch.poll(()) is True
     assert [rule.raise_level for rule in watch.current] == [160]  # type: ignore[union-attr]
+
+
+def test_what_people_wrote_stands_in_place_of_the_files(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = tmp_path / "rules.toml"
+    path.write_text(PM10 + NIGHT, encoding="utf-8")
+    own = RuleText("pm10 (1)", PM10.replace("150", "130"))
+    other = RuleText("other (1)", PM10.replace('id = "pm10"', 'id = "other"').replace("150", "140"))
+    night = [rule for rule in RuleWatch([path], PROFILES, []).current if rule.id != "pm10"]
+
+    def levels(watch: RuleWatch) -> dict[str, float]:
+        assert [rule for rule in watch.current if rule.id not in ("pm10", "other")] == night
+        return {rule.id: rule.raise_level for rule in watch.current if isinstance(rule, ThresholdRule)}
+
+    watch = RuleWatch([path], PROFILES, [], written=(own,))
+    before = levels(watch)
+    assert before["pm10"] == 130
+    assert watch.poll((own,)) is False
+    assert watch.poll((own, other)) is True
+    assert levels(watch) == {**before, "other": 140}
+    assert [rule.id for rule in watch.current] == ["pm10", *(rule.id for rule in night), "other"]
+    with caplog.at_level(logging.ERROR):
+        assert watch.poll((own, RuleText("other (2)", "kind = 1"))) is False
+    assert "other (2)" in str(caplog.records[0].__dict__["error"])
+    assert levels(watch)["other"] == 140
+    assert watch.poll(()) is True
+    assert levels(watch) == {**before, "pm10": 150}

@@ -21,7 +21,7 @@ async def account(client: httpx.AsyncClient, code: str) -> dict[str, Any]:
 
 
 def form(found: dict[str, Any], **changes: Any) -> dict[str, Any]:
-    left_out = {"code", "etag", "failures", "has_password"}
+    left_out = {"code", "etag", "failures", "has_password", "linked"}
     return {name: value for name, value in found.items() if name not in left_out} | changes
 
 

@@ -45,6 +45,16 @@ async def test_a_remark_an_assignment_a_severity_and_the_end(log_in: LogIn, worl
         ("assigned", "code-officer", {"person": None}),
         ("cleared", "code-supervisor", {"comment": "误报"}),
     ]
+    shown = (await officer.get(url)).json()["events"]
+    assert [
+        (one["actor_name"], one["actor_name_en"], one["assignee_name"], one["assignee_name_en"]) for one in shown
+    ] == [
+        ("人员 officer", "officer", None, None),
+        ("人员 supervisor", "supervisor", "人员 officer", "officer"),
+        ("人员 supervisor", "supervisor", None, None),
+        ("人员 officer", "officer", None, None),
+        ("人员 supervisor", "supervisor", None, None),
+    ]
     audited = await world.connection.execute(
         "SELECT action FROM audit WHERE object = %s ORDER BY id", [f"alert:{alert}"]
     )
@@ -56,6 +66,24 @@ async def test_a_remark_an_assignment_a_severity_and_the_end(log_in: LogIn, worl
         "alert.assign",
         "alert.clear",
     ]
+
+
+async def test_several_are_acknowledged_each_by_itself(log_in: LogIn, world: World) -> None:
+    officer = await log_in("officer")
+    mine = [await world.alert(f"a{number}", device="dust-north") for number in range(3)]
+    foreign = await world.alert("b", device="dust-south")
+    await (await log_in("supervisor")).post(f"{ROOT}alerts/{mine[1]}/acknowledge")
+    asked = {"ids": [mine[0], foreign, mine[1], mine[2], mine[0], 999], "comment": "已知"}
+    answer = await officer.post(f"{ROOT}alerts/acknowledge", json=asked)
+    assert answer.status_code == 200, answer.text
+    outcomes = answer.json()
+    assert outcomes["done"] == mine
+    assert [(one["id"], one["code"]) for one in outcomes["refused"]] == [(foreign, "not_found"), (999, "not_found")]
+    query = "SELECT acknowledged_by FROM alert WHERE id = ANY (%s) ORDER BY id"
+    rows = await (await world.connection.execute(query, [[*mine, foreign]])).fetchall()
+    assert [by for (by,) in rows] == ["code-officer", "code-supervisor", "code-officer", None]
+    assert (await officer.post(f"{ROOT}alerts/acknowledge", json={"ids": []})).status_code == 422
+    assert (await (await log_in("auditor")).post(f"{ROOT}alerts/acknowledge", json=asked)).status_code == 403
 
 
 @pytest.mark.parametrize(
@@ -89,6 +117,11 @@ async def test_mute_windows(log_in: LogIn, world: World) -> None:
     assert made.status_code == 201, made.text
     mute = made.json()
     assert (mute["starts_at"], mute["made_by"], mute["ended_by"]) == (now, "code-supervisor", None)
+    assert (mute["made_by_name"], mute["made_by_name_en"], mute["ended_by_name"]) == (
+        "人员 supervisor",
+        "supervisor",
+        None,
+    )
     assert (await officer.get(f"{ROOT}mutes")).json() == [mute]
     assert (await southerner.get(f"{ROOT}mutes")).json() == []
     assert (await officer.post(f"{ROOT}mutes", json=wanted)).status_code == 403
@@ -97,6 +130,7 @@ async def test_mute_windows(log_in: LogIn, world: World) -> None:
     assert (await officer.delete(f"{ROOT}mutes/{mute['id']}")).status_code == 403
     ended = (await supervisor.delete(f"{ROOT}mutes/{mute['id']}")).json()
     assert (ended["ends_at"], ended["ended_by"]) == (now, "code-supervisor")
+    assert (ended["ended_by_name"], ended["ended_by_name_en"]) == ("人员 supervisor", "supervisor")
     assert (await supervisor.delete(f"{ROOT}mutes/{mute['id']}")).json() == ended
     for change, status in (
         ({"site_id": None}, 403),
@@ -163,3 +197,47 @@ async def test_a_mute_of_a_device_has_its_site(log_in: LogIn, world: World) -> N
     )
     assert made.status_code == 201, made.text
     assert (made.json()["site_id"], made.json()["device_id"]) == (world.ids["north"], world.ids["dust-north"])
+
+
+async def test_what_is_sent_again_is_done_and_recorded_once(log_in: LogIn, world: World) -> None:
+    alert = await world.alert("a", device="dust-north")
+    officer, supervisor = await log_in("officer"), await log_in("supervisor")
+    url = f"{ROOT}alerts/{alert}"
+    for key in ("key-of-remark", "key-of-remark", "another-key"):
+        said = await officer.post(f"{url}/comments", json={"comment": "已通知分包"}, headers={"Idempotency-Key": key})
+        assert said.status_code == 200
+    other = await officer.post(f"{url}/comments", json={"comment": "x"}, headers={"Idempotency-Key": "another-key"})
+    assert (other.status_code, other.json()["error"]["code"]) == (409, "conflict")
+    for client in (officer, officer, supervisor, supervisor):
+        asked = {"json": {"comment": "洒水车已到位"}, "headers": {"Idempotency-Key": "key-of-acknowledgement"}}
+        assert (await client.post(f"{url}/acknowledge", **asked)).json()["acknowledged_by"] == "code-officer"
+    assert [(kind, actor) for kind, actor, _ in await _history(world, alert)] == [
+        ("commented", "code-officer"),
+        ("commented", "code-officer"),
+        ("acknowledged", "code-officer"),
+        ("commented", "code-supervisor"),
+    ]
+    rows = await world.connection.execute(
+        "SELECT actor, action FROM audit WHERE object = %s ORDER BY id", [f"alert:{alert}"]
+    )
+    assert await rows.fetchall() == [
+        ("code-officer", "alert.comment"),
+        ("code-officer", "alert.comment"),
+        ("code-officer", "alert.acknowledge"),
+        ("code-supervisor", "alert.comment"),
+    ]
+
+
+async def test_mine_are_those_one_was_told_of_or_is_to_deal_with(log_in: LogIn, world: World) -> None:
+    told, assigned, withheld, _ = [await world.alert(code, device="dust-north") for code in "abcd"]
+    officer, supervisor = await log_in("officer"), await log_in("supervisor")
+    await supervisor.put(f"{ROOT}alerts/{assigned}/assignee", json={"person": "code-officer"})
+    for alert, state in ((told, "sent"), (withheld, "withheld")):
+        await world.connection.execute(
+            "INSERT INTO notification (alert_id, phase, person_id, channel, state, reason, created_at, next_attempt_at)"
+            " SELECT %s, 'raised', id, 'json', %s, 'first_raise', now(), now() FROM person WHERE code = 'code-officer'",
+            [alert, state],
+        )
+    for client, expected in ((officer, {told, assigned}), (supervisor, set())):
+        found = (await client.get(f"{ROOT}alerts", params={"mine": "true"})).json()["items"]
+        assert {one["id"] for one in found} == expected

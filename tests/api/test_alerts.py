@@ -98,6 +98,7 @@ async def test_one_alert_comes_with_its_story(log_in: LogIn, world: World) -> No
         "id": 0,
         "person": "code-officer",
         "person_name": "人员 officer",
+        "person_name_en": "officer",
         "channel": "json",
         "phase": "raised",
         "state": "withheld",

@@ -73,6 +73,7 @@ def chunked(data: bytes) -> bytes:
         ("PUT /api/v1/session HTTP/1.1", b"405"),
         ("POST /api/v1/session HTTP/1.1", b"413"),
         ("POST /api/v1/rectifications/1/photos HTTP/1.1", b"401"),
+        ("POST /api/v1/sites/1/documents HTTP/1.1", b"401"),
         ("GET /api/v1/sites HTTP/1.1", b"401"),
     ],
 )

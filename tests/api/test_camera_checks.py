@@ -52,6 +52,7 @@ async def test_a_check_is_asked_for_once_and_its_result_is_read(log_in: LogIn, w
     assert await state(client) == "none"
     first = await client.post(URL)
     assert (first.status_code, first.json()["state"]) == (202, "waiting")
+    assert (first.json()["asked_by_name"], first.json()["asked_by_name_en"]) == ("人员 integrator", "integrator")
     again = await client.post(URL)
     assert again.json()["asked_at"] == first.json()["asked_at"]
     cursor = await world.connection.execute("SELECT actor, detail FROM audit WHERE action = 'camera.check'")

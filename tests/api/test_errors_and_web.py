@@ -41,6 +41,18 @@ async def test_a_body_that_is_too_large_is_refused(visitor: httpx.AsyncClient) -
     assert (answer.status_code, answer.json()["error"]["code"]) == (413, "too_large")
 
 
+async def test_a_refused_method_is_told_with_those_that_are_known(visitor: httpx.AsyncClient) -> None:
+    refused = await visitor.request("PATCH", "/api/v1/sites/1/rota")
+    assert (refused.status_code, refused.headers["Allow"]) == (405, "GET, PUT")
+    assert (await visitor.post("/healthz")).headers["Allow"] == "GET"
+
+
+async def test_a_body_that_is_no_text_is_the_callers_fault(visitor: httpx.AsyncClient) -> None:
+    headers = {"Content-Type": "application/json"}
+    answer = await visitor.post("/api/v1/session", content=b"\xff\x00{", headers=headers)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (422, "invalid_input")
+
+
 async def test_broken_json_is_told_by_field(visitor: httpx.AsyncClient) -> None:
     for body in (
         b"",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import socket
 from collections.abc import AsyncIterator
 from types import SimpleNamespace
 from typing import Any
@@ -16,7 +17,9 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 from alerts import desk
-from api.live import Client, Hub, Readings, _serve
+from api.live import Client, Hub, _serve
+from api.metrics import LIVE_DROPPED
+from api.newest import Readings
 from core import log
 from core.clock import SystemClock, micros
 from core.log import Kind, NewEntry
@@ -26,6 +29,7 @@ from sensors.entries import AlertEntry
 from sensors.entries import encode as encode_entry
 from tests.api.conftest import CookieOf
 from tests.api.world import World
+from tests.support.clock import FakeClock
 
 
 @contextlib.asynccontextmanager
@@ -203,38 +207,214 @@ async def test_the_push_survives_the_loss_of_its_database_sessions(
         assert (await message(channel, part="readings"))["readings"][0]["device_id"] == world.ids["dust-north"]
 
 
-async def test_who_does_not_read_is_dropped_and_holds_up_nobody(settings: Settings, world: World) -> None:
-    hub = Hub(settings.database, clock=SystemClock())
-    viewer: Any = SimpleNamespace(all_sites=True)
-    idle, reading = hub.join(viewer), hub.join(viewer)
-    for n in range(50):
-        async with world.connection.transaction():
-            at = micros(world.now) + 1000 * n
-            await log.append(world.connection, "ingest-1", [batch(world, "dust-north", at=at)])
+def hub_of(settings: Settings) -> Hub:
+    return Hub(settings.database, clock=SystemClock())
+
+
+async def told(hub: Hub, client: Client) -> dict[str, Any]:
+    return dict(json.loads(await asyncio.wait_for(hub.next_message(client), 15)))
+
+
+async def publish(world: World, *entries: NewEntry) -> None:
+    async with world.connection.transaction():
+        await log.append(world.connection, "ingest-1", list(entries))
+
+
+EVERYWHERE: Any = SimpleNamespace(all_sites=True, sites=())
+
+
+async def test_who_comes_back_gets_what_was_missed_and_no_more(settings: Settings, world: World) -> None:
+    hub = hub_of(settings)
+    first = hub.join(EVERYWHERE)
+    await hub._turn(world.connection)
+    hello = await told(hub, first)
+    assert (hello["type"], hello["resumed"]) == ("hello", False)
+    now = micros(world.now)
+    await publish(world, batch(world, "dust-north", "dust-south", pm10=1, at=now))
+    await hub._turn(world.connection)
+    seen = await told(hub, first)
+    hub.leave(first)
+    # Nobody looks meanwhile; it is kept all the same.
+    for n in (1, 2, 3):
+        await publish(world, batch(world, "dust-north", pm10=10 * n, at=now + n * 1_000_000))
         await hub._turn(world.connection)
-        while not reading.waiting.empty():
-            last = json.loads(reading.waiting.get_nowait())
-    assert last["readings"][0]["time"] == at // 1000
-    assert idle.dropped.is_set()
-    assert idle.waiting.full()
-    assert not reading.dropped.is_set()
+    back = hub.join(EVERYWHERE, seen["cursor"])
+    hello = await told(hub, back)
+    assert (hello["type"], hello["resumed"]) == ("hello", True)
+    missed = await told(hub, back)
+    assert [(one["device_id"], one["values"]["pm10"]["value"]) for one in missed["readings"]] == [
+        (world.ids["dust-north"], 30)
+    ]
+    assert missed["alerts"] == []
 
 
-async def test_a_dropped_client_is_told_although_its_socket_is_stuck() -> None:
-    client, closed = Client(None), []
+async def test_what_is_pushed_after_the_sessions_cursor_leaves_nothing_out(settings: Settings, world: World) -> None:
+    hub = hub_of(settings)
+    hub.leave(hub.join(EVERYWHERE))
+    await hub._turn(world.connection)
+    cursor = hub.cursor(EVERYWHERE)
+    await publish(world, batch(world, "dust-north", pm10=5))
+    await hub._turn(world.connection)
+    client = hub.join(EVERYWHERE, cursor)
+    await hub._turn(world.connection)
+    assert (await told(hub, client))["resumed"] is True
+    assert [one["values"]["pm10"]["value"] for one in (await told(hub, client))["readings"]] == [5]
+
+
+@pytest.mark.parametrize(
+    "cursor", ["", "x", "00000000.1.00000000", "{epoch}.999.{tag}", "{epoch}.1.00000000", "{epoch}.-1.{tag}"]
+)
+async def test_a_cursor_that_means_nothing_here_is_read_anew(settings: Settings, world: World, cursor: str) -> None:
+    hub = hub_of(settings)
+    first = hub.join(EVERYWHERE)
+    await hub._turn(world.connection)
+    epoch, _, tag = (await told(hub, first))["cursor"].split(".")
+    again = hub.join(EVERYWHERE, cursor.format(epoch=epoch, tag=tag))
+    hello = await told(hub, again)
+    assert hello["resumed"] is False
+
+
+async def test_a_cursor_holds_for_the_sites_that_it_was_given_for(settings: Settings, world: World) -> None:
+    hub = hub_of(settings)
+    north: Any = SimpleNamespace(all_sites=False, sites=(world.ids["north"],))
+    both: Any = SimpleNamespace(all_sites=False, sites=(world.ids["north"], world.ids["south"]))
+    first = hub.join(north)
+    await hub._turn(world.connection)
+    cursor = (await told(hub, first))["cursor"]
+    assert (await told(hub, hub.join(north, cursor)))["resumed"] is True
+    assert (await told(hub, hub.join(both, cursor)))["resumed"] is False
+
+
+async def test_what_the_log_dropped_unread_makes_everybody_read_anew(settings: Settings, world: World) -> None:
+    hub = hub_of(settings)
+    client = hub.join(EVERYWHERE)
+    await publish(world, batch(world, "dust-north"))
+    await hub._turn(world.connection)
+    cursor = (await told(hub, client))["cursor"]
+    await publish(world, batch(world, "dust-north", at=micros(world.now) + 1))
+    await world.connection.execute("DELETE FROM log_entry")
+    await publish(world, batch(world, "dust-north", at=micros(world.now) + 2, pm10=7))
+    await hub._turn(world.connection)
+    hello = await told(hub, client)
+    assert (hello["type"], hello["resumed"]) == ("hello", False)
+    assert (await told(hub, hub.join(EVERYWHERE, cursor)))["resumed"] is False
+    await publish(world, batch(world, "dust-north", at=micros(world.now) + 3, pm10=8))
+    await hub._turn(world.connection)
+    assert (await told(hub, client))["readings"][0]["values"]["pm10"]["value"] == 8
+
+
+async def test_after_a_long_time_without_anybody_nothing_is_kept(settings: Settings, world: World) -> None:
+    clock = FakeClock(world.now)
+    hub = Hub(settings.database, clock=clock)
+    client = hub.join(EVERYWHERE)
+    await hub._turn(world.connection)
+    cursor = (await told(hub, client))["cursor"]
+    hub.leave(client)
+    await clock.advance(121)
+    await hub._turn(world.connection)
+    back = hub.join(EVERYWHERE, cursor)
+    await hub._turn(world.connection)
+    assert (await told(hub, back))["resumed"] is False
+
+
+def narrow(server: str) -> socket.socket:
+    """A connection whose end here takes little in."""
+    channel = socket.socket()
+    channel.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    host, _, port = server.rpartition(":")
+    channel.connect((host, int(port)))
+    channel.setblocking(False)
+    return channel
+
+
+def crowd(world: World, value: float) -> NewEntry:
+    """Readings of so many devices that a few batches of them fill every buffer on the way."""
+    site, rows, now = world.ids["north"], 3000, micros(world.now) + round(value * 1e6)
+    readings = ReadingBatch(
+        kind="dust",
+        device=np.arange(1_000_000, 1_000_000 + rows, dtype=np.int32),
+        site=np.full(rows, site, np.int32),
+        time=np.full(rows, now, np.int64),
+        values={"pm10": np.full(rows, value)},
+        quality={"pm10": np.full(rows, ord("N"), np.uint8)},
+        flags=np.zeros(rows, np.uint8),
+        arrived=now,
+    )
+    return NewEntry(log.shard_of(site), Kind.READINGS, encode([readings]))
+
+
+def values_of(found: dict[str, Any]) -> set[float]:
+    return {one["values"]["pm10"]["value"] for one in found["readings"]}
+
+
+async def test_a_slow_client_gets_the_newest_and_holds_up_nobody(
+    server: str, cookie_of: CookieOf, current_world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("api.live._STUCK_S", 600.0)
+    headers, batches = await cookie_of("operator"), 12
+    async with (
+        connect(
+            f"ws://{server}/api/v1/live", additional_headers=headers, proxy=None, sock=narrow(server), max_queue=1,
+            max_size=None, compression=None,
+        ) as slow,
+        connect(f"ws://{server}/api/v1/live", additional_headers=headers, proxy=None, max_size=None) as quick,
+    ):  # fmt: skip
+        await message(quick, "hello")
+        await message(slow, "hello")
+        for n in range(1, batches + 1):
+            await publish(current_world, crowd(current_world, n))
+            assert values_of(await message(quick, part="readings")) == {n}
+        # It reads again: what was under way, and of all the rest the newest alone.
+        taken = [values_of(await message(slow, part="readings"))]
+        while batches not in taken[-1]:
+            taken.append(values_of(await message(slow, part="readings")))
+    assert all(len(one) == 1 for one in taken)
+    assert len(taken) < batches / 2
+
+
+async def test_a_client_that_stops_reading_is_closed(
+    server: str, cookie_of: CookieOf, current_world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("api.live._STUCK_S", 3.0)
+    headers, dropped = await cookie_of("operator"), LIVE_DROPPED._value.get()
+    async with connect(f"ws://{server}/api/v1/live", additional_headers=headers, proxy=None, max_size=None) as quick:
+        await message(quick, "hello")
+        stuck = await connect(
+            f"ws://{server}/api/v1/live", additional_headers=headers, proxy=None, sock=narrow(server), max_queue=1,
+            max_size=None, compression=None, ping_interval=None,
+        )  # fmt: skip
+        await message(stuck, "hello")
+        n = 0
+        async with asyncio.timeout(60):
+            while LIVE_DROPPED._value.get() == dropped:
+                n += 1
+                await publish(current_world, crowd(current_world, n))
+                assert values_of(await message(quick, part="readings")) == {n}
+        with pytest.raises(ConnectionClosed):
+            while True:
+                await asyncio.wait_for(stuck.recv(), 15)
+        # The other one goes on.
+        await publish(current_world, crowd(current_world, n + 1))
+        assert values_of(await message(quick, part="readings")) == {n + 1}
+
+
+async def test_who_is_stuck_is_told_why() -> None:
+    closed = []
 
     class StuckSocket:
         async def send_text(self, text: str) -> None:
-            await asyncio.Event().wait()
+            raise TimeoutError
 
         async def close(self, code: int, reason: str) -> None:
             closed.append((code, reason))
 
-    socket: Any = StuckSocket()
-    serving = asyncio.create_task(_serve(socket, client))
-    while client.offer("x"):
-        pass
-    await asyncio.wait_for(serving, 5)
+    class Chatty:
+        async def next_message(self, client: Client) -> str:
+            return "x"
+
+    channel: Any = StuckSocket()
+    hub: Any = Chatty()
+    await asyncio.wait_for(_serve(channel, hub, Client(None)), 5)
     assert closed == [(1013, "too_slow")]
 
 

@@ -12,7 +12,17 @@ from core.errors import SmartsiteError
 from tests.api.conftest import LogIn
 from tests.api.world import World
 
-OURS = {"core.errors", "api.errors", "api.cameras"}
+# Nobody is logged in there yet, and no password can be wrong.
+LEADS_IN = {"GET /api/v1/session/ways", "GET /api/v1/session/oidc", "GET /api/v1/session/oidc/callback"}
+OURS = {
+    "core.errors",
+    "api.errors",
+    "api.cameras",
+    "api.documents.content",
+    "api.documents.receiving",
+    "api.ptz.holds",
+    "api.ptz.routes",
+}
 
 
 def described(app: FastAPI) -> list[tuple[str, dict[str, Any]]]:
@@ -33,7 +43,7 @@ def test_every_operation_is_described(app: FastAPI) -> None:
 def test_every_answer_has_a_model_or_a_media_type(app: FastAPI) -> None:
     for name, operation in described(app):
         for status, answer in operation["responses"].items():
-            if status == "204":
+            if status in ("204", "302"):
                 continue
             content = answer["content"]
             assert "application/json" not in content or content["application/json"].get("schema"), (name, status)
@@ -43,7 +53,7 @@ def test_errors_are_documented_in_the_one_shape(app: FastAPI) -> None:
     for name, operation in described(app):
         answers = operation["responses"]
         assert "503" in answers, name
-        if name.split()[1].startswith("/api/v1/"):
+        if name.split()[1].startswith("/api/v1/") and name not in LEADS_IN:
             assert "401" in answers, name
         if "{" in name:
             assert "404" in answers, name
@@ -54,7 +64,7 @@ def test_errors_are_documented_in_the_one_shape(app: FastAPI) -> None:
 
 def test_operations_say_that_they_need_the_session(app: FastAPI) -> None:
     open_to_all = {name for name, operation in described(app) if not operation.get("security")}
-    assert open_to_all == {"POST /api/v1/session", "GET /healthz", "GET /metrics"}
+    assert open_to_all == {"POST /api/v1/session", *LEADS_IN, "GET /healthz", "GET /metrics"}
     assert app.openapi()["components"]["securitySchemes"]["session"]["name"] == "smartsite_session"
 
 

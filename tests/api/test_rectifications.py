@@ -80,6 +80,8 @@ async def test_the_whole_loop(log_in: LogIn, world: World, clock: FakeClock) -> 
     passed = await send(supervisor, f"{path}/review", {"version": 3, "passed": True, "text": "合格"})
     assert passed.json()["state"] == "passed"
     assert [event["kind"] for event in passed.json()["events"]] == ["ordered", "started", "submitted", "passed"]
+    assert all(event["actor_name_en"] == event["actor"].removeprefix("code-") for event in passed.json()["events"])
+    assert passed.json()["ordered_by_name_en"] == passed.json()["ordered_by"].removeprefix("code-")
     statement = "SELECT action FROM audit WHERE object LIKE 'rectification:%' ORDER BY id"
     actions = await (await world.connection.execute(statement)).fetchall()
     assert [action for (action,) in actions] == [

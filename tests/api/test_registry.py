@@ -91,6 +91,22 @@ async def test_of_two_forms_the_second_is_stale_and_one_sent_twice_is_one(
         ("cameras/north/cam-north", {"options": {"score": 2}}, "body.options.score", "less_than_equal"),
         (
             "cameras/north/cam-north",
+            {"options": {"vote_positive": 9}},
+            "body.options.vote_window",
+            "vote_never_won",
+        ),
+        ("cameras/north/cam-north", {"options": {"onvif_profile": "a\0"}}, "body.options.onvif_profile", "unprintable"),
+        ("cameras/north/cam-north", {"options": {"onvif": "http://h/\0"}}, "body.options.onvif", "unprintable"),
+        (
+            "cameras/north/cam-north",
+            {"options": {"zones": [{"name": "a\0", "polygon": [[0, 0], [1, 1], [1, 0]]}]}},
+            "body.options.zones.0.name",
+            "unprintable",
+        ),
+        ("cameras/north/cam-north", {"options": {"onvif": "ftp://h"}}, "body.options.onvif", "no_onvif_address"),
+        ("cameras/north/cam-north", {"options": {"onvif": "http://u:p@h/x"}}, "body.options.onvif", "onvif_secret"),
+        (
+            "cameras/north/cam-north",
             {"options": {"zones": [{"name": "x", "polygon": []}]}},
             "body.options.zones.0",
             None,
@@ -102,6 +118,8 @@ async def test_of_two_forms_the_second_is_stale_and_one_sent_twice_is_one(
             "value_error",
         ),
         ("cameras/north/new", {"url": "rtsp://u:***@h/x"}, "body.url", ""),
+        ("sites/north", {"stage": "main", "stage_since": "0001-01-01T00:00:00"}, "body.stage_since", "far_time"),
+        ("sites/north", {"stage": "main", "stage_since": "9999-12-31T23:59:59-08:00"}, "body.stage_since", "far_time"),
     ],
 )
 async def test_what_cannot_be_is_told_at_its_field(
@@ -115,6 +133,25 @@ async def test_what_cannot_be_is_told_at_its_field(
     (fault,) = answer.json()["error"]["fields"]
     assert fault["field"].startswith(field)
     assert code in (fault["code"], None)
+
+
+async def test_the_options_of_a_camera_are_told_with_their_defaults_and_limits(leader: httpx.AsyncClient) -> None:
+    answer = await leader.get(f"{URL}/cameras/options")
+    assert answer.status_code == 200, answer.text
+    told = {one["name"]: one for one in answer.json()}
+    # Each is what a camera may set, and its default is one that a camera may set, too.
+    given = {name: one["default"] for name, one in told.items()}
+    old = await registered(leader, "cameras/north/cam-north")
+    form = {"name": "x", "url": "0", "options": given}
+    saved = await leader.put(f"{URL}/cameras/north/cam-north", json=form, headers={"If-Match": old["etag"]})
+    assert saved.status_code == 200, saved.text
+    for name, one in told.items():
+        for end in ("over", "below"):
+            if one[end] is not None:
+                wrong = form | {"options": {name: one[end]}}
+                etag = saved.json()["etag"]
+                answer = await leader.put(f"{URL}/cameras/north/cam-north", json=wrong, headers={"If-Match": etag})
+                assert [fault["field"] for fault in answer.json()["error"]["fields"]] == [f"body.options.{name}"]
 
 
 async def test_a_masked_password_stays_and_goes_to_no_other_host(leader: httpx.AsyncClient, world: World) -> None:
@@ -186,3 +223,17 @@ async def test_who_has_one_site_changes_that_one_and_makes_none(log_in: LogIn, w
     device = {"kind": "dust", "name": "x"}
     assert (await client.put(f"{URL}/devices/south/d", json=device, headers=NEW)).status_code == 404
     assert (await client.put(f"{URL}/devices/north/d", json=device, headers=NEW)).status_code == 200
+
+
+async def test_an_option_without_end_is_a_fault(leader: httpx.AsyncClient) -> None:
+    etag = (await registered(leader, "cameras/north/cam-north"))["etag"]
+    for word in (b"Infinity", b"-Infinity", b"NaN", b"1e999"):
+        answer = await leader.put(
+            f"{URL}/cameras/north/cam-north",
+            content=b'{"name": "x", "url": "0", "options": {"quiet_s": ' + word + b"}}",
+            headers={"If-Match": etag, "Content-Type": "application/json"},
+        )
+        assert answer.status_code == 422, (word, answer.text)
+        assert [(one["field"], one["code"]) for one in answer.json()["error"]["fields"]] == [
+            ("body.options.quiet_s", "finite_number")
+        ]

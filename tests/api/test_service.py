@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import socket
 from collections.abc import AsyncIterator
 
@@ -34,6 +35,10 @@ async def test_system_tells_processes_and_counts(log_in: LogIn, world: World) ->
     counts = found["counts"]
     assert (counts["messages"], counts["stored"], counts["alerts_open"]) == (15, 12, 1)
     assert found["log"] == {"streams": 0, "lag": 0}
+
+
+async def test_what_is_there_at_the_start_is_left_out_of_garbage_collection(server: str) -> None:
+    assert gc.get_freeze_count() > 100_000
 
 
 async def test_quarantine_shows_reason_and_bytes(log_in: LogIn, world: World) -> None:

@@ -21,7 +21,7 @@ async def test_log_in_sets_a_cookie_that_scripts_cannot_read(visitor: httpx.Asyn
     assert person["code"] == "code-officer"
     assert person["sites"] == [world.ids["north"]]
     assert person["all_sites"] is False
-    assert person["rights"] == ["acknowledge", "command", "rectify", "rota"]
+    assert person["rights"] == ["acknowledge", "command", "documents", "ptz", "rectify", "rota"]
     cookie = answer.headers["set-cookie"]
     assert "HttpOnly" in cookie
     assert "SameSite=strict" in cookie

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 from datetime import UTC, datetime
@@ -84,6 +85,21 @@ async def test_a_lost_connection_is_opened_again(settings: Settings) -> None:
     assert is_outage(caught.value)
     async with keeper.connection() as connection:
         assert await (await connection.execute("SELECT 1")).fetchone() == (1,)
+    await keeper.close()
+
+
+async def test_tasks_that_share_a_connection_take_turns(settings: Settings) -> None:
+    keeper = Reconnecting(settings.database, application="shared", clock=FakeClock())
+
+    async def work() -> int:
+        async with keeper.connection() as connection, connection.transaction():
+            row = await (await connection.execute("SELECT pg_backend_pid()")).fetchone()
+            await asyncio.sleep(0)
+            await connection.execute("SELECT 1")
+        assert row is not None
+        return int(row[0])
+
+    assert len(set(await asyncio.gather(*(work() for _ in range(5))))) == 1
     await keeper.close()
 
 

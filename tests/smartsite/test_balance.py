@@ -105,6 +105,11 @@ def test_episode_that_the_engine_never_saw_is_lost() -> None:
 def test_message_that_did_not_arrive_is_lost() -> None:
     assert balance(replace(WHOLE, inbox=[])).lost == ["message to person 7 about alert 1 (raised): did not arrive"]
     failed = replace(TOLD, state="failed")
+    # A digest that tells of two is one message, which arrives as the first.
+    both = [replace(TOLD, message="1-1"), replace(TOLD, phase="cleared", message="1-1")]
+    assert balance(replace(WHOLE, notifications=both)).lost == []
+    other = [*both, replace(TOLD, phase="cleared", message="2-1")]
+    assert len(balance(replace(WHOLE, notifications=other)).lost) == 1
     assert balance(replace(WHOLE, notifications=[failed])).lost == [
         "message to person 7 about alert 1 (raised): failed"
     ]

@@ -11,10 +11,12 @@ import psycopg
 import pytest
 
 from core.clock import SystemClock
-from core.settings import DatabaseSettings, IngestSettings, Settings, TargetSettings, VisionSettings
+from core.settings import DatabaseSettings, IngestSettings, OidcSettings, Settings, TargetSettings, VisionSettings
 from smartsite.doctor import database, machine, neighbours, rooms
 from smartsite.doctor.checkup import checkup
 from smartsite.doctor.finding import Finding
+from tests.alerts.world import PM10
+from tests.support.oidc import Idp
 
 CLOCK = SystemClock()
 
@@ -81,6 +83,18 @@ async def test_everything_wrong_has_a_remedy(tmp_path: Path, taken_port: int) ->
     assert "hush" not in str(findings)
 
 
+async def test_a_rule_that_a_person_wrote_is_examined_too(settings: Settings) -> None:
+    assert settings.database.url is not None
+    with psycopg.connect(settings.database.url.get_secret_value(), autocommit=True) as connection:
+        for rule, text in (("good", PM10.replace('"pm10"', '"good"', 1)), ("bad", PM10.replace("µg/m³", "mg/m³"))):
+            values = [rule, text]
+            connection.execute("INSERT INTO rule_written VALUES (%s, 1, %s, 'r', 'p', now())", values)
+    findings = [one for one in await checkup(settings, clock=CLOCK) if one.subject == "rules"]
+    (finding,) = findings
+    assert finding.level == "fail"
+    assert "bad (written, revision 1)" in finding.fact
+
+
 async def test_pending_migration(settings: Settings) -> None:
     assert settings.database.url is not None
     with psycopg.connect(settings.database.url.get_secret_value(), autocommit=True) as connection:
@@ -145,6 +159,24 @@ async def test_regulator_with_its_clock() -> None:
         (finding,) = [finding async for finding in neighbours.examine_regulators([target], clock=CLOCK)]
     assert finding.level == "warn"
     assert "NTP" in finding.remedy
+
+
+async def test_provider_of_log_ins(tmp_path: Path) -> None:
+    idp = Idp(CLOCK)
+    settings = OidcSettings(issuer=idp.url, client_id="x")
+
+    async def found(settings: OidcSettings = settings) -> tuple[str, str]:
+        finding = await neighbours.examine_provider(settings, clock=CLOCK)
+        return finding.level, finding.fact
+
+    level, fact = await found()
+    assert (level, idp.url in fact) == ("fail", True)
+    async with idp.running():
+        assert (await found())[0] == "ok"
+        idp.changes = {"issuer": "https://another.example"}
+        assert await found() == ("fail", "the provider calls itself 'https://another.example': set issuer so")
+    absent = settings.model_copy(update={"client_secret_file": tmp_path / "absent"})
+    assert (await found(absent))[0] == "fail"
 
 
 def test_full_disk(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -92,14 +92,14 @@ async def end(processes: dict[str, asyncio.subprocess.Process]) -> dict[str, tup
     return dict(zip(processes, await asyncio.gather(*map(one, processes.values())), strict=True))
 
 
-def family(pid: int) -> list[int]:
-    """A process and its children."""
-    children = []
+def children(pid: int) -> list[int]:
+    """The children of a process."""
+    found = []
     for stat in Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(OSError):
             if int(stat.read_text().rpartition(")")[2].split()[1]) == pid:
-                children.append(int(stat.parent.name))
-    return [pid, *children]
+                found.append(int(stat.parent.name))
+    return found
 
 
 def unread(port: int) -> int:
@@ -114,10 +114,13 @@ def hanging(server: EmbeddedPostgres) -> Iterator[None]:
     assert server.pid is not None
     stopped: set[int] = set()
     try:
-        # The head first, that no child is added.
-        for process in [server.pid, *family(server.pid)]:
-            os.kill(process, signal.SIGSTOP)
-            stopped.add(process)
+        # The head first, that no child is added; one that ends in this moment needs no stopping.
+        os.kill(server.pid, signal.SIGSTOP)
+        stopped.add(server.pid)
+        for process in children(server.pid):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process, signal.SIGSTOP)
+                stopped.add(process)
         yield
     finally:
         for process in stopped:

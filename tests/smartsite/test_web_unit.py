@@ -24,11 +24,19 @@ def builder() -> ModuleType:
 
 @pytest.fixture
 def project(builder: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A page of two files in a folder of its own, and no word of skipping."""
+    """A page of a few files in a folder of its own, and no word of skipping."""
     web = tmp_path / "web"
     (web / "src").mkdir(parents=True)
     (web / "public" / "map").mkdir(parents=True)
-    for name in ("package.json", "package-lock.json", "tsconfig.json", "vite.config.ts", "index.html", "build.py"):
+    for name in (
+        "package.json",
+        "package-lock.json",
+        "tsconfig.json",
+        "vite.config.ts",
+        "shell.ts",
+        "index.html",
+        "build.py",
+    ):
         (web / name).write_text("{}")
     (web / "src" / "main.ts").write_text("1")
     monkeypatch.setattr(builder, "WEB", web)

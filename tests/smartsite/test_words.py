@@ -10,13 +10,15 @@ from typing import get_args
 import pytest
 from pydantic import ValidationError
 
+from alerts.rules import faults as rule_faults
+from core.settings import CameraSettings
 from ingest import message, prepare, store, writer
 from ingest.sources import amqp_downlink
 from sensors import codec_json
 from sensors.hj212 import faults
 from sensors.provision import faults as provision_faults
 from sensors.provision.rows import DeviceRow
-from vision import advice, states, wire
+from vision import advice, option_fields, states, wire
 
 PAGES = [Path(__file__).parents[2] / "web" / "src" / "i18n" / f"{language}.ts" for language in ("zh", "en")]
 MODULES: tuple[ModuleType, ...] = (codec_json, faults, message, prepare, store, writer)
@@ -51,12 +53,24 @@ def test_reasons_have_words(page: Path) -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
-def test_what_is_wrong_with_a_row_has_words_with_its_values(page: Path) -> None:
-    said = dict(re.findall(r"^    (\w+): '(.*)',$", _section(page, "rowFault"), re.MULTILINE))
-    assert provision_faults.FAULTS.keys() - said.keys() == set()
-    for code, text in provision_faults.FAULTS.items():
+@pytest.mark.parametrize(
+    ("section", "faults"),
+    [("rowFault", provision_faults.FAULTS), ("ruleFault", rule_faults.FAULTS)],
+    ids=["row", "rule"],
+)
+def test_what_is_wrong_has_words_with_its_values(page: Path, section: str, faults: dict[str, str]) -> None:
+    said = dict(re.findall(r"^    (\w+): '(.*)',$", _section(page, section), re.MULTILINE))
+    assert faults.keys() - said.keys() == set()
+    for code, text in faults.items():
         given = set(re.findall(r"\{(\w+)\}", text))
         assert set(re.findall(r"\{(\w+)\}", said[code])) <= given, code
+
+
+def test_every_fault_of_a_rule_is_told_by_somebody() -> None:
+    rooms = Path(__file__).parents[2]
+    files = [*(rooms / "alerts" / "rules").glob("*.py"), *(rooms / "api" / "rules").glob("*.py")]
+    code = "".join(file.read_text(encoding="utf-8") for file in files if file.name != "faults.py")
+    assert rule_faults.FAULTS.keys() - set(re.findall(r'"([a-z_]+)"', code)) == set()
 
 
 def test_rows_that_are_wrong_in_themselves_have_words() -> None:
@@ -101,3 +115,20 @@ def test_what_to_change_on_a_camera_has_words_with_its_values(page: Path) -> Non
     assert advice.TEXTS.keys() == said.keys()
     for code, text in advice.TEXTS.items():
         assert set(re.findall(r"\{(\w+)\}", said[code])) == set(re.findall(r"\{(\w+)\}", text)), code
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_options_of_a_camera_have_words(page: Path) -> None:
+    assert words(page, "cameraOptionGroup") == set(get_args(option_fields.Group))
+    known = words(page, "rowFault")
+    wrong: list[dict[str, object]] = [
+        {"fps": "fast"}, {"fps": 0}, {"fps": 31}, {"tiles": 1.5}, {"tiles": "x"}, {"tiles": 0}, {"view_shift": 1},
+        {"transport": "tram"}, {"loop": "perhaps"}, {"onvif": "ftp://h"}, {"onvif": "http://u:p@h"},
+        {"onvif": "x" * 501}, {"vote_positive": 9}, {"colour": "red"}, {"zones": 5}, {"score": None}, {"tiles": []},
+        {"loop": {}}, {"onvif": 5}, {"quiet_s": float("inf")}, {"onvif": "a\n"},
+    ]  # fmt: skip
+    for change in wrong:
+        with pytest.raises(ValidationError) as raised:
+            CameraSettings.model_validate(change)
+        for found in raised.value.errors():
+            assert provision_faults.explained(found)[0] in known, (change, found["type"])

@@ -14,7 +14,7 @@ from smartsite.cli import main
 from tests.vision import photographs as made
 from vision.detections import Detections
 from vision.detectors import load_detector
-from vision.evaluate import compare, figures
+from vision.evaluate import PHOTOGRAPH_PX, AtBestShape, compare, figures
 from vision.labelled import photographs
 
 
@@ -47,12 +47,41 @@ def test_a_perfect_detector_scores_one_whatever_its_numbering(tmp_path: Path) ->
     assert (list(head["picture_px"]), list(head["input_px"])) == (["64-128"], ["32-64"])
 
 
+def test_frames_of_a_camera_are_looked_at_as_production_does() -> None:
+    usual, larger = (load_detector(VisionSettings(input_px=px)) for px in (640, PHOTOGRAPH_PX))
+    detector = AtBestShape(usual, larger)
+    assert detector.input_shape(1080, 1920) == usual.input_shape(1080, 1920) == (384, 640)
+    assert detector.input_shape(480, 640) == larger.input_shape(480, 640) != usual.input_shape(480, 640)
+
+
+class Undecided(Knowing):
+    """Holds every head for bare and, less surely, for helmeted, and the other way round."""
+
+    def detect(self, image: np.ndarray) -> Detections:
+        sure = super().detect(image)
+        other = Detections(sure.xyxy, sure.score - np.float32(0.2), (2 - sure.class_id).astype(np.int16))
+        return Detections(*(np.concatenate(pair) for pair in zip(_arrays(sure), _arrays(other), strict=True)))
+
+
+def _arrays(found: Detections) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    return found.xyxy, found.score, found.class_id
+
+
+def test_at_work_a_head_has_one_class_and_in_average_precision_each_class_its_boxes(tmp_path: Path) -> None:
+    folder = made.small_set(tmp_path)
+    compared, _ = compare(Undecided(folder), photographs(folder))
+    for row in figures(compared, 0.5).values():
+        assert (row["precision"], row["recall"]) == (1, 1)
+        assert row["ap50"] == 1  # the unsure ones come after all right ones
+    assert all(len(one.found) == 2 * len(one.boxes) for one in compared)
+
+
 def test_the_command_scores_the_built_in_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = made.small_set(tmp_path)
     assert main(["vision", "evaluate", "--data", str(folder), "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
     assert report["photographs"] == 6
-    height, width = load_detector(VisionSettings()).input_shape(300, 400)
+    height, width = load_detector(VisionSettings(input_px=PHOTOGRAPH_PX)).input_shape(300, 400)
     assert report["input"] == {f"{height}x{width}": 6}
     assert set(report["classes"]) == {"helmet", "head"}
     for row in report["classes"].values():

@@ -26,8 +26,10 @@ async def database(settings: Settings) -> AsyncIterator[psycopg.AsyncConnection]
 
 
 @pytest.fixture
-def cluster() -> Iterator[Any]:
+def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """A head without room for actors, and two nodes with room for one each."""
+    # By itself Ray gives its workers a share of a busy machine that no picture in time can be had of.
+    monkeypatch.setenv("RAY_worker_niceness", "0")
     import ray
     from ray.cluster_utils import Cluster
 

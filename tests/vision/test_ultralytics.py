@@ -41,8 +41,8 @@ def forms(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return made_of
 
 
-def opened(path: Path) -> Detector:
-    return open_detector(path, threads=1, score=0.3, input_px=640)
+def opened(path: Path, *, score: float = 0.3, by_class: bool = False) -> Detector:
+    return open_detector(path, threads=1, score=score, input_px=640, by_class=by_class)
 
 
 def pictures() -> dict[str, np.ndarray]:
@@ -84,6 +84,20 @@ def test_every_form_finds_the_boxes_of_ultralytics(forms: dict[str, Path], form:
     assert boxes >= 4
 
 
+def test_average_precision_takes_the_boxes_that_ultralytics_would(forms: dict[str, Path]) -> None:
+    """Each class by itself, down to scores that say hardly anything."""
+    reference, detector = (opened(forms[form], score=0.02, by_class=True) for form in ("pt", "fp32"))
+    shared = 0
+    for picture in pictures().values():
+        expected, found = reference.detect(picture), detector.detect(picture)
+        for kind in (0, 1):
+            one, other = (boxes[boxes.class_id == kind] for boxes in (found, expected))
+            assert_same(one, other, px=3 * max(picture.shape) / 640, score=0.02, least=0.03)
+        overlaps = pairwise_iou(expected[expected.class_id == 0].xyxy, expected[expected.class_id == 1].xyxy)
+        shared += int((overlaps > 0.9).sum())
+    assert shared, "no head was taken for both"
+
+
 def test_eight_bits_find_the_same_heads_roughly(forms: dict[str, Path]) -> None:
     reference = opened(forms["pt"])
     for name in ("int8", "built-in"):
@@ -99,7 +113,7 @@ def test_training_runs_is_cut_short_and_goes_on(tmp_path: Path, capsys: pytest.C
     folder = made.small_set(tmp_path / "photos")
     out = tmp_path / "run"
     command = ["vision", "train", "--data", str(folder), "--weights", str(WEIGHTS), "--out", str(out)]
-    command += ["--size", "64", "--batch", "4", "--workers", "0"]
+    command += ["--size", "64", "--batch", "4", "--workers", "0", "--threads", "1"]
     assert main([*command, "--epochs", "1"]) == 0
     assert torch.load(out / "last.pt", weights_only=True)["state"]["step"] == 3
     assert main([*command, "--epochs", "2", "--resume"]) == 0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import cv2
 import numpy as np
 import pytest
@@ -11,10 +13,16 @@ from smartsite.demo import scene
 from vision.view import ViewWatch
 
 
+@cache
+def drawn(position: float) -> np.ndarray:
+    """What the camera sees there, small and grey."""
+    picture = scene.view(scene.panorama(), position)
+    return cv2.resize(cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY), (640, 360), interpolation=cv2.INTER_AREA)
+
+
 def look(position: float = 0.2, *, light: float = 1.0, seed: int = 0) -> np.ndarray:
     """A small Y plane of the drawn site with grain of its own."""
-    picture = scene.view(scene.panorama(), position)
-    grey = cv2.resize(cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY), (640, 360), interpolation=cv2.INTER_AREA)
+    grey = drawn(position)
     grain = np.random.default_rng(seed).normal(0, 2, grey.shape)
     return (16 + 0.85 * light * grey + grain).clip(0, 255).astype(np.uint8)
 
@@ -81,3 +89,25 @@ def test_the_patrol_of_the_demo_is_no_turned_camera(begun: int) -> None:
 def test_everything_can_be_turned_off() -> None:
     view = ViewWatch(frozen_s=0, blind_s=0, shift=0)
     assert {view.judge(flat(17, 0), second) for second in range(0, 500, 50)} == {""}
+
+
+def test_a_camera_that_is_moved_on_purpose_is_not_told_and_learns_nothing_from_it() -> None:
+    view = watch()
+    for second in range(30):
+        assert view.judge(look(seed=second), second) == ""
+    view.quiet(120)
+    assert {view.judge(look(0.4, seed=second), second) for second in range(30, 120, 5)} == {""}
+    # Whoever brings it back hears nothing; whoever leaves it there is told.
+    assert view.judge(look(seed=120), 120) == ""
+    left = [view.judge(look(0.4, seed=second), second) for second in range(125, 165, 5)]
+    assert left == [""] * 6 + ["moved"] * 2
+    view.quiet(200)
+    assert view.judge(look(0.4, seed=170), 170) == "", "over as soon as somebody sees to it"
+
+
+def test_a_camera_that_is_moved_before_its_view_is_known_is_held_against_the_one_that_it_comes_back_to() -> None:
+    view = watch()
+    view.quiet(50)
+    for second in range(30):
+        assert view.judge(look(0.4, seed=second), second) == ""
+    assert {view.judge(look(seed=second), second) for second in range(50, 150, 2)} == {""}

@@ -13,7 +13,11 @@ import cv2
 import numpy as np
 from psycopg.types.json import Jsonb
 
+from alerts.rules import builtin_packs, load
+from alerts.rules.versions import put_in_force
+from core.clock import SystemClock
 from core.evidence import EvidenceStore, record
+from sensors.profiles import load_profiles
 from tests.api.world import World
 
 _SITES = {
@@ -78,6 +82,7 @@ async def furnish_city(world: World, store: EvidenceStore) -> World:
         await world.connection.execute(
             "INSERT INTO rule_version VALUES (%s, 1, %s, %s, %s)", [rule, Jsonb(definition), "0" * 64, world.now]
         )
+    await put_in_force(world.connection, load(builtin_packs(), load_profiles(None)).enabled, clock=SystemClock())
     for code, (name, name_en, latitude, longitude, stage) in _SITES.items():
         place = {"latitude": latitude, "longitude": longitude, "stage": stage, "address": f"杭州市{name}"}
         await world.site(code, name=name, name_en=name_en, **place)

@@ -17,6 +17,7 @@ import pytest_asyncio
 from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, Request, async_playwright, expect
 
 from api.service import serve
+from benchmarks import chromium
 from core.database import connect
 from core.evidence import EvidenceStore
 from core.settings import AlertsSettings, ApiSettings, Settings
@@ -26,17 +27,6 @@ from tests.web.city import furnish_city
 from tests.web.live import vision_worker
 
 LINKAGES = Path(__file__).parents[2] / "docs" / "examples" / "linkages.toml"
-CHROMIUM = "/usr/bin/chromium"
-# As root, without a screen and without asking anybody on the network for anything.
-ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 
 # A loaded machine takes its time.
 expect.set_options(timeout=20_000)
@@ -83,7 +73,7 @@ async def address(settings: Settings, city: World, connection: psycopg.AsyncConn
 async def browser() -> AsyncIterator[Browser]:
     """Started once for the file; each test gets a context of its own."""
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        browser = await playwright.chromium.launch(executable_path=chromium.PROGRAM, args=chromium.ARGUMENTS)
         yield browser
         await browser.close()
 
@@ -143,6 +133,13 @@ async def visit(browser: Browser, address: str) -> AsyncIterator[Visit]:
     context = await browser.new_context(
         viewport={"width": 1920, "height": 1080}, locale="zh-CN", timezone_id="America/New_York"
     )
+    # As over plain HTTP: what a service worker answers cannot be routed by a test. tests/web/test_shell.py has it.
+    await context.add_init_script("delete Navigator.prototype.serviceWorker")
+    async for visit in visiting(context, address):
+        yield visit
+
+
+async def visiting(context: BrowserContext, address: str) -> AsyncIterator[Visit]:
     context.set_default_timeout(20_000)
     visit = Visit(context, await context.new_page(), address)
     visit.watch()

@@ -15,8 +15,8 @@ from tests.web.conftest import Visit
 pytestmark = [pytest.mark.needs("browser"), pytest.mark.asyncio(loop_scope="module")]
 
 AXE = Path(__file__).parents[2] / "web" / "node_modules" / "axe-core" / "axe.min.js"
-RUN = """async () => {
-  const found = await axe.run(document, { resultTypes: ['violations'] })
+RUN = """async (where) => {
+  const found = await axe.run(where, { resultTypes: ['violations'] })
   return found.violations.map(({ id, impact, nodes }) => ({
     id, impact, where: nodes.slice(0, 3).map((node) => `${node.target.join(' ')}: ${node.failureSummary}`),
   }))
@@ -24,9 +24,10 @@ RUN = """async () => {
 PHONE = {"width": 390, "height": 844}
 
 
-async def serious(page: Page) -> list[dict[str, Any]]:
+async def serious(page: Page, where: str = "html") -> list[dict[str, Any]]:
+    """What axe finds below an element that shuts somebody out."""
     await page.evaluate(AXE.read_text(encoding="utf-8"))
-    found = await page.evaluate(RUN)
+    found = await page.evaluate(RUN, where)
     return [one for one in found if one["impact"] in ("serious", "critical")]
 
 
@@ -60,6 +61,7 @@ async def test_no_page_shuts_anybody_out(visit: Visit, city: World, language: st
         "/reports": "h1",
         f"/cameras/{camera}": "[data-test=live-canvas]",
         "/wall": "[data-test=wall-tile]",
+        "/mine": "[data-test=mine-site]",
         "/administration": "h1",
         "/account": "[data-test=own-begin]",
         "/system": "h1, h2",

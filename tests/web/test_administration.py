@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import json
+
 import psycopg
 import pytest
 from playwright.async_api import expect
+from psycopg.types.json import Jsonb
 
 from tests.api.world import PASSWORD, World
 from tests.web.conftest import Visit, told
+from tests.web.test_accessibility import serious
+
+CAMERA_OPTIONS = "SELECT options FROM camera WHERE code = 'gate-riverside'"
 
 pytestmark = [pytest.mark.needs("browser"), pytest.mark.asyncio(loop_scope="module")]
 
@@ -161,10 +167,8 @@ async def test_a_site_with_device_and_camera_is_registered(
     await page.goto(f"{visit.origin}/administration/cameras")
     await page.locator("[data-test='edit-riverside/gate-riverside']").click()
     await expect(page.locator("[data-test=field-url]")).to_have_value("rtsp://admin:***@10.0.0.8/s1")
-    await page.locator("[data-test=field-options]").fill('{"score": 2}')
-    await page.locator("[data-test=form-send]").click()
-    await expect(page.locator("[data-test=field-fault]")).to_have_text("score: 不得大于 1.0")
-    await page.locator("[data-test=field-options]").fill('{"score": 0.6}')
+    await page.locator("[data-test=options-detection] summary").click()
+    await page.locator("[data-test=option-score]").fill("0.6")
     await page.locator("[data-test=field-zone]").fill("北门")
     await visit.shot("registry-camera")
     # Somebody else is quicker.
@@ -179,7 +183,7 @@ async def test_a_site_with_device_and_camera_is_registered(
     await page.locator("[data-test=form-send]").click()
     await expect(page.locator("[data-test=form-send]")).to_have_count(0)
     assert await told(connection, "SELECT url, options, name, zone FROM camera WHERE code = 'gate-riverside'") == [
-        ("rtsp://admin:pa55@10.0.0.8/s1", {"score": 0.6}, "改名", "北门")
+        ("rtsp://admin:pa55@10.0.0.8/s1", {"onvif": "off", "score": 0.6}, "改名", "北门")
     ]
     await page.set_viewport_size({"width": 390, "height": 844})
     await page.click("[data-test=language]")
@@ -188,6 +192,122 @@ async def test_a_site_with_device_and_camera_is_registered(
     await visit.shot("registry-phone")
     assert await page.evaluate("document.documentElement.scrollWidth") <= 390
     visit.faults[:] = [fault for fault in visit.faults if "422" not in fault and "412" not in fault]
+
+
+async def test_the_options_of_a_camera_are_fields_with_their_defaults(
+    visit: Visit, city: World, connection: psycopg.AsyncConnection
+) -> None:
+    page = visit.page
+    zones = [{"name": "pit", "use": "forbidden", "polygon": [[0.1, 0.1], [0.9, 0.1], [0.9, 0.9]]}]
+    await connection.execute(
+        "UPDATE camera SET options = %s WHERE code = 'gate-riverside'",
+        [Jsonb({"fps": 2, "loop": True, "zones": zones, "colour": "red"})],
+    )
+    await city.person("chief", "leader", sites=None)
+    await visit.log_in("chief", at="/administration/cameras")
+    await page.locator("[data-test='edit-riverside/gate-riverside']").click()
+    # What is set is unfolded, and what nobody knows is shown; the rest has its default in the empty field.
+    await expect(page.locator("[data-test=option-fps]")).to_have_value("2")
+    await expect(page.locator("[data-test=option-loop]")).to_have_value("true")
+    await expect(page.locator("[data-test=option-attentive_fps]")).to_have_value("")
+    await expect(page.locator("[data-test=option-attentive_fps]")).to_have_attribute("placeholder", "默认：5")
+    await expect(page.locator("[data-test=option-score]")).to_be_hidden()
+    await expect(page.locator("[data-test=options-zones]")).to_contain_text("1 个")
+    stranger = page.locator("[data-test=options-stranger]")
+    await expect(stranger).to_contain_text("colour = red")
+    await visit.shot("camera-options")
+    assert await serious(page) == []
+    await stranger.get_by_role("button").click()
+    await expect(stranger).to_have_count(0)
+
+    # The page's own limits first, then what only the server knows; both at the field, which is unfolded.
+    await page.locator("[data-test=option-fps]").fill("31")
+    await page.locator("[data-test=form-send]").click()
+    await expect(page.locator("[data-test=field-fault]")).to_have_text("不得大于 30")
+    await page.locator("[data-test=default-fps]").click()
+    await expect(page.locator("[data-test=field-fault]")).to_have_count(0)
+    await expect(page.locator("[data-test=option-fps]")).to_be_focused()
+    await page.locator("[data-test=options-episode] summary").click()
+    await page.locator("[data-test=option-vote_positive]").fill("9")
+    await page.locator("[data-test=options-episode] summary").click()
+    await page.locator("[data-test=options-ptz] summary").click()
+    await page.locator("[data-test=option-onvif]").fill("ftp://10.0.0.8")
+    await page.locator("[data-test=form-send]").click()
+    faults = page.locator("[data-test=field-fault]")
+    said = ["表决总数 8 少于表决票数 9", "请填写 http://主机/onvif/device_service、off，或不填"]
+    await expect(faults).to_have_text(said)
+    await expect(faults.first).to_be_visible()
+    await visit.shot("camera-options-faults")
+    await page.locator("[data-test=option-vote_window]").fill("12")
+    await page.locator("[data-test=option-onvif]").fill("off")
+    await page.locator("[data-test=option-transport]").select_option("udp")
+
+    # Somebody else is quicker: option by option what was not entered here is theirs.
+    theirs = {"loop": True, "zones": zones, "colour": "red", "fps": 2, "score": 0.7, "onvif": "http://10.0.0.8/o"}
+    await connection.execute("UPDATE camera SET options = %s WHERE code = 'gate-riverside'", [Jsonb(theirs)])
+    await page.locator("[data-test=form-send]").click()
+    await expect(page.locator("[data-test=theirs]")).to_contain_text("score: 0.7")
+    await expect(page.locator("[data-test=theirs]")).to_contain_text("onvif: http://10.0.0.8/o （您填写了其他内容")
+    await expect(page.locator("[data-test=option-onvif]")).to_have_value("off")
+    await page.locator("[data-test=form-send]").click()
+    await expect(page.locator("[data-test=form-send]")).to_have_count(0)
+    saved = {"loop": True, "zones": zones, "vote_positive": 9, "vote_window": 12, "transport": "udp", "score": 0.7}
+    rows = await told(connection, CAMERA_OPTIONS)
+    assert rows == [(saved | {"onvif": "off"},)]
+
+    # In English, on a phone: fields, or all of it as JSON.
+    await page.set_viewport_size({"width": 390, "height": 844})
+    await page.click("[data-test=language]")
+    await page.locator("[data-test='edit-riverside/gate-riverside']").click()
+    await expect(page.locator("[data-test=options-stream] summary")).to_contain_text("Stream 2 set")
+    # A message that is fading away has colours of its own.
+    await expect(page.locator(".el-message")).to_have_count(0)
+    await visit.shot("camera-options-phone")
+    assert await serious(page) == []
+    assert await page.evaluate("document.documentElement.scrollWidth") <= 390
+    await page.locator("[data-test=options-json]").click()
+    text = page.locator("[data-test=field-options]")
+    assert json.loads(await text.input_value()) == saved | {"onvif": "off"}
+    await text.fill('{"score": 2')
+    await expect(page.locator("[data-test=options-json]")).to_be_disabled()
+    await page.locator("[data-test=form-send]").click()
+    await expect(faults).to_have_text("Must be a JSON object")
+    await text.fill('{"zones": [{"name": "x", "polygon": []}], "head_px": 0.5}')
+    await page.locator("[data-test=form-send]").click()
+    await expect(faults).to_have_text("head_px: must be 1 at least")
+    await visit.shot("camera-options-json")
+    await text.fill('{"zones": [{"name": "x", "polygon": []}], "head_px": 18.5}')
+    await page.locator("[data-test=form-send]").click()
+    await expect(faults).to_contain_text("zones: 0.polygon: ")
+    await page.locator("[data-test=options-json]").click()
+    await expect(faults).to_contain_text("0.polygon: ")
+    await page.locator("[data-test=options-json]").click()
+    await text.fill('{"head_px": 18.5}')
+    await page.locator("[data-test=options-json]").click()
+    await expect(page.locator("[data-test=option-head_px]")).to_have_value("18.5")
+    await page.locator("[data-test=form-send]").click()
+    await expect(page.locator("[data-test=form-send]")).to_have_count(0)
+    assert await told(connection, CAMERA_OPTIONS) == [({"head_px": 18.5},)]
+    visit.faults[:] = [fault for fault in visit.faults if "422" not in fault and "412" not in fault]
+
+
+async def test_options_whose_fields_are_not_to_be_had_are_json(
+    visit: Visit, city: World, connection: psycopg.AsyncConnection
+) -> None:
+    page = visit.page
+    await city.person("chief", "leader", sites=None)
+    await visit.log_in("chief", at="/administration/cameras")
+    await page.route("**/registry/cameras/options", lambda route: route.abort())
+    await page.locator("[data-test='edit-riverside/gate-riverside']").click()
+    await expect(page.locator("[data-test=options-away]")).to_contain_text("无法连接服务器")
+    await page.locator("[data-test=field-options]").fill('{"score": 2}')
+    await page.locator("[data-test=form-send]").click()
+    await expect(page.locator("[data-test=field-fault]")).to_have_text("score: 不得大于 1.0")
+    await page.locator("[data-test=field-options]").fill('{"score": 0.6}')
+    await page.locator("[data-test=form-send]").click()
+    await expect(page.locator("[data-test=form-send]")).to_have_count(0)
+    assert await told(connection, CAMERA_OPTIONS) == [({"score": 0.6},)]
+    visit.faults[:] = [fault for fault in visit.faults if "422" not in fault and "ERR_FAILED" not in fault]
 
 
 async def test_a_sheet_tells_what_became_of_each_row(
@@ -229,6 +349,6 @@ async def test_the_audit_log_is_read_on_a_phone(visit: Visit, city: World, conne
 
 
 async def test_who_may_nothing_of_it_is_told(visit: Visit) -> None:
-    await visit.log_in("operator", at="/administration/people")
+    await visit.log_in("inspector", at="/administration/people")
     await expect(visit.page.locator("main, body").first).to_contain_text("没有权限")
     assert await visit.page.locator("[data-test=account], nav a[href='/administration']").count() == 0

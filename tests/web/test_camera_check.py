@@ -62,6 +62,7 @@ async def test_a_camera_is_checked_and_what_to_change_is_told(
     await expect(page.locator("[data-test=check-state]")).to_contain_text("尚未检测")
     await page.locator("[data-test=check-ask]").click()
     await expect(page.locator("[data-test=check-state]")).to_contain_text("等待视频分析进程")
+    await expect(page.locator("[data-test=check-asked]")).to_contain_text("人员 chief")
     async with checking(settings):
         await expect(page.locator("[data-test=check-verdict]")).to_have_text("摄像机可用", timeout=LONG_MS)
         await expect(page.locator("[data-test=check-picture]")).to_be_visible()
@@ -87,6 +88,9 @@ async def test_what_nobody_answers_is_told_on_a_phone(
     await page.locator("[data-test='check-riverside/gate-riverside']").click()
     await page.locator("[data-test=check-ask]").click()
     await expect(page.locator("[data-test=check-state]")).to_contain_text("Waiting for a vision worker")
+    await expect(page.locator("[data-test=check-asked]")).to_contain_text("by chief")
+    await connection.execute("UPDATE camera_check SET asked_by = 'p-gone'")
+    await expect(page.locator("[data-test=check-asked]")).to_contain_text("by p-gone")
     await connection.execute("UPDATE camera_check SET due_at = asked_at")
     await expect(page.locator("[data-test=check-state]")).to_contain_text("No vision worker took it")
     await visit.shot("check-phone")

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import re
+from urllib.parse import urlsplit
 
 import psycopg
 import pytest
 from playwright.async_api import WebSocketRoute, expect
 
+from core import log
+from core.clock import micros
+from sensors.entries import AlertEntry, encode
 from tests.api.world import World
 from tests.support.wait import eventually
 from tests.web.city import DUST
@@ -229,22 +235,61 @@ async def test_a_person_in_a_forbidden_zone_is_told_by_its_own_name(visit: Visit
 async def test_an_officer_sees_one_site_and_no_system_page(visit: Visit) -> None:
     page = visit.page
     await visit.log_in("officer")
+    await page.click(".brand")
     await expect(page.locator(".site-marker")).to_have_count(1)
     assert await page.get_by_role("link", name="系统").count() == 0
     await expect(page.locator("[data-test=alert-line]").first).to_contain_text("PM10 超标")
 
 
-async def test_what_was_missed_while_the_connection_was_lost_is_read_again(visit: Visit, city: World) -> None:
+async def test_what_was_missed_while_the_connection_was_lost_is_sent_on_its_return(visit: Visit, city: World) -> None:
     page = visit.page
     sockets: list[WebSocketRoute] = []
+    asked: list[str] = []
+    raised = asyncio.Event()
 
-    def relay(socket: WebSocketRoute) -> None:
-        socket.connect_to_server()
+    async def relay(socket: WebSocketRoute) -> None:
         sockets.append(socket)
+        if len(sockets) > 1:
+            await raised.wait()
+        socket.connect_to_server()
 
-    await page.route_web_socket("**/api/v1/live", relay)
+    await page.route_web_socket("**/api/v1/live*", relay)
     await visit.log_in()
     await expect(page.locator("[data-test=count-alerts] .figure")).to_have_text("3")
+    await expect(page.locator(".connection.online")).to_be_visible()
+    page.on("request", lambda request: asked.append(urlsplit(request.url).path))
+    await sockets[0].close(code=1013, reason="too_slow")
+    number = await city.alert("missed", device="crane-metro", rule="crane-moment", ago_s=1)
+    entry = AlertEntry(alert=number, site=city.ids["metro"], event="raised", at=micros(city.now))
+    shard = log.shard_of(city.ids["metro"])
+    async with city.connection.transaction():
+        await log.append(city.connection, "alerts-engine", [log.NewEntry(shard, log.Kind.ALERT, encode(entry))])
+    raised.set()
+    await expect(page.locator("[data-test=alert-line]").first).to_contain_text("塔机力矩超载")
+    await expect(page.locator(".connection.online")).to_be_visible()
+    assert len(sockets) == 2
+    assert not {"/api/v1/sites", "/api/v1/alerts", "/api/v1/cameras"} & set(asked)
+
+
+async def test_where_the_server_cannot_tell_what_was_missed_everything_is_read_again(visit: Visit, city: World) -> None:
+    page = visit.page
+    sockets: list[WebSocketRoute] = []
+    told: list[str] = []
+
+    def relay(socket: WebSocketRoute) -> None:
+        def of_a_process_that_is_no_more(text: str | bytes) -> None:
+            told.append(json.dumps({**json.loads(text), "cursor": "00000000.1.00000000"}))
+            socket.send(told[-1])
+
+        socket.connect_to_server().on_message(of_a_process_that_is_no_more)
+        sockets.append(socket)
+
+    await page.route_web_socket("**/api/v1/live*", relay)
+    await visit.log_in()
+    await expect(page.locator("[data-test=count-alerts] .figure")).to_have_text("3")
+    await expect(page.locator(".connection.online")).to_be_visible()
+    # Until then the cursor of the session counts.
+    await eventually(lambda: told)
     # A row that no entry of the log announces: only reading the list again can find it.
     await city.alert("missed", device="crane-metro", rule="crane-moment", ago_s=1)
     await sockets[0].close(code=1013, reason="too_slow")
@@ -307,7 +352,7 @@ async def test_an_alert_is_assigned_and_remarked_on(
     await detail.locator("[data-test=assign]").focus()
     await expect(detail.locator("[data-test=assign] option[value=code-operator]")).to_have_count(1)
     await detail.locator("[data-test=assign]").select_option("code-operator")
-    await expect(detail.locator("[data-test=event]").filter(has_text="指派")).to_contain_text("code-operator")
+    await expect(detail.locator("[data-test=event]").filter(has_text="指派")).to_contain_text("李操作李操作")
     await page.get_by_placeholder("添加备注").fill("已通知分包单位")
     await detail.locator("[data-test=comment]").click()
     await expect(detail.locator("[data-test=event]").filter(has_text="备注")).to_contain_text("已通知分包单位")
@@ -315,3 +360,21 @@ async def test_an_alert_is_assigned_and_remarked_on(
         "SELECT p.code FROM alert a JOIN person p ON p.id = a.assigned_to WHERE a.id = %s", [number]
     )
     assert await cursor.fetchone() == ("code-operator",)
+
+
+async def test_the_way_out_is_in_sight_at_every_width_and_in_both_languages(visit: Visit, city: World) -> None:
+    page = visit.page
+    await city.person("leader", "leader", sites=None, name="周建国", name_en="Zhou Jianguo")
+    await visit.log_in("leader", at="/administration/cameras")
+    for language in ("zh", "en"):
+        for width in (1024, 1280, 1366, 1440, 1600, 1920):
+            await page.set_viewport_size({"width": width, "height": 800})
+            assert await page.evaluate("document.documentElement.scrollWidth") <= width, (language, width)
+            box = await page.locator("[data-test=log-out]").bounding_box()
+            assert box is not None
+            assert box["x"] + box["width"] <= width, (language, width)
+            # All pages are in sight without being pushed aside.
+            nav = page.locator("header.bar nav")
+            assert await nav.evaluate("nav => nav.scrollWidth - nav.clientWidth") <= 1, (language, width)
+            await visit.shot(f"bar-{language}-{width}")
+        await page.click("[data-test=language]")

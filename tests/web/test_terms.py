@@ -35,7 +35,7 @@ async def test_rules_of_a_site_are_muted_and_told_again(
     await expect(row).to_have_count(1)
     await expect(row).to_contain_text("pm10-*")
     aim = await told(connection, "SELECT name FROM device WHERE id = %s", city.ids["dust-riverside"])
-    await expect(row).to_contain_text(f"{aim[0][0]} · 网关更换")
+    await expect(row).to_contain_text(f"{aim[0][0]} · 网关更换 · 李操作")
     await expect(row).to_contain_text("生效中")
     await row.locator("[data-test=mute-end]").click()
     await visit.shot("mutes")

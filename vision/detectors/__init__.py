@@ -48,20 +48,33 @@ def load_detector(settings: VisionSettings) -> Detector:
     )
 
 
-def open_detector(model: Path, *, threads: int, score: float, input_px: int, precision: Precision = "f32") -> Detector:
-    """The detector for a model's form, told by the file's ending; ConfigurationError where it is not usable."""
+def open_detector(
+    model: Path,
+    *,
+    threads: int,
+    score: float,
+    input_px: int,
+    precision: Precision = "f32",
+    by_class: bool = False,
+) -> Detector:
+    """The detector for a model's form, told by the file's ending; ConfigurationError where it is not usable.
+
+    It gives one box a head or, `by_class`, the strongest of each class: what average precision is measured on.
+    """
     if model.suffix == ".xml":
         from vision.detectors.openvino import OpenVinoDetector
 
-        return OpenVinoDetector(model, threads=threads, score=score, input_px=input_px, precision=precision)
+        return OpenVinoDetector(
+            model, threads=threads, score=score, input_px=input_px, precision=precision, by_class=by_class
+        )
     if model.suffix == ".onnx":
         from vision.detectors.onnx import OnnxDetector
 
-        return OnnxDetector(model, threads=threads, score=score, input_px=input_px)
+        return OnnxDetector(model, threads=threads, score=score, input_px=input_px, by_class=by_class)
     if model.suffix in {".pt", ".engine"}:
         from vision.detectors.ultralytics import UltralyticsDetector
 
-        return UltralyticsDetector(model, threads=threads, score=score, input_px=input_px)
+        return UltralyticsDetector(model, threads=threads, score=score, input_px=input_px, by_class=by_class)
     raise ConfigurationError(
         f"nothing is known of models like {model.name}",
         hint="name an OpenVINO .xml, an .onnx, a .pt or a TensorRT .engine",

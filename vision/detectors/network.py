@@ -18,11 +18,10 @@ import numpy as np
 import numpy.typing as npt
 
 from core.errors import ConfigurationError
-from vision.detections import Detections
+from vision.detections import ONE_HEAD, Detections
 
 STRIDE = 32
 _GREY = 114  # what the letterbox is filled with in training
-ONE_HEAD = 0.6  # boxes that overlap by more are the same head
 _MOST = 300  # boxes of a picture
 _MOST_ENLARGED = 2.0  # heads of a few pixels are found more often when they are enlarged, up to here
 
@@ -36,11 +35,14 @@ cv2.setNumThreads(1)
 class NetworkDetector(ABC):
     """A detector around a network that takes one RGB picture 0..1 as float32 [1, 3, height, width]."""
 
-    def __init__(self, name: str, classes: tuple[str, ...], *, score: float, input_px: int) -> None:
+    def __init__(
+        self, name: str, classes: tuple[str, ...], *, score: float, input_px: int, by_class: bool = False
+    ) -> None:
         """`input_px` is the longer side of the input where the network leaves its size open."""
         self.name = name
         self.classes = classes
         self._score = score
+        self._by_class = by_class
         self._input_px = input_px
         self._preparation = Preparation()
 
@@ -57,7 +59,7 @@ class NetworkDetector(ABC):
         height, width = image.shape[:2]
         shape = self.input_shape(height, width)
         blob, scale, left, top = self._preparation.fit(image, shape)
-        found = boxes_of(self._infer(blob), self._score)
+        found = boxes_of(self._infer(blob), self._score, by_class=self._by_class)
         xyxy = (found.xyxy - np.array([left, top, left, top], np.float32)) / np.float32(scale)
         xyxy[:, 0::2] = xyxy[:, 0::2].clip(0, width)
         xyxy[:, 1::2] = xyxy[:, 1::2].clip(0, height)
@@ -109,21 +111,31 @@ def _letterbox(image: Image, canvas: Image) -> tuple[float, int, int]:
     return scale, left, top
 
 
-def boxes_of(output: Floats, score: float) -> Detections:
-    """Boxes of one picture with at least `score`, in pixels of the input, one a head, strongest first."""
+def boxes_of(output: Floats, score: float, *, by_class: bool = False) -> Detections:
+    """Boxes of one picture with at least `score`, in pixels of the input, strongest first.
+
+    One a head or, `by_class`, one a head and class: then a place counts for each class that it has the score for.
+    """
     rows = output[0]
     if rows.shape[1] == 6 and rows.shape[0] != 6:
         rows = rows[rows[:, 4] >= score]
         found = Detections(rows[:, :4].copy(), rows[:, 4].copy(), rows[:, 5].astype(np.int16))
     else:
-        best = rows[4:].max(axis=0)
-        chosen = np.flatnonzero(best >= score)
-        if len(chosen) > _MOST:
-            chosen = chosen[np.argsort(-best[chosen], kind="stable")[:_MOST]]
-        centre, size = rows[:2, chosen].T, rows[2:4, chosen].T
+        scores = rows[4:]
+        if by_class:
+            kinds, places = np.nonzero(scores >= score)
+        else:
+            places = np.flatnonzero(scores.max(axis=0) >= score)
+            kinds = scores[:, places].argmax(axis=0)
+        strength = scores[kinds, places]
+        most = _MOST * (len(scores) if by_class else 1)
+        if len(strength) > most:
+            strongest = np.argsort(-strength, kind="stable")[:most]
+            kinds, places, strength = kinds[strongest], places[strongest], strength[strongest]
+        centre, size = rows[:2, places].T, rows[2:4, places].T
         xyxy = np.concatenate([centre - size / 2, centre + size / 2], axis=1).astype(np.float32)
-        found = Detections(xyxy, best[chosen].copy(), rows[4:, chosen].argmax(axis=0).astype(np.int16))
-    return found.without_overlaps(ONE_HEAD)
+        found = Detections(xyxy, strength, kinds.astype(np.int16))
+    return found.without_overlaps(ONE_HEAD, by_class=by_class)
 
 
 def check_ports(model: Path, inputs: Sequence[Sequence[int]], outputs: Sequence[Sequence[int]], classes: int) -> None:

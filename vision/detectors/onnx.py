@@ -14,7 +14,7 @@ from vision.detectors.network import Floats, NetworkDetector, check_ports, diges
 class OnnxDetector(NetworkDetector):
     """One session; the class names are in the file's metadata as ultralytics writes them."""
 
-    def __init__(self, model: Path, *, threads: int, score: float, input_px: int) -> None:
+    def __init__(self, model: Path, *, threads: int, score: float, input_px: int, by_class: bool = False) -> None:
         """`model` is the .onnx; ConfigurationError where it is not usable or ONNX Runtime is not installed."""
         try:
             import onnxruntime
@@ -46,7 +46,7 @@ class OnnxDetector(NetworkDetector):
         fixed = ports[0][0][2:]
         self._fixed = None if -1 in fixed else (fixed[0], fixed[1])
         self._input = self._session.get_inputs()[0].name
-        super().__init__(f"{model.stem}@{digest(model)}", classes, score=score, input_px=input_px)
+        super().__init__(f"{model.stem}@{digest(model)}", classes, score=score, input_px=input_px, by_class=by_class)
 
     def input_shape(self, height: int, width: int) -> tuple[int, int]:
         return self._fixed or super().input_shape(height, width)

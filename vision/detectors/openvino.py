@@ -21,7 +21,16 @@ _MOST_SHAPES = 12
 class OpenVinoDetector(NetworkDetector):
     """One network with one infer request for each shape of its input."""
 
-    def __init__(self, model: Path, *, threads: int, score: float, input_px: int, precision: Precision = "f32") -> None:
+    def __init__(
+        self,
+        model: Path,
+        *,
+        threads: int,
+        score: float,
+        input_px: int,
+        precision: Precision = "f32",
+        by_class: bool = False,
+    ) -> None:
         """`model` is the .xml beside its .bin; `threads` of inference; boxes below `score` are dropped."""
         self._core = openvino.Core()
         self._model = model
@@ -45,7 +54,7 @@ class OpenVinoDetector(NetworkDetector):
             fixed = _shape(network.inputs[0])[2:]
             self._fixed = None if -1 in fixed else (fixed[0], fixed[1])
             name = f"{model.stem}@{digest(model, model.with_suffix('.bin'))}"
-            super().__init__(name, tuple(labels), score=score, input_px=input_px)
+            super().__init__(name, tuple(labels), score=score, input_px=input_px, by_class=by_class)
             self._compile(self._fixed or self.input_shape(1080, 1920))
         except (RuntimeError, OSError) as error:
             raise ConfigurationError(

@@ -19,11 +19,13 @@ import '@/styles/element.css'
 import '@/styles/map.css'
 
 import { createPinia } from 'pinia'
+import { ElMessage } from 'element-plus'
 import { createApp } from 'vue'
 import { whenServerDate, whenUnauthorised } from '@/api/client'
 import App from '@/App.vue'
 import { currentLanguage, i18n, setLanguage } from '@/i18n'
 import { createAppRouter } from '@/router'
+import { keepShell, recoverMissing } from '@/shell/worker'
 import { useClock } from '@/stores/clock'
 import { useLive } from '@/stores/live'
 import { useSession } from '@/stores/session'
@@ -35,6 +37,7 @@ setLanguage(currentLanguage(), false)
 
 const router = createAppRouter()
 app.use(router)
+recoverMissing(router, () => void ElMessage.error(i18n.global.t('shell.missing')))
 
 const clock = useClock()
 clock.start()
@@ -48,3 +51,4 @@ whenUnauthorised(() => {
 })
 
 app.mount('#app')
+void keepShell()

@@ -1,14 +1,34 @@
-import { createRouter, createWebHistory, type Router } from 'vue-router'
+import { createRouter, createWebHistory, type RouteLocationRaw, type Router } from 'vue-router'
+import { hasChosen, setLanguage } from '@/i18n'
 import { useSession } from '@/stores/session'
+// Not loaded when it is opened: it is where one looks when there is no network.
+import MineView from '@/views/MineView.vue'
 import OverviewView from '@/views/OverviewView.vue'
 import LoginView from '@/views/LoginView.vue'
+
+/** Another site sent the browser here, so that the session's cookie comes along only with what the page asks for now. */
+async function entered(next: unknown): Promise<RouteLocationRaw> {
+  const session = useSession()
+  const again = typeof next === 'string' ? { next } : {}
+  try {
+    await session.restore(true)
+  } catch {
+    return { name: 'login', query: { fault: 'unavailable', ...again } }
+  }
+  if (!session.person) return { name: 'login', query: { fault: 'no_cookie', ...again } }
+  if (!hasChosen()) setLanguage(session.person.language, false)
+  return session.destination(next)
+}
 
 export function createAppRouter(): Router {
   const router = createRouter({
     history: createWebHistory(),
     routes: [
       { path: '/login', name: 'login', component: LoginView, meta: { open: true } },
+      // Where the server leads to after a log-in at the provider; nothing is shown there.
+      { path: '/entered', name: 'entered', component: LoginView, meta: { open: true } },
       { path: '/', name: 'overview', component: OverviewView },
+      { path: '/mine', name: 'mine', component: MineView },
       { path: '/sites/:id(\\d+)', name: 'site', component: () => import('@/views/SiteView.vue') },
       { path: '/alerts/:id(\\d+)?', name: 'alerts', component: () => import('@/views/AlertsView.vue') },
       { path: '/rectifications', name: 'rectifications', component: () => import('@/views/RectificationsView.vue') },
@@ -27,6 +47,8 @@ export function createAppRouter(): Router {
   })
   router.beforeEach(async (to) => {
     const session = useSession()
+    if (to.name === 'entered') return entered(to.query.next)
+    if (session.limited) void session.comeBack()
     if (!session.asked) {
       try {
         await session.restore()
@@ -37,7 +59,7 @@ export function createAppRouter(): Router {
     if (!session.loggedIn && !to.meta.open) {
       return { name: 'login', query: to.fullPath === '/' ? {} : { next: to.fullPath } }
     }
-    if (session.loggedIn && to.name === 'login') return { name: 'overview' }
+    if (session.loggedIn && to.name === 'login') return { name: session.home }
     return true
   })
   return router

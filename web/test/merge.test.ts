@@ -15,7 +15,7 @@ const site = (change: Partial<Site> = {}): Site => ({
 })
 const alert = (change: Partial<Alert>): Alert => ({ id: 1, site_id: 1, severity: 'major', raised_at: 0, cleared_at: null, ...change }) as Alert
 const world = (): World => ({ sites: new Map(), devices: new Map(), cameras: new Map(), alerts: new Map() })
-const batch = (change: object) => ({ type: 'batch', time: 0, ...change }) as const
+const batch = (change: object) => ({ type: 'batch', cursor: '', time: 0, ...change }) as const
 const reading = (time: number, values: object, device_id = 1) =>
   batch({ readings: [{ device_id, site_id: 1, time, values: values as Device['values'] }] })
 

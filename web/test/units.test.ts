@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import type { Channel } from '@/api/types'
-import { formatCount, formatLargeCount, formatNumber, formatReading, formatValue, unitSign } from '@/format/units'
+import { formatBytes, formatCount, formatLargeCount, formatNumber, formatReading, formatValue, unitSign } from '@/format/units'
 
 const channel = (change: Partial<Channel>): Channel => ({
   name: 'x', label: 'x', label_en: 'x', unit: '', type: 'real', minimum: null, maximum: null, ...change,
@@ -54,4 +54,10 @@ describe('readings of a channel', () => {
   })
 
   it('shows counts as whole numbers', () => expect(formatReading(12, channel({ type: 'bigint' }), 'zh')).toBe('12'))
+})
+
+describe('the size of a file', () => {
+  it('is told as limits are', () => {
+    expect([0, 999, 1024, 1500, 1024 * 1024, 52_428_800, 1_572_864].map(formatBytes)).toEqual(['0 B', '999 B', '1 kB', '2 kB', '1.0 MB', '50 MB', '1.5 MB'])
+  })
 })

@@ -2,7 +2,7 @@ import { beforeEach, expect, it, vi } from 'vitest'
 import type { Camera } from '@/api/types'
 import { parseWall } from '@/video/frames'
 import { Cycle } from '@/video/cycle'
-import { chosen, read } from '@/video/layout'
+import { asked, chosen, queryOf, read } from '@/video/layout'
 import { follow, timeOf } from '@/video/player'
 import { WallSocket } from '@/video/wall'
 
@@ -100,18 +100,39 @@ it('puts cameras on pages, each in a place of its own whatever its state', () =>
   const all = [camera(1, 2), camera(2, 1, 'broken'), camera(3, 1), camera(4, 1, 'disabled'), camera(5, 2), camera(6, 2)]
   const ids = (choice: object) => {
     const found = chosen(all, { ...read(null), ...choice })
+    expect(found.missing).toBe(0)
     return [found.page, found.pages, ...found.cameras.map((one) => one.id)]
   }
   expect(ids({})).toEqual([0, 2, 2, 3, 1, 5])
   expect(ids({ page: 1 })).toEqual([1, 2, 6])
   expect(ids({ page: 9, site: 2, size: 1 })).toEqual([2, 3, 6])
   expect(ids({ site: 7 })).toEqual([0, 1])
+  expect(ids({ single: true, site: 1, cameras: [6, 2, 1], size: 1 })).toEqual([0, 3, 6])
+  expect(ids({ single: true, cameras: [6, 2, 1] })).toEqual([0, 1, 6, 2, 1])
+  expect(ids({ single: true, cameras: [] })).toEqual([0, 1])
+  // What is switched off or unknown is counted, not shown as a hole.
+  const some = chosen(all, { ...read(null), single: true, cameras: [9, 5, 4] })
+  expect([some.missing, ...some.cameras.map((one) => one.id)]).toEqual([2, 5])
+})
+
+it('stands in an address, and is read from one, whatever stands there', () => {
+  const usual = { ...read(null), boxes: false, page: 2, cycle: 30 as const }
+  const choices = [{ single: true, cameras: [7, 3], size: 9 as const }, { single: true, cameras: [] }, { site: 4 }, {}]
+  for (const part of choices) {
+    const shown = { ...usual, ...part }
+    const { size, site, single, cameras } = asked(queryOf(shown), { ...usual, site: 8, single: !shown.single, cameras: [1] })
+    expect({ size, single }).toEqual({ size: shown.size, single: shown.single })
+    expect(shown.single ? cameras : site).toEqual(shown.single ? shown.cameras : shown.site)
+  }
+  for (const query of [{}, { cameras: null }, { cameras: ['1', '2'] }, { site: 'x' }, { size: '5' }]) expect(asked(query, usual)).toBe(usual)
+  expect(asked({ cameras: '3,x,3,-1,0,1.5,,1e99,4' }, usual)).toMatchObject({ single: true, cameras: [3, 4], page: 0, size: 4, boxes: false, cycle: 30 })
+  expect(asked({ cameras: Array.from({ length: 999 }, (_, id) => id + 1).join(',') }, usual).cameras).toHaveLength(200)
 })
 
 it('reads the choice that was kept, whatever stands there', () => {
-  expect(read('{"size": 9, "site": 3, "page": 1, "boxes": false, "cycle": 30}')).toEqual({ size: 9, site: 3, page: 1, boxes: false, cycle: 30 })
-  for (const text of [null, undefined, '{', 'null', '[]', '{"size": 5, "site": "x", "page": -1, "cycle": 1}']) {
-    expect(read(text)).toEqual({ size: 4, site: null, page: 0, boxes: true, cycle: 0 })
+  expect(read('{"size": 9, "site": 3, "single": true, "cameras": [4, 2, 4, "x"], "page": 1, "boxes": false, "cycle": 30}')).toEqual({ size: 9, site: 3, single: true, cameras: [4, 2], page: 1, boxes: false, cycle: 30 })
+  for (const text of [null, undefined, '{', 'null', '[]', '{"size": 5, "site": "x", "page": -1, "cycle": 1, "single": 1, "cameras": 3}']) {
+    expect(read(text)).toEqual({ size: 4, site: null, single: false, cameras: [], page: 0, boxes: true, cycle: 0 })
   }
 })
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
 import httpx
@@ -38,6 +38,7 @@ class FormAdapter:
             **{f"secrets.{name}": value for name, value in self._secrets.items()},
         }
         self._tokens: Tokens | None = None
+        self.trial: Literal["signed_accepted", "token_given"] | None = None
         if isinstance(options.auth, OAuth2Auth):
             self._tokens = Tokens(
                 options.auth,
@@ -47,6 +48,7 @@ class FormAdapter:
                 timeout_s=target.timeout_s,
                 clock=clock,
             )
+            self.trial = "token_given"
 
     async def send(self, client: httpx.AsyncClient, delivery: Delivery) -> Outcome:
         """Send the first message that fits; a violation that none fits is a configuration error."""
@@ -65,6 +67,12 @@ class FormAdapter:
         if result is None:
             raise RuntimeError("polled, but the options tell of no results")
         return await self._ask(client, result, delivery, delivery.payload, {})
+
+    async def try_out(self, client: httpx.AsyncClient) -> Outcome:
+        """Fetch a token, which calls go on with."""
+        if self._tokens is None:
+            raise RuntimeError("tried out, but the options tell of no token")
+        return await self._tokens.renew(client)
 
     async def _ask(
         self, client: httpx.AsyncClient, call: Call, delivery: Delivery, event: dict[str, Any], about: dict[str, Any]

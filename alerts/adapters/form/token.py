@@ -45,6 +45,12 @@ class Tokens:
                 return self._token
             return await self._fetch(client)
 
+    async def renew(self, client: httpx.AsyncClient) -> Outcome:
+        """Fetch a new token whatever there is: accepted, or why there is none, and the present one stays."""
+        async with self._turn:
+            fetched = await self._fetch(client)
+        return fetched if isinstance(fetched, Outcome) else Outcome(kind="accepted")
+
     async def _fetch(self, client: httpx.AsyncClient) -> str | Outcome:
         auth = self._auth
         fields = {"grant_type": "client_credentials", **auth.fields}

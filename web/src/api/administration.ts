@@ -1,17 +1,32 @@
 // One function a route of the administration.
-import { get, post, putAsRead, remove } from '@/api/client'
-import type { Account, AccountForm, CameraCheck, Deed, ImportResult, Registered, RegistryKind, RegistryPage, Right, Token } from '@/api/types'
+import { get, post, postAsRead, putAsRead, remove } from '@/api/client'
+import type { Account, AccountForm, CameraCheck, CameraOption, Deed, ImportResult, Registered, RegistryKind, RegistryPage, Right, RuleCheck, RuleDetail, RuleList, RuleTrial, Target, TargetCheck, Token } from '@/api/types'
 
 export const administration = {
   accounts: () => get<{ items: Account[] }>('/accounts'),
   saveAccount: (code: string, form: AccountForm & { password: string | null }, etag: string | null) =>
     putAsRead<Account>(`/accounts/${encodeURIComponent(code)}`, form, etag),
+  unlink: (code: string) => remove<void>(`/accounts/${encodeURIComponent(code)}/links`),
   unlock: (code: string) => remove<void>(`/accounts/${encodeURIComponent(code)}/lock`),
 
   tokens: () => get<{ items: Token[] }>('/tokens'),
   makeToken: (wanted: { name: string; rights: Right[]; sites: number[] | null; days: number }) =>
     post<Token & { token: string }>('/tokens', wanted),
   revokeToken: (id: number) => remove<Token>(`/tokens/${id}`),
+
+  targets: async () => (await get<{ items: Target[] }>('/targets')).items,
+  switchTarget: (one: Target, on: boolean, reason: string) => putAsRead<Target>(`/targets/${one.name}/switch`, { on, reason }, one.etag),
+  targetCheck: (name: string) => get<TargetCheck>(`/targets/${name}/test`),
+  checkTarget: (name: string) => post<TargetCheck>(`/targets/${name}/test`, {}),
+
+  rules: () => get<RuleList>('/rules'),
+  rule: (id: string) => get<RuleDetail>(`/rules/${id}`),
+  checkRules: (text: string) => post<RuleCheck>('/rules/check', { text }),
+  writeRule: (id: string, text: string, reason: string, etag: string | null) => putAsRead<RuleDetail>(`/rules/${id}`, { text, reason }, etag),
+  withdrawRule: (id: string, reason: string, etag: string) => postAsRead(`/rules/${id}/withdraw`, { reason }, etag),
+  ruleTrial: () => get<RuleTrial>('/rule-trial'),
+  tryRules: (wish: { text: string; from: number; to: number; site: string | null }) => post<RuleTrial>('/rule-trial', wish),
+  dropTrial: () => remove<void>('/rule-trial'),
 
   audit: (query: { actor?: string; action?: string; before?: number }) =>
     get<{ items: Deed[]; next: number | null }>('/audit', query),
@@ -34,6 +49,7 @@ export const administration = {
   },
   register: (kind: RegistryKind, key: string, form: Record<string, unknown>, etag: string | null) =>
     putAsRead<Registered>(`/registry/${kind}/${key.split('/').map(encodeURIComponent).join('/')}`, form, etag),
+  cameraOptions: () => get<CameraOption[]>('/registry/cameras/options'),
   cameraCheck: (key: string) => get<CameraCheck>(`/registry/cameras/${key}/check`),
   checkCamera: (key: string) => post<CameraCheck>(`/registry/cameras/${key}/check`, {}),
   checkPicture: (key: string) => `/registry/cameras/${key}/check/picture.jpg`,

@@ -1,15 +1,19 @@
 // One function a route of the API.
-import { address, get, post, postOnce, put, remove } from '@/api/client'
+import { address, get, getAgain, post, postOnce, put, putAsRead, remove, upload } from '@/api/client'
 import type {
   Assignee,
   Alert,
   AlertDetail,
   Automatic,
+  BaseMap,
   Camera,
+  CameraPreset,
   Checklist,
   Control,
   Device,
   DeviceCommand,
+  DocumentFacts,
+  DocumentPage,
   Inspection,
   InspectionDetail,
   ItemResult,
@@ -23,6 +27,7 @@ import type {
   OrderCounts,
   Page,
   Period,
+  Ptz,
   Permit,
   QuarantineRow,
   Rectification,
@@ -34,22 +39,30 @@ import type {
   Severity,
   Site,
   SiteDetail,
+  SiteDocument,
   SitePeople,
   Statistic,
   SystemStatus,
   Verdict,
+  Ways,
 } from '@/api/types'
 
 export const api = {
-  session: () => get<Session>('/session'),
+  session: (signal?: AbortSignal) => get<Session>('/session', {}, signal),
   logIn: (login: string, password: string) => post<Session>('/session', { login, password }),
+  ways: () => get<Ways>('/session/ways'),
   logOut: () => remove<void>('/session'),
   changePassword: (old: string, wanted: string) => put<{ sessions_ended: number }>('/session/password', { old, new: wanted }),
 
   sites: () => get<{ items: Site[] }>('/sites'),
   site: (id: number) => get<SiteDetail>(`/sites/${id}`),
+  baseMap: () => get<BaseMap>('/map'),
   kinds: () => get<{ items: Kind[] }>('/kinds'),
   devices: () => get<{ items: Device[] }>('/devices'),
+  ptz: (camera: number) => get<Ptz>(`/cameras/${camera}/ptz`),
+  presets: (camera: number) => get<{ items: CameraPreset[] }>(`/cameras/${camera}/ptz/presets`),
+  savePreset: (camera: number, name: string) => post<CameraPreset>(`/cameras/${camera}/ptz/presets`, { name }),
+  goToPreset: (camera: number, preset: string) => post<void>(`/cameras/${camera}/ptz/presets/${encodeURIComponent(preset)}/go`, {}),
   cameras: () => get<{ items: Camera[] }>('/cameras'),
 
   series: (
@@ -70,15 +83,17 @@ export const api = {
   ) => get<Page<Statistic>>(`/devices/${device}/statistics`, query, signal),
 
   alerts: (
-    query: { state: 'open' | 'all'; site_id?: number; severity?: string; limit?: number; cursor?: string },
+    query: { state: 'open' | 'all'; site_id?: number; severity?: string; mine?: string; limit?: number; cursor?: string },
     signal?: AbortSignal,
   ) => get<Page<Alert>>('/alerts', query, signal),
-  alert: (id: number, signal?: AbortSignal) => get<AlertDetail>(`/alerts/${id}`, {}, signal),
-  acknowledge: (id: number, comment: string) => post<unknown>(`/alerts/${id}/acknowledge`, { comment }),
+  alert: (id: number, signal?: AbortSignal) => getAgain<AlertDetail>(`/alerts/${id}`, {}, signal),
+  acknowledgeMany: (ids: number[], comment: string) =>
+    post<{ done: number[]; refused: { id: number; code: string; message: string }[] }>('/alerts/acknowledge', { ids, comment }),
+  acknowledge: (id: number, comment: string, key: string) => postOnce<unknown>(`/alerts/${id}/acknowledge`, { comment }, key),
   review: (id: number, verdict: Verdict, reason: string, seen: 'helmet' | 'nothing' | null) =>
     post<unknown>(`/alerts/${id}/review`, { verdict, reason, seen }),
 
-  comment: (id: number, comment: string) => post<unknown>(`/alerts/${id}/comments`, { comment }),
+  comment: (id: number, comment: string, key: string) => postOnce<unknown>(`/alerts/${id}/comments`, { comment }, key),
   assignees: (id: number) => get<Assignee[]>(`/alerts/${id}/assignees`),
   assign: (id: number, person: string | null) => put<unknown>(`/alerts/${id}/assignee`, { person }),
 
@@ -86,16 +101,24 @@ export const api = {
     put<unknown>(`/alerts/${id}/severity`, { severity, reason }),
   clear: (id: number, comment: string) => post<unknown>(`/alerts/${id}/clear`, { comment }),
   /** Those in force or to come that cover a site. */
-  mutes: (site: number) => get<Mute[]>('/mutes', { site_id: site, state: ['active', 'coming'], limit: 500 }),
+  mutes: (site: number) => getAgain<Mute[]>('/mutes', { site_id: site, state: ['active', 'coming'], limit: 500 }),
   mute: (mute: NewMute) => post<Mute>('/mutes', mute),
   endMute: (id: number) => remove<Mute>(`/mutes/${id}`),
-  permits: (site: number) => get<Permit[]>(`/sites/${site}/permits`, { limit: 500 }),
+  permits: (site: number) => getAgain<Permit[]>(`/sites/${site}/permits`, { limit: 500 }),
   enterPermit: (site: number, permit: NewPermit) => post<Permit>(`/sites/${site}/permits`, permit),
   withdrawPermit: (id: number) => remove<Permit>(`/permits/${id}`),
+  documents: (site: number, query: { kind?: string; withdrawn?: string; due?: string; before?: number | null; limit: number }) =>
+    getAgain<DocumentPage>(`/sites/${site}/documents`, query),
+  uploadDocument: (site: number, facts: DocumentFacts, file: File, key: string, progress: (share: number) => void, signal: AbortSignal) =>
+    upload<SiteDocument>(`/sites/${site}/documents`, { ...facts, file_name: file.name }, file, key, progress, signal),
+  changeDocument: (site: number, id: number, facts: DocumentFacts, etag: string) =>
+    putAsRead<SiteDocument>(`/sites/${site}/documents/${id}`, facts, etag),
+  withdrawDocument: (site: number, id: number, reason: string) =>
+    post<SiteDocument>(`/sites/${site}/documents/${id}/withdraw`, { reason }),
   resend: (delivery: number) => post<unknown>(`/deliveries/${delivery}/resend`, {}),
   confirmDelivery: (delivery: number, reason: string) => post<unknown>(`/deliveries/${delivery}/confirm`, { reason }),
 
-  control: (site: number) => get<Control>(`/sites/${site}/control`),
+  control: (site: number) => getAgain<Control>(`/sites/${site}/control`),
   order: (device: number, order: { name: string; arguments: Record<string, number | string>; cause: string }) =>
     post<DeviceCommand>(`/devices/${device}/commands`, order),
   takeOver: (device: number, minutes: number) => put<Automatic>(`/devices/${device}/override`, { minutes }),
@@ -114,7 +137,7 @@ export const api = {
   reports: (query: { kind?: string; site_id?: number; before?: number; limit?: number }) =>
     get<{ items: Report[]; next: number | null }>('/reports', query),
   report: (id: number) => get<Report>(`/reports/${id}`),
-  rota: (site: number) => get<Rota>(`/sites/${site}/rota`),
+  rota: (site: number) => getAgain<Rota>(`/sites/${site}/rota`),
   replaceRota: (site: number, rota: NewRota) => put<Rota>(`/sites/${site}/rota`, rota),
   people: (site: number) => get<SitePeople>(`/sites/${site}/people`),
 
@@ -138,11 +161,12 @@ export const api = {
   endInspection: (id: number, how: 'finish' | 'cancel', said: object) =>
     post<InspectionDetail>(`/inspections/${id}/${how}`, said),
 
-  system: () => get<SystemStatus>('/system'),
+  system: () => getAgain<SystemStatus>('/system'),
   quarantine: (cursor?: string) => get<Page<QuarantineRow>>('/quarantine', { limit: 50, cursor }),
 }
 
 export const evidenceAddress = (sha256: string): string => address(`/evidence/${sha256}`)
+export const documentAddress = (site: number, id: number): string => address(`/sites/${site}/documents/${id}/file`)
 export const reportAddress = (id: number, format: 'html' | 'csv', language: string): string =>
   address(`/reports/${id}/file`, { format, language })
 export const snapshotAddress = (camera: number, turn: number): string =>

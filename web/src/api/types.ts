@@ -5,6 +5,29 @@ export type Severity = 'info' | 'warning' | 'major' | 'critical'
 export type SiteState = 'green' | 'yellow' | 'red' | 'grey'
 export type Verdict = 'confirmed' | 'false_alarm'
 
+/** Whether a camera can be moved, and who moves it. */
+export interface Ptz {
+  able: boolean
+  reason: string | null
+  pan_tilt: boolean
+  zoom: boolean
+  holder: { by: string; by_name: string; by_name_en: string; role: string; since: number; yours: boolean; may_take: boolean } | null
+}
+
+export interface CameraPreset {
+  token: string
+  name: string
+}
+
+/** What is drawn below the sites; `url` is a template of tiles or the address of a PMTiles file. */
+export interface BaseMap {
+  kind: 'own' | 'tiles' | 'raster_file' | 'vector_file'
+  url: string
+  credit: string
+  deepest_zoom: number
+  fault: 'missing' | 'no_pmtiles' | null
+}
+
 export interface Named {
   name: string
   name_en: string
@@ -16,7 +39,7 @@ export interface Labelled {
 }
 
 /** What a role may do beyond reading. */
-export type Right = 'acknowledge' | 'review' | 'command' | 'system' | 'permit' | 'rota' | 'original' | 'order' | 'rectify' | 'supervise'
+export type Right = 'acknowledge' | 'review' | 'command' | 'system' | 'permit' | 'documents' | 'rota' | 'original' | 'ptz' | 'preset' | 'order' | 'rectify' | 'supervise'
   | 'registry' | 'rules' | 'targets' | 'people' | 'tokens' | 'audit'
 
 export interface Person extends Named {
@@ -27,9 +50,19 @@ export interface Person extends Named {
   all_sites: boolean
   sites: number[]
   rights: Right[]
+  /** False: enters through the provider alone. */
+  has_password: boolean
+}
+
+/** How one may log in beside a password: the words of the button, null where there is none. */
+export interface Ways {
+  oidc: string | null
+  oidc_en: string | null
 }
 
 export interface Session {
+  /** Cursor for the live channel: what is read from now on and what comes after it leave nothing out. */
+  live: string
   person: Person
   csrf: string
 }
@@ -313,6 +346,9 @@ export interface AlertEvent {
   kind: string
   actor: string
   actor_name: string | null
+  actor_name_en: string | null
+  assignee_name: string | null
+  assignee_name_en: string | null
   detail: Record<string, unknown>
 }
 
@@ -327,12 +363,15 @@ export interface Delivery {
   created_at: number
   accepted_at: number | null
   validated_at: number | null
+  /** Since when a person has the regulator switched off. */
+  target_off_since: number | null
 }
 
 export interface Notification {
   id: number
   person: string
   person_name: string
+  person_name_en: string
   channel: string
   phase: string
   state: string
@@ -439,6 +478,10 @@ export interface LiveMessage {
   type: 'hello' | 'batch'
   /** The server's clock. */
   time: number
+  /** Where this message ends: who comes back with it gets what came after. */
+  cursor: string
+  /** Of `hello`: what was missed follows; otherwise everything has to be read again. */
+  resumed?: boolean
   readings?: { device_id: number; site_id: number; time: number; values: Record<string, Reading> }[]
   alerts?: Alert[]
   sites?: (Partial<Site> & { id: number })[]
@@ -475,6 +518,7 @@ export interface Rectification {
   ordered_at: number
   ordered_by: string
   ordered_by_name: string
+  ordered_by_name_en: string
   term_from: number
   deadline_at: number
   overdue: boolean
@@ -492,6 +536,7 @@ export interface OrderEvent {
   kind: string
   actor: string
   actor_name: string | null
+  actor_name_en: string | null
   detail: Record<string, unknown>
 }
 
@@ -572,6 +617,8 @@ export interface Mute extends NewMute {
   id: number
   starts_at: number
   made_by: string
+  made_by_name: string
+  made_by_name_en: string
   ended_by: string | null
 }
 
@@ -589,6 +636,50 @@ export interface Permit extends NewPermit {
   id: number
   site_id: number
   withdrawn: boolean
+}
+
+export const DOCUMENT_KINDS = ['construction_permit', 'dust_plan', 'safety_plan', 'contract', 'drawing', 'certificate', 'test_report', 'other'] as const
+
+/** What a person says of a document; `valid_until` is a day of the site's clock, `YYYY-MM-DD`. */
+export interface DocumentFacts {
+  kind: (typeof DOCUMENT_KINDS)[number]
+  /** Own words for it, of `other` only. */
+  kind_text: string
+  title: string
+  valid_until: string | null
+  note: string
+}
+
+export interface SiteDocument extends DocumentFacts {
+  id: number
+  file_name: string
+  bytes: number
+  validity: 'unlimited' | 'valid' | 'due' | 'expired'
+  days_left: number | null
+  uploaded_at: number
+  uploaded_by: string
+  uploaded_by_name: string | null
+  uploaded_by_name_en: string | null
+  withdrawn_at: number | null
+  withdrawn_by: string | null
+  withdrawn_by_name: string | null
+  withdrawn_by_name_en: string | null
+  withdrawn_reason: string | null
+  file_kept: boolean
+  etag: string
+}
+
+export interface DocumentLimits {
+  max_bytes: number
+  types: string[]
+}
+
+export interface DocumentPage {
+  items: SiteDocument[]
+  next: number | null
+  /** Over or ending soon, of the whole site. */
+  due: number
+  limits: DocumentLimits
 }
 
 /** Who is on duty when, by the site's clock; times are `HH:MM:SS`, days `YYYY-MM-DD`. */
@@ -699,6 +790,7 @@ export interface Account extends AccountForm {
   code: string
   has_password: boolean
   failures: number
+  linked: boolean
   etag: string
 }
 
@@ -739,6 +831,23 @@ export interface Registered extends Named {
   [field: string]: unknown
 }
 
+/** An option of a camera; limits that are null are none, `over` and `below` are not reached. */
+export interface CameraOption extends Labelled {
+  name: string
+  group: string
+  type: 'number' | 'integer' | 'boolean' | 'choice' | 'text'
+  unit: string
+  description: string
+  description_en: string
+  default: number | boolean | string
+  choices: string[] | null
+  over: number | null
+  least: number | null
+  below: number | null
+  most: number | null
+  max_length: number | null
+}
+
 export interface CameraCheckReport {
   usable: boolean
   reason: string
@@ -761,9 +870,130 @@ export interface CameraCheck {
   state: 'none' | 'waiting' | 'running' | 'done' | 'failed' | 'unclaimed' | 'lost'
   asked_at: number | null
   asked_by: string | null
+  asked_by_name: string | null
+  asked_by_name_en: string | null
   error: string
   report: CameraCheckReport | null
   has_picture: boolean
+}
+
+export interface Rule {
+  id: string
+  name: { zh: string; en: string }
+  kind: string
+  severity: Severity
+  enabled: boolean
+  device_kind: string | null
+  sites: string[]
+  targets: string[]
+  origin: 'pack' | 'file' | 'written'
+  file: string
+  line: number
+  in_force: boolean
+  version: number | null
+  version_at: number | null
+}
+
+export interface RuleProblem {
+  file: string
+  line: number
+  rule: string
+  field: string
+  reason: string
+  code: string
+  values: Record<string, string>
+}
+
+export interface RuleList {
+  items: Rule[]
+  problems: RuleProblem[]
+}
+
+/** What a person wrote on the platform; without a text they gave the word back to the files. */
+export interface RuleRevision {
+  revision: number
+  text: string | null
+  reason: string
+  written_by: string
+  written_by_name: string
+  written_by_name_en: string
+  written_at: number
+}
+
+export interface RuleDetail extends Rule {
+  text: string
+  file_text: string | null
+  cited: string
+  explanation: { zh: string; en: string }
+  versions: { version: number; since: number }[]
+  revisions: RuleRevision[]
+  etag: string
+}
+
+export interface RuleCheck {
+  problems: RuleProblem[]
+  rules: { id: string; name: { zh: string; en: string }; replaces: boolean; changes: boolean; explanation: { zh: string; en: string } }[]
+}
+
+export interface RuleOutcome {
+  alerts: number
+  exempt: number
+  devices: number
+  hours: number
+  days: { day: string; alerts: number }[]
+}
+
+export interface RuleTrial {
+  state: 'none' | 'waiting' | 'running' | 'done' | 'failed' | 'unclaimed' | 'lost'
+  asked_at: number | null
+  rules: string[]
+  site: string | null
+  starts_at: number | null
+  ends_at: number | null
+  progress: number
+  error: string
+  report: {
+    readings: number
+    drafted: RuleOutcome
+    current: RuleOutcome | null
+    alerts: { rule: string; site: string; device: string; severity: Severity; started_at: number; ended_at: number | null; worst: number | null; limit: number | null; exempt: boolean }[]
+  } | null
+}
+
+export interface Target {
+  name: string
+  adapter: string
+  url: string
+  push_on: string
+  per_minute: number
+  max_skew_s: number
+  on: boolean
+  off_since: number | null
+  switched_by: string
+  switched_by_name: string
+  switched_by_name_en: string
+  switch_reason: string
+  state: 'unused' | 'answers' | 'fails' | 'silent'
+  silent_since: number | null
+  failures: number
+  paused_until: number | null
+  failed_at: number | null
+  failed_reason: string
+  accepted_at: number | null
+  skew_s: number | null
+  pending: number
+  pending_since: number | null
+  stopped: number
+  etag: string
+}
+
+export interface TargetCheck {
+  state: 'none' | 'waiting' | 'running' | 'done' | 'unclaimed' | 'lost'
+  asked_at: number | null
+  asked_by: string | null
+  asked_by_name: string | null
+  asked_by_name_en: string | null
+  steps: { step: string; result: 'ok' | 'failed' | 'skipped'; code: string; values: Record<string, string>; text: string; duration_ms: number }[]
 }
 
 export interface RegistryPage {

@@ -69,3 +69,10 @@ export function formatLargeCount(value: number | null | undefined, language: Lan
   const locale = language === 'zh' ? 'zh-CN' : 'en-US'
   return value.toLocaleString(locale, { notation: 'compact', maximumSignificantDigits: 4 })
 }
+
+/** A file's size; 1 MB = 1024 kB, as limits are set and systems show it. */
+export function formatBytes(bytes: number): string {
+  const kilobytes = bytes / 1024
+  if (kilobytes < 1) return `${bytes} B`
+  return kilobytes < 1024 ? `${Math.ceil(kilobytes)} kB` : `${(kilobytes / 1024).toFixed(kilobytes < 10240 ? 1 : 0)} MB`
+}

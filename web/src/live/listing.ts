@@ -1,10 +1,10 @@
-// A list of one site that is not pushed: asked for every few seconds while it is shown, and at once after a change.
+// A list that is not pushed, of one site or of what else it is asked by: asked for every few seconds while it is shown, and at once after a change.
 import { onBeforeUnmount, shallowRef, watch } from 'vue'
 import { usePolling } from '@/live/polling'
 
 const REFRESH = 10_000
 
-export function useListing<T>(site: () => number, ask: (site: number) => Promise<T>) {
+export function useListing<T, K = number>(site: () => K, ask: (site: K) => Promise<T>) {
   const found = shallowRef<T | null>(null)
 
   async function read(): Promise<void> {

@@ -1,101 +1,76 @@
-// The page's own base map: country, neighbours, provinces and, when zoomed in, districts. No tile host is asked.
+// The map below the sites: the house's own tiles or PMTiles file where the settings name one, else the page's outlines.
 import L from 'leaflet'
-import { addGraticule } from '@/map/graticule'
+import { api } from '@/api'
+import type { BaseMap, Language } from '@/api/types'
+import { addOwnMap } from '@/map/own'
 
-interface Shape {
-  name: string
-  label?: [number, number]
-  /** Rings of [longitude, latitude], WGS-84. */
-  rings: [number, number][][]
+/** Own outlines say nothing more from here on. */
+const OWN_DEEPEST = 16
+/** Tiles are enlarged by so many zooms beyond their deepest. */
+const ENLARGED = 2
+const VECTOR_NAMES: Record<Language, string> = { zh: 'zh-Hans', en: 'en' }
+
+/** Why another map than the settings' is drawn. */
+export type BaseMapFault = NonNullable<BaseMap['fault']> | 'unreachable'
+
+/** Draws the base map; the language may change later. `onFault` is called when the page's own map had to stand in. */
+export async function addBaseMap(
+  map: L.Map,
+  language: Language,
+  onFault: (fault: BaseMapFault) => void,
+): Promise<(language: Language) => void> {
+  const told = await api.baseMap()
+  if (told.credit) L.control.attribution({ prefix: false, position: 'bottomright' }).addAttribution(escaped(told.credit)).addTo(map)
+  if (told.fault) onFault(told.fault)
+  if (told.kind === 'own') {
+    map.setMaxZoom(OWN_DEEPEST)
+    await addOwnMap(map)
+    return () => undefined
+  }
+  map.setMaxZoom(told.deepest_zoom + ENLARGED)
+  const standIn = async (): Promise<void> => {
+    onFault('unreachable')
+    await addOwnMap(map)
+  }
+  if (told.kind === 'tiles') {
+    const tiles = L.tileLayer(told.url, { maxNativeZoom: told.deepest_zoom, maxZoom: told.deepest_zoom + ENLARGED, className: 'house-map' })
+    let seen = false
+    tiles.on('tileload', () => (seen = true))
+    tiles.on('tileerror', () => {
+      if (seen || !map.hasLayer(tiles)) return
+      tiles.remove()
+      void standIn()
+    })
+    tiles.addTo(map)
+    return () => undefined
+  }
+  // Both packages look for Leaflet there.
+  Object.assign(window, { L })
+  const { PMTiles, leafletRasterLayer } = await import('pmtiles')
+  const file = new PMTiles(new URL(told.url, location.href).href)
+  try {
+    await file.getHeader()
+  } catch {
+    await standIn()
+    return () => undefined
+  }
+  if (told.kind === 'raster_file') {
+    ;(leafletRasterLayer(file, { className: 'house-map', maxNativeZoom: told.deepest_zoom, maxZoom: told.deepest_zoom + ENLARGED }) as L.GridLayer).addTo(map)
+    return () => undefined
+  }
+  const { leafletLayer } = await import('protomaps-leaflet')
+  const drawn = (names: Language): L.GridLayer =>
+    leafletLayer({ url: file, flavor: 'dark', lang: VECTOR_NAMES[names], maxDataZoom: told.deepest_zoom, attribution: '' }) as unknown as L.GridLayer
+  let layer = drawn(language).addTo(map)
+  return (names) => {
+    layer.remove()
+    layer = drawn(names).addTo(map)
+  }
 }
 
-interface DistrictFile {
-  file: string
-  bounds: [west: number, south: number, east: number, north: number]
-}
-
-/** From this zoom on the districts of the provinces in view are read and drawn. */
-const DISTRICT_ZOOM = 7
-/** From this zoom on districts carry their names, and provinces no longer do. */
-const DISTRICT_NAMES = 9
-const PROVINCE_NAMES = 4
-/** Neighbouring districts differ a little, so that they read as areas. */
-const GROUND = ['#15242f', '#182a38', '#132029']
-
-async function read<T>(file: string): Promise<T> {
-  const response = await fetch(`/map/${file}`)
-  if (!response.ok) throw new Error(`base map ${file}: HTTP ${response.status}`)
-  return (await response.json()) as T
-}
-
-const turned = (shape: Shape): L.LatLngExpression[][] => shape.rings.map((ring) => ring.map(([x, y]) => [y, x]))
-
-function label(shape: Shape, className: string): L.Marker | null {
-  if (!shape.label || !shape.name) return null
-  const text = document.createElement('span')
-  text.textContent = shape.name
-  const icon = L.divIcon({ className, html: text, iconSize: [0, 0] })
-  return L.marker([shape.label[1], shape.label[0]], { icon, interactive: false, keyboard: false })
-}
-
-const drop = (marker: L.Marker | null): marker is L.Marker => marker !== null
-
-/** Adds the base map to a Leaflet map and keeps its detail in step with the view; resolves when the country is drawn. */
-export async function addBaseMap(map: L.Map): Promise<void> {
-  map.createPane('ground').style.zIndex = '200'
-  map.createPane('names').style.zIndex = '350'
-  const renderer = L.canvas({ pane: 'ground', padding: 0.4 })
-  const style = { renderer, interactive: false, pane: 'ground' }
-
-  const [land, provinces, districtFiles] = await Promise.all([
-    read<{ country: Shape; neighbours: Shape[] }>('land.json'),
-    read<Shape[]>('provinces.json'),
-    read<DistrictFile[]>('districts.json'),
-  ])
-  for (const shape of land.neighbours) {
-    L.polygon(turned(shape), { ...style, stroke: false, fillColor: '#0e161f', fillOpacity: 1 }).addTo(map)
-  }
-  L.polygon(turned(land.country), { ...style, color: '#4a7394', weight: 1.4, fillColor: '#13202c', fillOpacity: 1 }).addTo(map)
-  for (const shape of provinces) {
-    L.polygon(turned(shape), { ...style, color: '#3d617e', weight: 1.2, fillColor: '#14222e', fillOpacity: 1 }).addTo(map)
-  }
-
-  addGraticule(map)
-
-  const provinceNames = L.layerGroup(provinces.map((shape) => label(shape, 'map-place province')).filter(drop))
-  const districtLines = L.layerGroup()
-  const districtNames = L.layerGroup()
-  const asked = new Set<string>()
-
-  async function addDistricts(file: string): Promise<void> {
-    for (const [index, shape] of (await read<Shape[]>(`districts/${file}`)).entries()) {
-      const fillColor = GROUND[index % GROUND.length]
-      L.polygon(turned(shape), { ...style, color: '#375873', weight: 1, fillColor, fillOpacity: 1 }).addTo(districtLines)
-      label(shape, 'map-place district')?.addTo(districtNames)
-    }
-  }
-
-  function follow(): void {
-    const zoom = map.getZoom()
-    show(provinceNames, zoom >= PROVINCE_NAMES && zoom < DISTRICT_NAMES)
-    show(districtLines, zoom >= DISTRICT_ZOOM)
-    show(districtNames, zoom >= DISTRICT_NAMES)
-    if (zoom < DISTRICT_ZOOM) return
-    const view = map.getBounds()
-    for (const { file, bounds } of districtFiles) {
-      const [west, south, east, north] = bounds
-      if (asked.has(file) || !view.intersects([[south, west], [north, east]])) continue
-      asked.add(file)
-      // Details that do not come leave the map as it is; the next move of the view asks again.
-      addDistricts(file).catch(() => asked.delete(file))
-    }
-  }
-
-  function show(layer: L.LayerGroup, wanted: boolean): void {
-    if (wanted && !map.hasLayer(layer)) layer.addTo(map)
-    else if (!wanted && map.hasLayer(layer)) layer.remove()
-  }
-
-  map.on('moveend', follow)
-  follow()
+/** Leaflet takes attributions as HTML. */
+function escaped(text: string): string {
+  const holder = document.createElement('span')
+  holder.textContent = text
+  return holder.innerHTML
 }

@@ -9,9 +9,6 @@ const SHAPE: Record<SiteState, string> = {
   grey: '<rect class="hollow" x="7.5" y="7.5" width="17" height="17" rx="2.5"/><path class="line" d="M12 16h8"/>',
 }
 
-/** Until it is dressed: Leaflet's own icon would be fetched for nothing. */
-const BARE = L.divIcon({ className: 'site-icon' })
-
 export interface MarkerWords {
   name: string
   state: string
@@ -36,6 +33,12 @@ function content(site: Site, words: MarkerWords): HTMLElement {
   return element
 }
 
+const icon = (site: Site, words: MarkerWords): L.DivIcon =>
+  L.divIcon({ className: 'site-icon', html: content(site, words), iconSize: [40, 40] })
+
+/** The worst lie on top. */
+const HEIGHT: Record<SiteState, number> = { red: 3000, yellow: 2000, grey: 1000, green: 0 }
+
 /** Keeps the markers of a layer equal to the sites given; `open` is called with the site that was chosen. */
 export class SiteMarkers {
   private readonly layer: L.LayerGroup
@@ -57,9 +60,10 @@ export class SiteMarkers {
       const place = `${site.latitude},${site.longitude}`
       const entry = this.shown.get(site.id)
       if (entry?.face === face && entry.place === place) continue
-      const marker = entry?.marker ?? this.add(site)
-      if (entry?.place !== place) marker.setLatLng([site.latitude, site.longitude])
-      if (entry?.face !== face) this.dress(marker, site, text)
+      const marker = entry?.marker ?? this.add(site, text)
+      if (entry && entry.place !== place) marker.setLatLng([site.latitude, site.longitude])
+      if (entry && entry.face !== face) marker.setIcon(icon(site, text)).setZIndexOffset(HEIGHT[site.state])
+      if (entry?.face !== face) this.label(marker, site, text)
       this.shown.set(site.id, { marker, face, place })
     }
     for (const [id, { marker }] of this.shown) {
@@ -69,8 +73,9 @@ export class SiteMarkers {
     }
   }
 
-  private add(site: Site): L.Marker {
-    const marker = L.marker([site.latitude ?? 0, site.longitude ?? 0], { icon: BARE, keyboard: true, riseOnHover: true })
+  private add(site: Site, words: MarkerWords): L.Marker {
+    const options = { icon: icon(site, words), zIndexOffset: HEIGHT[site.state], keyboard: true, riseOnHover: true }
+    const marker = L.marker([site.latitude ?? 0, site.longitude ?? 0], options)
     marker.on('click', () => this.open(site.id))
     // Leaflet makes the element a button for the keyboard but answers only to clicks.
     marker.on('keypress', (event) => {
@@ -79,9 +84,7 @@ export class SiteMarkers {
     return marker.addTo(this.layer)
   }
 
-  private dress(marker: L.Marker, site: Site, words: MarkerWords): void {
-    marker.setIcon(L.divIcon({ className: 'site-icon', html: content(site, words), iconSize: [40, 40] }))
-    marker.setZIndexOffset({ red: 3000, yellow: 2000, grey: 1000, green: 0 }[site.state])
+  private label(marker: L.Marker, site: Site, words: MarkerWords): void {
     const element = marker.getElement()
     element?.setAttribute('aria-label', [words.name, site.state === 'green' ? '' : words.reason, words.state].filter(Boolean).join(' '))
     element?.setAttribute('data-site', String(site.id))

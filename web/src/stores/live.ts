@@ -1,4 +1,5 @@
-// What the page knows of the world: read over HTTP once, kept fresh by one WebSocket, read again after a gap.
+// What the page knows of the world: read over HTTP once, kept fresh by one WebSocket. After a lost connection the server
+// sends what was missed; where it cannot, everything is read again.
 import { defineStore } from 'pinia'
 import { computed, ref, shallowReactive } from 'vue'
 import { api } from '@/api'
@@ -29,29 +30,47 @@ export const useLive = defineStore('live', () => {
   const loaded = ref(false)
   const failure = ref<unknown>(null)
   let socket: ReturningSocket | null = null
+  /** Of the last message: what comes after it is asked for at the next connection. */
+  let cursor = ''
+  /** Until the first greeting everything is being read already. */
+  let reading: Promise<void> | null = null
+  /** Answers under way, and what was pushed meanwhile. */
+  let readings = 0
+  let meanwhile: LiveMessage[] = []
 
   const siteList = computed(() => [...sites.values()].sort(byState))
   const newestAlerts = computed(() => [...alerts.values()].sort(byNewest))
   const openAlerts = computed(() => newestAlerts.value.filter(isOpen))
   const openCount = computed(() => sum(totalsOf(sites.values()).alerts))
 
+  /** Merged again behind what is being read: an answer may be older than what was pushed while it was under way. */
+  async function whileReading(read: () => Promise<unknown>): Promise<void> {
+    if (readings++ === 0) meanwhile = []
+    try {
+      await read()
+      for (const message of meanwhile) merge({ sites, devices, cameras, alerts }, message)
+    } finally {
+      readings -= 1
+    }
+  }
+
   async function load(): Promise<void> {
-    const [everySite, everyCamera, open, recent] = await Promise.all([
-      api.sites(),
-      api.cameras(),
-      api.alerts({ state: 'open', limit: OPEN }),
-      api.alerts({ state: 'all', limit: RECENT }),
-    ])
-    replaceAll(sites, everySite.items)
-    replaceAll(cameras, everyCamera.items)
-    replaceAll(alerts, [...open.items, ...recent.items])
+    // What is there first is shown first: the map need not wait for the alerts.
+    const alertsRead = Promise.all([api.alerts({ state: 'open', limit: OPEN }), api.alerts({ state: 'all', limit: RECENT })])
+    await whileReading(() =>
+      Promise.all([
+        api.sites().then(({ items }) => replaceAll(sites, items)),
+        api.cameras().then(({ items }) => replaceAll(cameras, items)),
+        alertsRead.then(([open, recent]) => replaceAll(alerts, [...open.items, ...recent.items])),
+      ]),
+    )
     loaded.value = true
     failure.value = null
   }
 
   /** Reads the devices of all sites, for views that compare them. */
   async function loadDevices(): Promise<void> {
-    replaceAll(devices, (await api.devices()).items)
+    await whileReading(async () => replaceAll(devices, (await api.devices()).items))
   }
 
   /** Reads one site with its devices; live readings flow into them from then on. */
@@ -64,28 +83,44 @@ export const useLive = defineStore('live', () => {
   function receive(data: string | ArrayBuffer): void {
     if (typeof data !== 'string') return
     const message = JSON.parse(data) as LiveMessage
-    if (message.type === 'hello') useClock().fromHello(message.time)
+    cursor = message.cursor
+    if (message.type === 'hello') greeted(message)
+    if (readings > 0) meanwhile.push(message)
     merge({ sites, devices, cameras, alerts }, message)
     prune(alerts, KEPT)
   }
 
-  async function resync(first = false): Promise<void> {
+  function greeted(hello: LiveMessage): void {
+    useClock().fromHello(hello.time)
+    const first = reading
+    reading = null
+    if (!hello.resumed) void (first ?? Promise.resolve()).then(() => resync())
+    else if (first === null) {
+      if (loaded.value && failure.value === null) resyncs.value += 1
+      else void resync()
+    }
+  }
+
+  async function resync(atFirst = false): Promise<void> {
     try {
       await load()
-      if (!first) resyncs.value += 1
+      if (!atFirst) resyncs.value += 1
     } catch (error) {
       failure.value = error
     }
   }
 
-  /** Opens the one WebSocket of this tab; `onSessionOver` is called when the server no longer knows the session. */
-  function start(onSessionOver: () => void): void {
+  /**
+   * Reads the world and opens the one WebSocket of this tab, at once: what happened after the cursor `after` is sent, so
+   * that nothing is left out. `onSessionOver` is called when the server no longer knows the session.
+   */
+  function start(after: string, onSessionOver: () => void): void {
     if (socket) return
-    // Reading only after the channel is open leaves no gap between the two.
+    cursor = after
+    reading = resync(true)
     socket = new ReturningSocket({
-      address: () => socketAddress('/live'),
+      address: () => socketAddress('/live') + (cursor ? `?after=${encodeURIComponent(cursor)}` : ''),
       onMessage: receive,
-      onOpen: (first) => void resync(first),
       onState: (state) => (connection.value = state),
       isFinal: (code) => code === SESSION_OVER,
       onFinal: onSessionOver,
@@ -96,6 +131,8 @@ export const useLive = defineStore('live', () => {
   function stop(): void {
     socket?.stop()
     socket = null
+    cursor = ''
+    reading = null
     loaded.value = false
     for (const entries of [sites, devices, cameras, alerts]) entries.clear()
   }

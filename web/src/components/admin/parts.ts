@@ -17,6 +17,8 @@ export const PARTS: readonly Part[] = [
   { name: 'devices', right: 'registry', component: AdminRegistry, props: { kind: 'devices' } },
   { name: 'cameras', right: 'registry', component: AdminRegistry, props: { kind: 'cameras' } },
   { name: 'people', right: 'people', component: defineAsyncComponent(() => import('@/components/admin/AdminAccounts.vue')) },
+  { name: 'rules', right: 'rules', component: defineAsyncComponent(() => import('@/components/admin/rules/AdminRules.vue')) },
+  { name: 'targets', right: 'targets', component: defineAsyncComponent(() => import('@/components/admin/AdminTargets.vue')) },
   { name: 'tokens', right: 'tokens', component: defineAsyncComponent(() => import('@/components/admin/AdminTokens.vue')) },
   { name: 'import', right: 'registry', component: defineAsyncComponent(() => import('@/components/admin/AdminImport.vue')) },
   { name: 'audit', right: 'audit', component: defineAsyncComponent(() => import('@/components/admin/AdminAudit.vue')) },
