@@ -52,12 +52,14 @@ def score(shown: Sequence[Visit], episodes: Iterable[tuple[int, float, float]]) 
         else:
             false.append(camera)
     missed = [visit.camera for visit, times in found.items() if not times]
+    again = [visit.camera for visit, times in found.items() for _ in range(times - 1)]
     return {
         "visits": len(shown),
         "found": sum(times > 0 for times in found.values()),
-        "duplicates": sum(max(0, times - 1) for times in found.values()),
+        "duplicates": len(again),
         "false": len(false),
         "missed_by_sequence": _by_sequence(missed),
+        "duplicates_by_sequence": _by_sequence(again),
         "false_by_sequence": _by_sequence(false),
     }
 
