@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
-from core.settings import CameraSettings
 from vision.planes import Planes
 from vision.wire import Condition, Sight
+
+if TYPE_CHECKING:  # every capture process measures, and the settings would be 14 MB in each
+    from core.settings import CameraSettings
 
 _GREY, _COLOURED = 2.0, 3.0  # distance of the colour planes from neutral, below which there is none, and is some again
 _NEUTRAL = 128

@@ -7,7 +7,7 @@ import threading
 
 from vision import wire
 from vision.heap import give_back
-from vision.video import Waiting
+from vision.waiting import Waiting
 
 
 class Outbox:

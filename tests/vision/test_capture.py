@@ -6,6 +6,8 @@ import asyncio
 import contextlib
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -370,3 +372,13 @@ async def test_another_resolution_and_another_codec_are_taken_up(rtsp: RtspServe
         await eventually(lambda: heard.codecs[-1] == "hevc" and heard.pictures[-1].width == 640, timeout=30)
         await heard.more_pictures(3)
         assert heard.states.count(("starting", "")) == 1, "the same process"
+
+
+def test_a_capture_process_loads_no_more_than_it_needs() -> None:
+    """There is one for every camera: the settings alone would be 14 MB in each, an event loop 4."""
+    told = subprocess.run(
+        [sys.executable, "-c", "import sys, vision.capture; print(*sorted(sys.modules))"],
+        capture_output=True, text=True, check=True,
+    ).stdout.split()  # fmt: skip
+    assert "av" in told
+    assert not {"asyncio", "core.settings", "cv2", "openvino", "psycopg", "pydantic", "ssl"} & set(told)

@@ -26,7 +26,8 @@ from vision.capture_client import CaptureClient
 from vision.fragments import Fragments
 from vision.options import order_of
 from vision.ring import PacketRing
-from vision.video import VideoFeed, Waiting
+from vision.video import VideoFeed
+from vision.waiting import Waiting
 
 
 class Kept:
