@@ -189,7 +189,7 @@ class Source:
                 elif not resting:
                     resting = self._sampler.idles(now, stream_now)
                 # What leans on others is of no use while only key frames are wanted; even to have it skipped costs.
-                for frame in self._decode(packet) if packet.is_keyframe or not resting else ():
+                for frame in self._decode(packet, alone=resting) if packet.is_keyframe or not resting else ():
                     shown = now
                     if self._sampler.takes(now, is_key=frame.key_frame):
                         yield _sample(frame, packet, now)
@@ -203,9 +203,16 @@ class Source:
             text = error.strerror or str(error)
             raise SourceError("stalled", "connection_lost", f"the connection was lost: {text}") from error
 
-    def _decode(self, packet: av.Packet[Any]) -> list[av.VideoFrame]:
+    def _decode(self, packet: av.Packet[Any], *, alone: bool) -> list[av.VideoFrame]:
+        """The pictures that the decoder hands out; `alone`: nothing that leans on this one will follow."""
         try:
             frames = packet.decode()
+            if alone:
+                # Where a camera sends pictures out of order this one would wait inside for the next key frames.
+                for frame in self._stream.codec_context.decode(None):
+                    frame.time_base = packet.time_base
+                    frames.append(frame)
+                self._stream.codec_context.flush_buffers()
         except av.error.InvalidDataError:
             self._counts.corrupt += 1
             return []
