@@ -30,8 +30,11 @@ class Moving:
         """Read what is new."""
         cursor = await connection.execute(_SQL["cameras_moved"], {"cameras": list(self._watchers)})
         for camera, at in await cursor.fetchall():
+            watcher = self._watchers.get(camera)
+            if watcher is None:
+                continue  # the camera was let go of while the rows were read
             # A watcher that was started anew has heard nothing yet.
-            news = (self._watchers[camera], at)
+            news = (watcher, at)
             if self._told.get(camera) != news:
                 self._told[camera] = news
                 news[0].moved(at)

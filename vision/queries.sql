@@ -44,13 +44,13 @@ WHERE started_at > %(since)s GROUP BY camera_id, kind, zone
 SELECT camera_id, frames_in, frames_analysed, frames_gated FROM camera_state
 
 -- camera_state_write --
--- A camera that was removed meanwhile has no state any more.
+-- A camera that was removed meanwhile has no state any more; one that is being removed is waited for.
 INSERT INTO camera_state (camera_id, state, reason, since, updated_at, frames_in, frames_analysed, frames_gated, detail)
 SELECT s.camera_id, s.state, s.reason, s.since, %(now)s, s.frames_in, s.frames_analysed, s.frames_gated, s.detail
 FROM unnest(%(cameras)s::integer[], %(states)s::text[], %(reasons)s::text[], %(since)s::timestamptz[],
             %(frames_in)s::bigint[], %(frames_analysed)s::bigint[], %(frames_gated)s::bigint[], %(details)s::jsonb[])
     AS s (camera_id, state, reason, since, frames_in, frames_analysed, frames_gated, detail)
-WHERE EXISTS (SELECT FROM camera c WHERE c.id = s.camera_id)
+JOIN camera c ON c.id = s.camera_id ORDER BY c.id FOR KEY SHARE OF c
 ON CONFLICT (camera_id) DO UPDATE SET state = excluded.state, reason = excluded.reason, since = excluded.since,
     updated_at = excluded.updated_at, frames_in = excluded.frames_in, frames_analysed = excluded.frames_analysed,
     frames_gated = excluded.frames_gated, detail = excluded.detail
@@ -59,7 +59,7 @@ ON CONFLICT (camera_id) DO UPDATE SET state = excluded.state, reason = excluded.
 INSERT INTO camera_uptime AS u (camera_id, time, online_s)
 SELECT a.camera_id, a.time, a.seconds
 FROM unnest(%(cameras)s::integer[], %(times)s::timestamptz[], %(seconds)s::real[]) AS a (camera_id, time, seconds)
-WHERE EXISTS (SELECT FROM camera c WHERE c.id = a.camera_id)
+JOIN camera c ON c.id = a.camera_id ORDER BY c.id FOR KEY SHARE OF c
 ON CONFLICT (camera_id, time) DO UPDATE SET online_s = u.online_s + excluded.online_s
 
 -- camera_uptime_trim --
@@ -86,7 +86,7 @@ SELECT camera_id, holder, seen_at < clock_timestamp() - make_interval(secs => %(
 -- lease_take --
 INSERT INTO camera_lease (camera_id, holder, worker, since, seen_at)
 SELECT id, %(holder)s, %(worker)s, clock_timestamp(), clock_timestamp()
-FROM camera WHERE id = ANY (%(cameras)s) ORDER BY id
+FROM camera WHERE id = ANY (%(cameras)s) ORDER BY id FOR KEY SHARE
 ON CONFLICT (camera_id) DO UPDATE SET holder = excluded.holder, worker = excluded.worker, since = excluded.since,
     seen_at = excluded.seen_at
 RETURNING camera_id

@@ -17,6 +17,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Literal
 
+from tests.support.ports import free_port
+
 NAMESPACES = 'xmlns:s="http://www.w3.org/2003/05/soap-envelope" xmlns:tt="http://www.onvif.org/ver10/schema"'
 Mood = Literal["well", "garbage", "bomb", "huge", "fault", "hang", "html", "empty"]
 USER, PASSWORD = "admin", "p@ss<w&rd"
@@ -225,8 +227,8 @@ def fault(code: str, reason: str) -> str:
 
 @contextlib.asynccontextmanager
 async def fake_camera() -> AsyncIterator[FakeCamera]:
-    """A camera on a free port."""
-    camera = FakeCamera()
+    """A camera on a free port, which stays its own while it is dead."""
+    camera = FakeCamera(port=free_port())
     await camera.start()
     try:
         yield camera

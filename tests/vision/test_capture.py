@@ -24,7 +24,9 @@ from vision import wire
 from vision.capture_client import CaptureClient
 from vision.options import order_of
 
-FAST = CameraSettings(open_timeout_s=2, read_timeout_s=1, gate_share=0)
+# Time-outs that a busy machine holds; where one is what a test is about, it is short there.
+PATIENT = CameraSettings(open_timeout_s=30, read_timeout_s=30, gate_share=0)
+SOON_STALLED = PATIENT.model_copy(update={"read_timeout_s": 1})
 
 
 class Heard:
@@ -54,16 +56,20 @@ class Heard:
             case wire.Full():
                 self.full.append((message, len(payload)))
 
-    async def until(self, state: str, reason: str = "", timeout: float = 15) -> None:
-        await eventually(lambda: self.states and self.states[-1] == (state, reason), timeout=timeout)
+    async def until(self, state: str, reason: str = "") -> None:
+        await eventually(lambda: self.states and self.states[-1] == (state, reason), timeout=60)
 
-    async def more_pictures(self, count: int, timeout: float = 15) -> None:
+    async def told(self, times: int, state: str, reason: str) -> None:
+        """For a state that may be over before anybody looks."""
+        await eventually(lambda: self.states.count((state, reason)) >= times, timeout=60)
+
+    async def more_pictures(self, count: int) -> None:
         goal = len(self.pictures) + count
-        await eventually(lambda: len(self.pictures) >= goal, timeout=timeout)
+        await eventually(lambda: len(self.pictures) >= goal, timeout=60)
 
 
 @contextlib.asynccontextmanager
-async def reading(url: str, options: CameraSettings = FAST, fps: float = 10) -> AsyncIterator[Heard]:
+async def reading(url: str, options: CameraSettings = PATIENT, fps: float = 10) -> AsyncIterator[Heard]:
     heard = Heard(url, options, fps)
     task = asyncio.create_task(heard.client.run(heard.handle))
     try:
@@ -96,7 +102,8 @@ def write_clip(path: Path, *, seconds: float, interval_s: float = 1.0, size: tup
 
 async def test_pictures_come_whole_and_at_their_time(rtsp: RtspServer) -> None:
     async with reading(address(rtsp, "tiny"), fps=5) as heard:
-        await heard.more_pictures(6)
+        # So many that one of them which a busy machine has late does not count.
+        await heard.more_pictures(25)
         assert heard.states == [("starting", ""), ("online", "")]
         picture = heard.pictures[-1]
         assert (picture.width, picture.height, picture.moved) == (320, 180, True)
@@ -109,7 +116,7 @@ async def test_pictures_come_whole_and_at_their_time(rtsp: RtspServer) -> None:
 
 async def test_key_frames_alone_are_decoded_where_they_come_often_enough(rtsp: RtspServer) -> None:
     async with reading(address(rtsp, "tiny"), fps=1) as heard:
-        await eventually(lambda: heard.figures.keys_only)
+        await eventually(lambda: heard.figures.keys_only, timeout=60)
         assert heard.figures.key_interval_s == pytest.approx(1, abs=0.05)
         assert heard.figures.fps == pytest.approx(10, abs=0.5)
         before = heard.pictures[-1].stream_time
@@ -128,11 +135,11 @@ async def test_where_key_frames_come_seldom_decoding_stops_behind_the_last_pictu
     pictures = [np.full((180, 320, 3), 60 + 2 * number, np.uint8) for number in range(40)]
     rtsp.streams["seldom"] = Stream(scene.encode(pictures, fps=10, key_interval_s=2))
     async with reading(address(rtsp, "seldom"), fps=1) as heard:
-        await eventually(lambda: heard.figures.key_interval_s, timeout=20)
+        await eventually(lambda: heard.figures.key_interval_s, timeout=60)
         assert heard.figures.key_interval_s == pytest.approx(2, abs=0.1)
         await heard.more_pictures(2)
         before, first = heard.figures, heard.pictures[-1].stream_time
-        await heard.more_pictures(8, timeout=20)
+        await heard.more_pictures(8)
         after = heard.figures
         assert heard.pictures[-1].stream_time - first == pytest.approx(8, abs=0.5)
         # Of 20 pictures of a group the eleventh is the last that is wanted; the counts come a second late.
@@ -141,7 +148,7 @@ async def test_where_key_frames_come_seldom_decoding_stops_behind_the_last_pictu
 
 
 async def test_unchanged_pictures_are_told_without_their_bytes(rtsp: RtspServer) -> None:
-    async with reading(address(rtsp, "visit"), FAST.model_copy(update={"gate_share": 0.0003}), fps=5) as heard:
+    async with reading(address(rtsp, "visit"), PATIENT.model_copy(update={"gate_share": 0.0003}), fps=5) as heard:
         await heard.more_pictures(8)
         assert heard.pictures[0].moved
         assert not any(picture.moved for picture in heard.pictures[1:8])
@@ -158,16 +165,20 @@ async def test_a_look_is_small_and_full_size_is_there_where_it_is_wanted(rtsp: R
         assert (first.width, first.height, first.look_width, first.look_height) == (1280, 720, 640, 360)
         assert set(heard.sizes) == {look}
 
-        time = heard.pictures[-1].time
-        heard.client.want(wire.Want(time))
-        await eventually(lambda: heard.full)
-        assert heard.full[0] == (wire.Full(asked=time, time=time, width=1280, height=720), whole)
-        heard.client.want(wire.Want(1))
-        await eventually(lambda: len(heard.full) == 2)
-        assert heard.full[1] == (wire.Full(asked=1), 0), "of another time than was asked for there is none"
-        heard.client.want(wire.Want(0))
-        await eventually(lambda: len(heard.full) == 3)
-        assert heard.full[2][1] == whole
+        async def answer(time: int) -> tuple[wire.Full, int]:
+            before = len(heard.full)
+            heard.client.want(wire.Want(time))
+            await eventually(lambda: len(heard.full) > before)
+            return heard.full[-1]
+
+        async def newest() -> bool:
+            # It is held for two pictures' time: a busy machine may ask too late, and then asks for a newer one.
+            time = heard.pictures[-1].time
+            return await answer(time) == (wire.Full(asked=time, time=time, width=1280, height=720), whole)
+
+        await eventually(newest)
+        assert await answer(1) == (wire.Full(asked=1), 0), "of another time than was asked for there is none"
+        assert (await answer(0))[1] == whole
 
         heard.client.ask(wire.Pace(5, full=True))
         await eventually(lambda: heard.pictures[-1].full)
@@ -195,7 +206,8 @@ async def test_a_camera_that_accepts_and_never_answers_is_unreachable() -> None:
 
     server = await asyncio.start_server(silent, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
-    async with server, reading(f"rtsp://127.0.0.1:{port}/x") as heard:
+    options = PATIENT.model_copy(update={"open_timeout_s": 2})
+    async with server, reading(f"rtsp://127.0.0.1:{port}/x", options) as heard:
         await heard.until("unreachable", "time_out")
 
 
@@ -210,10 +222,10 @@ async def test_a_refused_connection_and_one_that_comes_back(rtsp: RtspServer) ->
 
 async def test_a_stalled_stream_is_noticed_and_read_again(rtsp: RtspServer) -> None:
     stream = rtsp.streams["tiny"]
-    async with reading(address(rtsp, "tiny")) as heard:
+    async with reading(address(rtsp, "tiny"), SOON_STALLED) as heard:
         await heard.more_pictures(3)
         stream.stalled = True
-        await eventually(lambda: ("stalled", "no_data") in heard.states)
+        await heard.told(1, "stalled", "no_data")
         stream.stalled = False
         await heard.until("online")
         await heard.more_pictures(3)
@@ -222,20 +234,20 @@ async def test_a_stalled_stream_is_noticed_and_read_again(rtsp: RtspServer) -> N
 
 async def test_a_dropped_connection_is_opened_again(rtsp: RtspServer) -> None:
     async with reading(address(rtsp, "tiny")) as heard:
-        for _ in range(3):
+        for times in (1, 2, 3):
             await heard.more_pictures(3)
             rtsp.streams["tiny"].drop()
-            await eventually(lambda: heard.states[-1] == ("stalled", "connection_lost"))
+            await heard.told(times, "stalled", "connection_lost")
             await heard.until("online")
         assert heard.states.count(("starting", "")) == 1, "the same process"
 
 
 async def test_garbage_is_counted_called_broken_and_survived(rtsp: RtspServer) -> None:
     stream = rtsp.streams["tiny"]
-    async with reading(address(rtsp, "tiny")) as heard:
+    async with reading(address(rtsp, "tiny"), SOON_STALLED) as heard:
         await heard.more_pictures(3)
         stream.garbage = True
-        await eventually(lambda: heard.states[-1] == ("broken", "not_decodable"))
+        await heard.told(1, "broken", "not_decodable")
         await eventually(lambda: heard.figures.corrupt > 0)
         stream.garbage = False
         await heard.until("online")
@@ -248,7 +260,7 @@ async def test_a_killed_or_hanging_process_is_replaced(rtsp: RtspServer) -> None
         first = heard.client.pid
         assert first is not None
         os.kill(first, signal.SIGKILL)
-        await eventually(lambda: ("broken", "capture_died") in heard.states)
+        await heard.told(1, "broken", "capture_died")
         await heard.until("online")
         assert heard.client.pid != first
 
@@ -268,21 +280,21 @@ async def test_a_slow_owner_misses_pictures_and_gets_fresh_ones(rtsp: RtspServer
         heard.client.ask(wire.Pace(10, full=True))
         await heard.more_pictures(2)
         heard.delay_s = 0.5
-        await heard.more_pictures(8, timeout=30)
+        await heard.more_pictures(8)
         assert heard.figures.skipped > 0
 
 
 async def test_a_file_is_played_once_at_its_own_speed(tmp_path: Path) -> None:
-    clip = write_clip(tmp_path / "clip.mp4", seconds=1.5)
+    clip = write_clip(tmp_path / "clip.mp4", seconds=3)
     async with reading(str(clip)) as heard:
         await heard.until("stalled", "ended")
-        assert 0.8 < (heard.pictures[-1].time - heard.pictures[0].time) / 1e6 < 3
+        assert 1.6 < (heard.pictures[-1].time - heard.pictures[0].time) / 1e6 < 5.5
         assert [state for state, _ in heard.states] == ["starting", "online", "stalled"]
 
 
 async def test_a_file_can_be_played_again_and_again(tmp_path: Path) -> None:
     clip = write_clip(tmp_path / "clip.mp4", seconds=0.5)
-    async with reading(str(clip), FAST.model_copy(update={"loop": True})) as heard:
+    async with reading(str(clip), PATIENT.model_copy(update={"loop": True})) as heard:
         await heard.more_pictures(12)
         assert {state for state, _ in heard.states} == {"starting", "online"}
 
@@ -340,19 +352,19 @@ def sights(*, seed: int = 0, dark: bool = False, position: float = 0.0) -> list[
 async def test_a_frozen_a_black_and_a_seeing_camera_tell_so(rtsp: RtspServer) -> None:
     stream = Stream(scene.encode(sights(), fps=10))
     rtsp.streams["eye"] = stream
-    options = FAST.model_copy(update={"frozen_s": 3, "blind_s": 2})
+    options = PATIENT.model_copy(update={"frozen_s": 3, "blind_s": 2})
     async with reading(address(rtsp, "eye"), options, fps=5) as heard:
         await heard.until("online")
         await heard.more_pictures(5)
         assert heard.states == [("starting", ""), ("online", "")]
         stream.frozen = True
-        await heard.until("stalled", "frozen", timeout=30)
+        await heard.until("stalled", "frozen")
         stream.frozen = False
-        await heard.until("online", timeout=30)
+        await heard.until("online")
         stream.clip = scene.encode(sights(dark=True), fps=10)
-        await heard.until("broken", "black", timeout=30)
+        await heard.until("broken", "black")
         stream.clip = scene.encode(sights(), fps=10)
-        await heard.until("online", timeout=30)
+        await heard.until("online")
         await heard.more_pictures(3)
 
 
@@ -365,11 +377,11 @@ async def test_another_resolution_and_another_codec_are_taken_up(rtsp: RtspServe
         assert (heard.pictures[-1].width, heard.codecs[-1]) == (640, "h264")
         # The encoder is set anew while the session goes on.
         stream.clip = scene.encode([picture[:180, :320] for picture in pictures], fps=10)
-        await eventually(lambda: heard.pictures[-1].width == 320, timeout=30)
+        await eventually(lambda: heard.pictures[-1].width == 320, timeout=60)
         # The camera is given another codec, and ends its sessions.
         stream.clip = scene.encode(pictures, fps=10, codec="hevc")
         stream.drop()
-        await eventually(lambda: heard.codecs[-1] == "hevc" and heard.pictures[-1].width == 640, timeout=30)
+        await eventually(lambda: heard.codecs[-1] == "hevc" and heard.pictures[-1].width == 640, timeout=60)
         await heard.more_pictures(3)
         assert heard.states.count(("starting", "")) == 1, "the same process"
 

