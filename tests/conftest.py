@@ -24,6 +24,7 @@ from smartsite.postgres import EmbeddedPostgres
 from smartsite.schema import bring_up_to_date
 from tests.support import rabbitmq
 from tests.support.clock import FakeClock
+from tests.support.ports import free_port
 
 # How long an input takes tells how busy the machine is, not whether the code is right.
 hypothesis.settings.register_profile(
@@ -121,7 +122,7 @@ def postgres() -> Iterator[Server]:
     in_memory = _MEMORY.is_dir() and shutil.disk_usage(_MEMORY).free >= _MEMORY_BYTES
     # Not in pytest's own folder: another run of pytest that starts would shut the server's user out of it.
     with tempfile.TemporaryDirectory(prefix="smartsite-tests-", dir=_MEMORY if in_memory else None) as folder:
-        server = EmbeddedPostgres(let_in(Path(folder)), durable=False)
+        server = EmbeddedPostgres(let_in(Path(folder)), port=free_port(), durable=False)
         try:
             url = server.start()
             with psycopg.connect(url, autocommit=True) as admin:

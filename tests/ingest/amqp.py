@@ -65,7 +65,7 @@ async def reading_from(plant: Plant, worker: str = "1") -> None:
         lambda: plant.value(
             "SELECT (detail->>'amqp_connected')::boolean FROM worker WHERE name = %s", f"ingest-{worker}"
         ),
-        timeout=20,
+        timeout=60,
     )
 
 

@@ -53,7 +53,7 @@ class Mosquitto:
             self._process = await asyncio.create_subprocess_exec(
                 program, "-c", str(self._folder / "mosquitto.conf"), stdout=log, stderr=log
             )
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while True:
                 with contextlib.suppress(OSError):
                     _, writer = await asyncio.open_connection("127.0.0.1", self.port)

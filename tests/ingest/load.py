@@ -56,7 +56,7 @@ class Publisher:
         self._thread.start()
         return self
 
-    def finish(self, timeout: float = 30) -> None:
+    def finish(self, timeout: float = 60) -> None:
         """Publish no more, wait until all is acknowledged, disconnect."""
         self._stop.set()
         self._thread.join()

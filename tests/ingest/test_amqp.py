@@ -165,7 +165,7 @@ async def stored_by_all(plant: Plant, publishers: list[Publisher]) -> None:
         await asyncio.to_thread(publisher.finish)
         assert len(publisher.acknowledged) == len(publisher.published)
     wanted = sum(len(publisher.published) for publisher in publishers)
-    await eventually(lambda: plant.value("SELECT count(*) = %s FROM reading_dust", wanted), timeout=30)
+    await eventually(lambda: plant.value("SELECT count(*) = %s FROM reading_dust", wanted), timeout=60)
     assert await plant.value("SELECT sum(stored) FROM ingest_count") == wanted
     assert await plant.value("SELECT count(*) FROM quarantine") == 0
 
@@ -179,12 +179,12 @@ async def test_of_two_workers_one_killed_leaves_its_messages_to_the_other(
         for name in started:
             await eventually(
                 lambda: plant.value("SELECT stored > 200 FROM ingest_count WHERE worker = %s", name),  # noqa: B023
-                timeout=30,
+                timeout=60,
             )
         await started["one"].end(signal.SIGKILL)
         before = await plant.value("SELECT stored FROM ingest_count WHERE worker = 'two'")
         await eventually(
-            lambda: plant.value("SELECT stored > %s FROM ingest_count WHERE worker = 'two'", before + 500), timeout=30
+            lambda: plant.value("SELECT stored > %s FROM ingest_count WHERE worker = 'two'", before + 500), timeout=60
         )
         await stored_by_all(plant, publishers)
 
@@ -194,10 +194,10 @@ async def test_a_node_killed_in_mid_stream(settings: Settings, database_url: str
     async with running(through(settings, node)) as plant:
         await reading_from(plant)
         publisher = Publisher("A/d1", node.mqtt).start()
-        await eventually(lambda: plant.value("SELECT count(*) > 200 FROM reading_dust"), timeout=30)
+        await eventually(lambda: plant.value("SELECT count(*) > 200 FROM reading_dust"), timeout=60)
         await node.restart()
         before = len(publisher.acknowledged)
-        await eventually(lambda: len(publisher.acknowledged) > before + 200, timeout=30)
+        await eventually(lambda: len(publisher.acknowledged) > before + 200, timeout=60)
         await stored_by_all(plant, [publisher])
 
 

@@ -34,7 +34,7 @@ async def listening(node: Node, device: str, *, replies: bool = True) -> AsyncIt
     """A device that has subscribed."""
     listener = Listener(device, node.mqtt, replies=replies).start()
     try:
-        await eventually(listener.subscribed.is_set, timeout=30)
+        await eventually(listener.subscribed.is_set, timeout=60)
         yield listener
     finally:
         await asyncio.to_thread(listener.leave)
@@ -65,7 +65,7 @@ async def test_a_command_is_delivered_replied_to_and_done(through_queue: Plant, 
 
 async def test_a_device_that_never_subscribed_has_nothing_delivered(through_queue: Plant, node: Node) -> None:
     plant = through_queue
-    short = await order(plant.connection, device=2, within_s=1.5)
+    short = await order(plant.connection, device=2, within_s=5)
     number = await order(plant.connection, device=2)
     why = "the device has not subscribed to its commands at RabbitMQ"
     told = "SELECT count(*) = 2 FROM command WHERE reason = %s AND delivered_at IS NULL"
@@ -85,7 +85,7 @@ async def test_a_device_that_is_away_finds_what_has_not_expired(through_queue: P
     plant = through_queue
     async with listening(node, "A/d3"):
         pass
-    short = await order(plant.connection, device=3, within_s=1)
+    short = await order(plant.connection, device=3, within_s=5)
     number = await order(plant.connection, device=3)
     await eventually(lambda: plant.value("SELECT count(*) = 2 FROM command WHERE delivered_at IS NOT NULL"))
     await becomes(plant, short, "expired")
@@ -100,13 +100,13 @@ async def test_a_node_lost_before_it_had_confirmed(through_queue: Plant, node: N
     async with listening(node, "A/d4"):
         pass
     node.freeze()
-    number = await order(plant.connection, device=4)
+    number = await order(plant.connection, device=4, within_s=300)
     await becomes(plant, number, "sent")
     await node.restart()
     # The queue of a device is there some time after the port: until then RabbitMQ lets it wait for its CONNACK.
-    await eventually(lambda: plant.value("SELECT delivered_at IS NOT NULL FROM command"), timeout=50)
+    await eventually(lambda: plant.value("SELECT delivered_at IS NOT NULL FROM command"), timeout=100)
     async with listening(node, "A/d4") as device:
-        await becomes(plant, number, "done")
+        await becomes(plant, number, "done", timeout=60)
         assert device.heard == [number]
         assert await plant.reasons() == []
 
@@ -132,7 +132,7 @@ async def test_of_two_workers_one_sends_and_one_killed_leaves_its_commands_to_th
     ):
         numbers = [await order(plant.connection, device=7) for _ in range(40)]
         done = "SELECT count(*) FROM command WHERE state = 'done'"
-        await eventually(lambda: plant.value(f"{done} HAVING count(*) = 40"), timeout=20)
+        await eventually(lambda: plant.value(f"{done} HAVING count(*) = 40"), timeout=60)
         assert sorted(device.heard) == numbers
         await started["one"].end(signal.SIGKILL)
         # As one leaves them that was killed between its claim and the confirmation.
@@ -142,6 +142,6 @@ async def test_of_two_workers_one_sends_and_one_killed_leaves_its_commands_to_th
             " FROM generate_series(1, 5)"
         )
         later = [await order(plant.connection, device=7) for _ in range(10)]
-        await eventually(lambda: plant.value(f"{done} HAVING count(*) = 55"), timeout=30)
+        await eventually(lambda: plant.value(f"{done} HAVING count(*) = 55"), timeout=60)
         assert await plant.value("SELECT count(*) FROM command WHERE sent_by = 'two' AND id >= %s", later[0]) == 10
         assert len(device.heard) == len(set(device.heard)) == 55

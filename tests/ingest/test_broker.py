@@ -40,7 +40,8 @@ def through(settings: Settings, broker: Mosquitto, **fields: object) -> Settings
 async def subscribed(plant: Plant) -> None:
     """Wait until the source has its session."""
     await eventually(
-        lambda: plant.value("SELECT (detail->>'broker_connected')::boolean FROM worker WHERE room = 'ingest'")
+        lambda: plant.value("SELECT (detail->>'broker_connected')::boolean FROM worker WHERE room = 'ingest'"),
+        timeout=60,
     )
 
 
@@ -103,7 +104,7 @@ async def test_qos_0_beyond_what_ingest_can_hold_waits_in_the_connection(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     for name in ("broker_session.KEEP_ALIVE_S", "broker.KEEP_ALIVE_S", "broker_session._LOOK_S"):
-        monkeypatch.setattr(f"ingest.sources.{name}", 1 if "KEEP" in name else 0.1)
+        monkeypatch.setattr(f"ingest.sources.{name}", 3 if "KEEP" in name else 0.1)
     await furnish(database_url)
     chosen = through(settings, broker, waiting_messages=100)
     async with running(chosen) as plant:
@@ -115,8 +116,8 @@ async def test_qos_0_beyond_what_ingest_can_hold_waits_in_the_connection(
                     await client.publish("smartsite/v1/A/d1/telemetry", reading(number), qos=0)
             waiting = "SELECT (detail->>'waiting')::int FROM worker WHERE room = 'ingest'"
             await eventually(lambda: plant.value(f"SELECT ({waiting}) > 100"))
-            # Longer than the broker bears silence (it looks every five seconds): kept alive though nothing is read.
-            await asyncio.sleep(7)
+            # Longer than the broker bears silence (4.5 s, and it looks every five): kept alive though nothing is read.
+            await asyncio.sleep(10.5)
             await locker.execute("ROLLBACK")
         await eventually(lambda: plant.value("SELECT count(*) = 1000 FROM reading_dust"))
         assert "disconnected from the broker" not in caplog.text

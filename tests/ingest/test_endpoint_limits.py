@@ -63,9 +63,13 @@ async def test_a_device_above_its_rate_is_read_slower_and_loses_nothing(settings
         assert time.monotonic() - held < 5
 
 
-async def test_a_device_that_connects_too_often_is_told(settings: Settings, database_url: str) -> None:
+async def test_a_device_that_connects_too_often_is_told(
+    settings: Settings, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Two at once, and then none before the test is over.
+    monkeypatch.setattr("ingest.mqtt.endpoint.BURST_S", 2000)
     await furnish(database_url)
-    async with running(with_ingest(settings, connect_rate=0.2)) as plant:
+    async with running(with_ingest(settings, connect_rate=0.001)) as plant:
         for number in range(2):
             await RawClient.enter(plant.port, client_id=f"c{number}")
         for version, code in ((5, 0x9F), (4, 3)):

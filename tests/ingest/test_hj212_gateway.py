@@ -190,7 +190,7 @@ async def test_bad_frames_are_set_aside_and_the_connection_goes_on(plant: Plant,
     await box.receive()
     query = (
         "SELECT q.reason, d.code FROM quarantine q LEFT JOIN device d ON d.id = q.device_id"
-        " WHERE q.id > (SELECT max(id) - 3 FROM quarantine)"
+        " ORDER BY q.id DESC LIMIT 3"  # a batch that is written again leaves a gap between numbers
     )
     assert sorted(await plant.rows(query), key=str) == [
         ("bad_credentials", "d2"),

@@ -77,7 +77,7 @@ def port() -> int:
 
 
 async def test_postgresql_and_ingest_killed_in_mid_stream(open_folder: Path, port: int, tmp_path: Path) -> None:
-    server = EmbeddedPostgres(open_folder)
+    server = EmbeddedPostgres(open_folder, port=free_port())
     url = server.start()
     worker = Worker(
         url,

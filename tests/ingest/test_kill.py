@@ -93,7 +93,7 @@ async def test_ingest_killed_in_mid_stream(worker: Worker, database_url: str, po
 
 
 async def test_postgresql_killed_in_mid_stream(open_folder: Path, port: int, tmp_path: Path) -> None:
-    server = EmbeddedPostgres(open_folder)
+    server = EmbeddedPostgres(open_folder, port=free_port())
     url = server.start()
     worker = Worker(url, port, tmp_path)
     try:

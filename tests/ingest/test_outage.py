@@ -151,7 +151,7 @@ async def test_a_spool_that_is_full_stops_the_reading_and_loses_nothing(
         loud = Publisher("A/d1", port, every_s=0.0002).start()
         await eventually(lambda: len(loud.acknowledged) > 100, timeout=40)
         await asyncio.to_thread(server.stop)
-        await eventually(lambda: worker.spooled() >= 1 << 20, timeout=60)
+        await eventually(lambda: worker.spooled() >= 1 << 20, timeout=180)
         # QoS 1 is held at the device from here on.
         await eventually(lambda: loud.waiting >= 50, timeout=20)
         assert worker.spooled() < 2 << 20

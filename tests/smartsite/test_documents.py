@@ -64,7 +64,7 @@ class Api:
             row = await (await self._connection.execute("SELECT detail FROM worker WHERE room = 'api'")).fetchone()
             return f"http://{row[0]['host']}:{row[0]['port']}" if row else ""
 
-        self.address = await eventually(address, timeout=60)
+        self.address = await eventually(address, timeout=120)
 
     def peak_bytes(self) -> int:
         """The most memory that the process has had so far."""
@@ -134,10 +134,18 @@ async def upload(api: Api, cookies: dict[str, str], path: str, number: int) -> d
         await asyncio.sleep(0.05)
 
 
+def size_of(file: Path) -> int:
+    """Its bytes; none where it has got its name meanwhile, or is gone."""
+    try:
+        return file.stat().st_size
+    except FileNotFoundError:
+        return 0
+
+
 @pytest.fixture
 async def cookies(api: Api) -> dict[str, str]:
     """Headers of an officer's session."""
-    async with httpx.AsyncClient(base_url=api.address, trust_env=False) as client:
+    async with httpx.AsyncClient(base_url=api.address, trust_env=False, timeout=60) as client:
         entered = await client.post("/api/v1/session", json={"login": "officer", "password": PASSWORD})
         cookie = f"smartsite_session={client.cookies['smartsite_session']}"
     return {"Cookie": cookie, "X-CSRF-Token": entered.json()["csrf"]}
@@ -157,14 +165,14 @@ async def test_uploads_outlive_the_death_of_the_api(
     for _ in range(KILLS):
 
         def half() -> list[Path]:
-            return [one for one in incoming.glob("*") if one not in dead and one.stat().st_size > 1_000_000]
+            return [one for one in incoming.glob("*") if one not in dead and size_of(one) > 1_000_000]
 
-        dead.update(await eventually(half, timeout=60))
+        dead.update(await eventually(half, timeout=120))
         await api.kill()
         await api.start()
     answered = await uploading
 
-    async with httpx.AsyncClient(base_url=api.address, trust_env=False, headers=cookies) as client:
+    async with httpx.AsyncClient(base_url=api.address, trust_env=False, headers=cookies, timeout=60) as client:
         listed = (await client.get(path)).json()["items"]
         assert listed == answered[::-1]
         for number, one in enumerate(answered):

@@ -32,10 +32,10 @@ def connection(database_url: str) -> Iterator[psycopg.Connection]:
 
 
 def write(connection: psycopg.Connection, count: int) -> None:
-    """Readings of the station, one a second from 2026-11-01 on."""
+    """Readings of the station, one a second from 2026-08-01 on."""
     connection.execute(
         "INSERT INTO reading_dust (device_id, time, flags, pm10) SELECT d.id,"
-        " timestamptz '2026-11-01 00:00+00' + make_interval(secs => n), 0, random() * 100"
+        " timestamptz '2026-08-01 00:00+00' + make_interval(secs => n), 0, random() * 100"
         " FROM device d, generate_series(1, %s) AS n",
         [count],
     )
@@ -74,7 +74,7 @@ def test_db_shows_what_holds_something_as_soon_as_it_does(
 @pytest.mark.usefixtures("installed")
 def test_export_writes_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     target = tmp_path / "dust.csv"
-    span = ["--from", "2026-11-01", "--to", "2026-11-02T00:00+08:00"]
+    span = ["--from", "2026-08-01", "--to", "2026-08-02T00:00+08:00"]
     assert main(["export", "dust", "--resolution", "15m", *span, "--output", str(target)]) == 0
     assert target.read_text().startswith("site,site_name,device,device_name,time,messages,pm10,pm10_valid")
     assert main(["export", "smoke-signals", *span]) == 1
@@ -86,7 +86,7 @@ def test_export_knows_sites_and_devices_from_misspelt_ones(
     connection: psycopg.Connection, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write(connection, 3)
-    span = ["--from", "2026-11-01", "--to", "2026-11-02"]
+    span = ["--from", "2026-08-01", "--to", "2026-08-02"]
     for chosen in (["--site", "A"], ["--device", "d1"], ["--site", "A", "--device", "d1"]):
         assert main(["export", "dust", *span, *chosen]) == 0
     for wrong, said in {
@@ -98,7 +98,7 @@ def test_export_knows_sites_and_devices_from_misspelt_ones(
         assert said in capsys.readouterr().err
     assert main(["export", "hoist", *span, "--device", "d1"]) == 1
     with pytest.raises(SystemExit):
-        main(["export", "dust", "--from", "yesterday", "--to", "2026-11-02"])
+        main(["export", "dust", "--from", "yesterday", "--to", "2026-08-02"])
     assert "'yesterday' is no time; write 2026-11-01" in capsys.readouterr().err
 
 
@@ -108,7 +108,7 @@ def test_export_ends_when_nobody_reads_any_more(connection: psycopg.Connection, 
     """As in `smartsite export dust ... | head`."""
     write(connection, 20_000)
     command = [sys.executable, "-m", "smartsite", "export", "dust", "--format", format_]
-    span = ["--from", "2026-11-01", "--to", "2026-11-02"]
+    span = ["--from", "2026-08-01", "--to", "2026-08-02"]
     process = subprocess.Popen([*command, *span], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert process.stdout is not None
     assert process.stderr is not None

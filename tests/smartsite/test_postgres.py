@@ -13,6 +13,7 @@ from pathlib import Path
 import psycopg
 
 from smartsite.postgres import EmbeddedPostgres
+from tests.support.ports import free_port
 from tests.support.wait import eventually
 
 _OWNER = """
@@ -28,7 +29,7 @@ sys.stdin.read()
 
 
 async def test_a_killed_server_comes_back_on_the_same_address(open_folder: Path) -> None:
-    server = EmbeddedPostgres(open_folder)
+    server = EmbeddedPostgres(open_folder, port=free_port())
     url = server.start()
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute("CREATE TABLE kept AS SELECT 42 AS n")
@@ -50,7 +51,7 @@ async def test_a_killed_owner_leaves_nothing_that_stops_the_next_start(open_fold
     pid = int(owner.stdout.readline())
     owner.kill()
     owner.communicate()
-    server = EmbeddedPostgres(open_folder)
+    server = EmbeddedPostgres(open_folder, port=free_port())
     with psycopg.connect(server.start()) as connection:
         assert connection.execute("SELECT n FROM kept").fetchone() == (7,)
     assert server.pid != pid
@@ -61,14 +62,14 @@ def test_a_half_made_cluster_is_made_anew(open_folder: Path) -> None:
     half = open_folder / "postgres" / "cluster.new"
     half.mkdir(parents=True)
     (half / "junk").write_text("killed in the middle of initdb")
-    server = EmbeddedPostgres(open_folder)
+    server = EmbeddedPostgres(open_folder, port=free_port())
     server.start()
     assert not half.exists()
     server.stop()
 
 
 def test_sessions_that_outlive_a_killed_server_are_waited_for(open_folder: Path) -> None:
-    server = EmbeddedPostgres(open_folder)
+    server = EmbeddedPostgres(open_folder, port=free_port())
     with psycopg.connect(server.start()) as connection:
         session = connection.info.backend_pid
         os.kill(session, signal.SIGSTOP)  # holds the memory and notices nothing

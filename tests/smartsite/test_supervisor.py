@@ -168,6 +168,6 @@ def alive(pid: int) -> bool:
     """Whether the process runs; one that is dead but not yet buried does not."""
     try:
         status = Path(f"/proc/{pid}/stat").read_text()
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):  # the second where it ends between opening and reading
         return False
     return status.rpartition(")")[2].split()[0] != "Z"

@@ -215,7 +215,9 @@ matters = st.lists(
 )
 
 
-@examples(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(matters=matters, touches=st.integers(0, 8))
 async def test_whatever_refers_to_a_file_and_whenever_the_sweep_dies(
     store: Store, settings: Settings, matters: list[Any], touches: int

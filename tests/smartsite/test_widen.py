@@ -53,18 +53,20 @@ async def test_a_channel_is_added_under_load(
         before = [len(one.acknowledged) for one in load]
         kind.write_text(kind.read_text("utf-8") + CHANNEL, "utf-8")
 
+        held = asyncio.Event()
+
         async def read_long() -> None:
             async with reader.transaction():
                 await reader.execute("SELECT count(*) FROM reading_dust")
-                await asyncio.sleep(0.5)
+                held.set()
+                await eventually(lambda: "table is in use, trying again" in caplog.text, timeout=60)
 
-        reading = asyncio.create_task(read_long())
-        await asyncio.sleep(0.05)
         caplog.set_level("INFO", "sensors.tables")
+        reading = asyncio.create_task(read_long())
+        await eventually(held.is_set)
         done = await bring_up_to_date(settings, clock=clock)
         await reading
         assert {"added reading_dust.black_carbon", "added rollup_dust_1d.black_carbon_sum"} <= set(done)
-        assert "table is in use, trying again" in caplog.text
         assert await bring_up_to_date(settings, clock=clock) == []
         # The process that knows the old channels goes on.
         after = [len(one.acknowledged) for one in load]

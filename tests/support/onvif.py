@@ -49,7 +49,7 @@ class FakeCamera:
     presets: dict[str, str] = field(default_factory=lambda: {"1": "Gate", "2": "塔吊"})
     orders: list[Order] = field(default_factory=list)
     asked: list[str] = field(default_factory=list)
-    port: int = 0
+    port: int = field(default_factory=free_port)
     _server: asyncio.Server | None = None
     _nonces: set[str] = field(default_factory=set)
     _writers: set[asyncio.StreamWriter] = field(default_factory=set)
@@ -77,7 +77,6 @@ class FakeCamera:
 
     async def start(self) -> None:
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
-        self.port = self._server.sockets[0].getsockname()[1]
 
     async def die(self) -> None:
         """All connections end, and nothing listens any more; `start` brings it back on its port."""

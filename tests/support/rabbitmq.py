@@ -41,7 +41,7 @@ class Epmd:
     def start(self) -> None:
         """Start it in the foreground; a node would leave one behind."""
         self._process = subprocess.Popen(["epmd", "-port", str(self.port), "-address", "127.0.0.1"])
-        _wait_for(self.port, 10)
+        _wait_for(self.port, 60)
 
     def stop(self) -> None:
         """End it."""
@@ -113,7 +113,7 @@ class Node:
                 [str(_PROGRAM)], env=self._environment, stdout=log, stderr=log, cwd=self.folder, start_new_session=True
             )
 
-    def ready(self, timeout: float = 60) -> None:
+    def ready(self, timeout: float = 120) -> None:
         """Wait until devices and workers can connect."""
         try:
             _wait_for(self.mqtt, timeout)
@@ -149,7 +149,7 @@ class Node:
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
             for port in (self.amqp, self.mqtt):
-                _wait_for(port, 10, listening=False)
+                _wait_for(port, 60, listening=False)
 
     async def restart(self) -> None:
         """kill -9, and start again on the same ports with what is on disk."""
