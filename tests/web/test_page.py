@@ -362,6 +362,15 @@ async def test_an_alert_is_assigned_and_remarked_on(
     assert await cursor.fetchone() == ("code-operator",)
 
 
+PUSHED = """mark => {
+  const nav = document.querySelector("header.bar nav")
+  mark.style.paddingRight = "1.5rem"
+  const over = nav.scrollWidth - nav.clientWidth
+  mark.style.paddingRight = ""
+  return over
+}"""
+
+
 async def test_the_way_out_is_in_sight_at_every_width_and_in_both_languages(visit: Visit, city: World) -> None:
     page = visit.page
     await city.person("leader", "leader", sites=None, name="周建国", name_en="Zhou Jianguo")
@@ -376,5 +385,8 @@ async def test_the_way_out_is_in_sight_at_every_width_and_in_both_languages(visi
             # All pages are in sight without being pushed aside.
             nav = page.locator("header.bar nav")
             assert await nav.evaluate("nav => nav.scrollWidth - nav.clientWidth") <= 1, (language, width)
+            # Nor by a longer date or another word for the connection.
+            longer = await page.locator("header.bar .connection").evaluate(PUSHED)
+            assert longer <= 1 or width < 1920, (language, width)
             await visit.shot(f"bar-{language}-{width}")
         await page.click("[data-test=language]")
