@@ -74,7 +74,7 @@ def compare(
         cpu.append(time.process_time() - before)
         found.class_id[:] = number[found.class_id]
         scale = min(shape[0] / height, shape[1] / width)
-        compared.append(Compared(found, picture.boxes, picture.kind, scale))
+        compared.append(Compared(found, picture.boxes, picture.kind, scale, picture.name))
         tell(count)
     return compared, {"shapes": dict(shapes.most_common()), "cpu_ms": round(float(np.median(cpu)) * 1000, 2)}
 

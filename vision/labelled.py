@@ -24,11 +24,13 @@ Image = npt.NDArray[np.uint8]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Labelled:
-    """A picture with its heads: image BGR [height, width, 3], boxes float32 [n, 4] in pixels, kind int64 [n]."""
+    """A picture with its heads: image BGR [height, width, 3], boxes float32 [n, 4] in pixels, kind int64 [n]; `name`
+    of its file, empty where it was made."""
 
     image: Image
     boxes: npt.NDArray[np.float32]
     kind: npt.NDArray[np.int64]
+    name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +50,8 @@ class Photograph:
         centre, size = rows[:, 1:3], rows[:, 3:5]
         corners = np.concatenate([centre - size / 2, centre + size / 2], axis=1)
         boxes = corners * np.array([width, height, width, height], np.float32)
-        return Labelled(np.asarray(image, np.uint8), boxes.astype(np.float32), rows[:, 0].astype(np.int64))
+        kind = rows[:, 0].astype(np.int64)
+        return Labelled(np.asarray(image, np.uint8), boxes.astype(np.float32), kind, self.path.name)
 
     @property
     def half(self) -> Half:

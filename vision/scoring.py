@@ -24,12 +24,14 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Compared:
-    """What was found on one picture, beside what is there. `scale`: pixels of the network's input a picture's pixel."""
+    """What was found on one picture, beside what is there. `scale`: pixels of the network's input a picture's pixel;
+    `name` of the picture's file."""
 
     found: Detections
     boxes: Boxes
     kind: npt.NDArray[np.int64]
     scale: float = 1.0
+    name: str = ""
 
 
 def average_precision(pictures: Sequence[Compared], kind: int, threshold: float) -> float:

@@ -50,6 +50,10 @@ def _train_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--cache", action="store_true", help="keep all photographs in memory (0.5 MB each)")
 
 
+_MOST_MISTAKES = 50
+"""Of each class and kind: what one looks through in a few minutes."""
+
+
 def _evaluate_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="folder with images/ and labels/")
     parser.add_argument("--half", choices=["tuning", "test"], help="only this half, told by the hash of the name")
@@ -58,6 +62,10 @@ def _evaluate_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--score", type=float, help="working threshold of precision and recall, instead of the settings'"
     )
+    parser.add_argument(
+        "--mistakes", type=Path, metavar="DIR",
+        help="new folder for pieces of the photographs with the strongest wrong boxes and the largest missed heads",
+    )  # fmt: skip
     parser.add_argument("--json", action="store_true", help="one JSON object")
 
 
@@ -109,8 +117,10 @@ def _evaluate(options: argparse.Namespace, settings: Settings) -> int:
     from vision.detectors import BUILT_IN, Detector, open_detector
     from vision.evaluate import FLOOR, PHOTOGRAPH_PX, AtBestShape, compare, figures
     from vision.labelled import photographs
+    from vision.mistakes import mistakes, new_folder, write
 
     given = photographs(options.data, options.half)
+    pieces = None if options.mistakes is None else new_folder(options.mistakes)
     score = settings.vision.camera.score if options.score is None else options.score
 
     def looking(input_px: int) -> Detector:
@@ -129,6 +139,8 @@ def _evaluate(options: argparse.Namespace, settings: Settings) -> int:
             complain(f"{count} of {len(given)} photographs")
 
     compared, conditions = compare(detector, given, tell)
+    if pieces is not None:
+        write(pieces, mistakes(compared, score, _MOST_MISTAKES), given)
     report = {
         "model": detector.name,
         "data": str(options.data),
