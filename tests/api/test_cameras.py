@@ -40,9 +40,9 @@ class StillCamera:
 
 
 async def register(world: World, port: int, name: str = "vision-1") -> None:
-    """The heartbeat row of a vision worker."""
+    """The heartbeat row of a vision worker; it does not grow old during a test, however long that takes."""
     await world.connection.execute(
-        "INSERT INTO worker VALUES (%s, 'vision', 'localhost', 1, %s, %s, %s)",
+        "INSERT INTO worker VALUES (%s, 'vision', 'localhost', 1, %s, %s + interval '1 hour', %s)",
         [name, world.now, world.now, Jsonb({"live_host": "127.0.0.1", "live_port": port, "cameras": 1})],
     )
 

@@ -105,9 +105,9 @@ async def seat(server: str, camera: int, headers: dict[str, str], query: str = "
             await mine.silent()
 
 
-async def stands_still(fake: FakeCamera) -> None:
+async def stands_still(fake: FakeCamera, *, timeout: float = 15) -> None:
     """It was moved, and was told to stop: it did not merely run out."""
-    await eventually(lambda: fake.names[-1:] == ["Stop"])
+    await eventually(lambda: fake.names[-1:] == ["Stop"], timeout=timeout)
     assert not fake.moving
 
 
@@ -269,7 +269,8 @@ async def test_a_process_that_is_killed_leaves_no_camera_moving(
     await eventually(lambda: not fake.moving)
     await current_world.connection.execute("DELETE FROM worker")
     async with process(settings, tmp_path / "log"):
-        await stands_still(fake)
+        # It has to start, and the hold of the one that was killed to run out.
+        await stands_still(fake, timeout=60)
         found = await eventually(lambda: two(current_world))
         assert found[-1][1:] == ("camera.ptz_end", {"site": current_world.ids["north"], "why": "left_moving"})
 

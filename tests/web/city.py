@@ -114,6 +114,13 @@ async def furnish_city(world: World, store: EvidenceStore) -> World:
         await world.camera_state(camera, "online")
     await world.camera_state("gate-school", "unreachable", reason="refused")
     await world.camera_state("gate-metro", "online", reason="moved")
+    # What is on line here stays so: nobody reports again, and half a minute of silence would count as an outage.
+    await world.connection.execute(
+        "UPDATE device_seen SET last_seen_at = last_seen_at + interval '1 hour' WHERE connected"
+    )
+    await world.connection.execute(
+        "UPDATE camera_state SET updated_at = updated_at + interval '1 hour' WHERE state = 'online'"
+    )
     await _alerts(world, store)
     await _downlink(world)
     return world

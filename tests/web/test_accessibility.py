@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.async_api import Page
+from playwright.async_api import Page, expect
 
 from tests.api.world import World
 from tests.web.conftest import Visit
@@ -26,6 +26,8 @@ PHONE = {"width": 390, "height": 844}
 
 async def serious(page: Page, where: str = "html") -> list[dict[str, Any]]:
     """What axe finds below an element that shuts somebody out."""
+    # A message that is fading away has colours of its own.
+    await expect(page.locator(".el-message")).to_have_count(0)
     await page.evaluate(AXE.read_text(encoding="utf-8"))
     found = await page.evaluate(RUN, where)
     return [one for one in found if one["impact"] in ("serious", "critical")]

@@ -7,14 +7,18 @@ import pytest
 from playwright.async_api import Page, expect
 
 from tests.api.world import World
+from tests.support.wait import eventually
 from tests.web.conftest import Visit, told
 
 pytestmark = [pytest.mark.needs("browser"), pytest.mark.asyncio(loop_scope="module")]
 
 PHONE = {"width": 390, "height": 844}
+LOADED = "image => image.complete && image.naturalWidth > 0"
 
 
 async def draw_box(page: Page) -> None:
+    # The area is as high as the picture, which is nothing until that has come.
+    await eventually(lambda: page.locator("[data-test=picture-marks] .canvas img").evaluate(LOADED))
     area = page.locator("[data-test=picture-marks] .canvas svg")
     await area.scroll_into_view_if_needed()
     box = await area.bounding_box()
@@ -78,8 +82,7 @@ async def test_an_inspection_is_carried_out_on_the_page(
     report = await opened.value
     await expect(report.locator("h1")).to_have_text("远程巡查报告")
     await expect(report.locator("figure img")).to_have_count(1)
-    loaded = "image => image.complete && image.naturalWidth > 0"
-    assert await report.locator("figure img").evaluate(loaded)
+    await eventually(lambda: report.locator("figure img").evaluate(LOADED))
     await visit.shot("inspection-report", full_page=True, page=report)
     await report.close()
 

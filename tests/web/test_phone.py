@@ -227,7 +227,7 @@ async def test_a_photo_of_fifty_megabytes_is_scaled_before_it_leaves(
     await page.set_viewport_size(PHONE)
     await visit.log_in("officer", at=f"/rectifications/{number}")
     await page.set_input_files("[data-test=photos]", large)
-    await expect(page.locator("[data-test=fresh-photos] img")).to_have_count(1)
+    await expect(page.locator("[data-test=fresh-photos] img")).to_have_count(1, timeout=90_000)
     # As it was the server would have refused it: it takes 10 MiB at most.
     (stored,) = await told(
         connection,

@@ -125,7 +125,8 @@ async def test_cameras_play_side_by_side_each_as_it_can(
     before = await video.evaluate("video => video.currentTime")
     await eventually(lambda: video.evaluate(f"video => video.currentTime > {before} + 1"))
     behind = "video => video.buffered.end(video.buffered.length - 1) - video.currentTime"
-    assert await video.evaluate(behind) < 2
+    # A machine that paused meanwhile has it catch up.
+    await eventually(lambda: video.evaluate(f"video => ({behind})(video) < 2"))
     await shows_a_bare_head(gate)
     await plays(deck, form="pictures")
     await expect(deck.locator("[data-test=wall-why]")).to_contain_text("H.265")
