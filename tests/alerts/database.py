@@ -125,14 +125,14 @@ class World:
     async def alerts(self, condition: str = "true") -> list[dict[str, Any]]:
         return await self.rows(f"SELECT * FROM alert_with_rule WHERE {condition} ORDER BY id")
 
-    async def until(self, count: int, condition: str = "true") -> list[dict[str, Any]]:
+    async def until(self, count: int, condition: str = "true", *, timeout: float = 15) -> list[dict[str, Any]]:
         """The alerts, as soon as there are so many that meet the condition."""
 
         async def enough() -> Sequence[dict[str, Any]]:
             found = await self.alerts(condition)
             return found if len(found) == count else []
 
-        return list(await eventually(enough))
+        return list(await eventually(enough, timeout=timeout))
 
     async def history(self, alert: int) -> list[tuple[str, str]]:
         found = await self.rows("SELECT kind, actor FROM alert_event WHERE alert_id = %s ORDER BY id", alert)

@@ -8,6 +8,8 @@ import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
+from tests.support.ports import free_port
+
 _FRAME = re.compile(r"##(\d{4})(.*)([0-9A-F]{4})", re.DOTALL)
 
 
@@ -67,8 +69,8 @@ class Platform:
     _writers: list[asyncio.StreamWriter] = field(default_factory=list)
 
     async def start(self) -> None:
+        self.port = self.port or free_port()
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
-        self.port = self._server.sockets[0].getsockname()[1]
 
     async def stop(self) -> None:
         if self._server is not None:

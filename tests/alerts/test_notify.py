@@ -290,7 +290,7 @@ def test_channels_are_named_by_scheme_alone() -> None:
 async def means(clock: FakeClock) -> AsyncIterator[Means]:
     with ThreadPoolExecutor(2) as threads:
         async with httpx.AsyncClient(trust_env=False) as client:
-            yield Means(client=client, threads=threads, clock=clock, timeout_s=1)
+            yield Means(client=client, threads=threads, clock=clock, timeout_s=20)
 
 
 OUTGOING = Outgoing(message=wording.Message(title="t", text="b"), reference="1-1", alert=1, phase="raised")

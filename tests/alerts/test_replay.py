@@ -157,6 +157,6 @@ def test_a_day_of_a_hundred_stations_is_played_in_seconds(tmp_path: Path) -> Non
     for device in range(50):
         lines += _csv([(60.0 * minute, 100.0 + minute % 90, "") for minute in range(1440)], device=f"d{device}")[1:]
     found = load(builtin_packs(), PROFILES).enabled
-    begun = time.perf_counter()
+    begun = time.process_time()  # CPU, since the machine has other things to do
     replay(found, read_csv(lines, PROFILES["dust"], name="x"), PROFILES)
-    assert time.perf_counter() - begun < 30
+    assert time.process_time() - begun < 30

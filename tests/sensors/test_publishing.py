@@ -72,15 +72,16 @@ async def running(listener: Listener, path: Path, *episodes: Episode, **options:
 async def test_all_that_is_published_is_acknowledged_and_there(listener: Listener, tmp_path: Path) -> None:
     async with running(listener, tmp_path) as run:
         await eventually(lambda: len(listener.payloads("telemetry")) > 40)
-        assert listener.connected == {"a/d1", "a/d2"}
+        await eventually(lambda: listener.connected == {"a/d1", "a/d2"})
         summary, written = await run.end()
     assert summary.published == summary.acknowledged == len(written.records)
     assert {(r.device, r.time) for r in written.records} == held(listener)
     for record in written.records:
         assert record.acknowledged is not None
         assert record.time <= record.published <= record.acknowledged
-    statuses = listener.payloads("status")
-    assert statuses.count(b'{"online":true}') == statuses.count(b'{"online":false}') == 2
+    # The devices say good-bye and go: it may be on its way to the listener yet.
+    await eventually(lambda: listener.payloads("status").count(b'{"online":false}') == 2)
+    assert listener.payloads("status").count(b'{"online":true}') == 2
     assert listener.wills == [], "a device that ends says good-bye"
 
 
@@ -100,13 +101,15 @@ async def test_what_is_published_while_the_answer_is_awaited_does_not_overtake(
         await eventually(lambda: listener.knocks == 2)
         await asyncio.sleep(0.2)  # ten readings of each device
         listener.welcome.set()
-        await eventually(lambda: len(listener.messages) > before + 60)
+
+        def times(name: str) -> list[int]:
+            topic = f"smartsite/v1/a/{name}/telemetry"
+            return [json.loads(payload)["ts"] for found, payload in listener.messages[before:] if found == topic]
+
+        await eventually(lambda: all(len(set(times(name))) > 20 for name in ("d1", "d2")))
         await run.end()
     for name in ("d1", "d2"):
-        topic = f"smartsite/v1/a/{name}/telemetry"
-        times = [json.loads(payload)["ts"] for found, payload in listener.messages[before:] if found == topic]
-        assert times == sorted(times)
-        assert len(set(times)) > 20
+        assert times(name) == sorted(times(name))
 
 
 async def test_a_killed_server_loses_nothing(listener: Listener, tmp_path: Path) -> None:
@@ -128,15 +131,16 @@ async def test_a_killed_server_loses_nothing(listener: Listener, tmp_path: Path)
 
 
 async def test_a_power_cut_leaves_the_last_will_and_ends(listener: Listener, tmp_path: Path) -> None:
-    dark = Episode(device="a/d1", effect=Effect.SILENCE, start=0.5, end=1.2)
+    # It has to be connected by then, however busy the machine is.
+    dark = Episode(device="a/d1", effect=Effect.SILENCE, start=2, end=2.7)
     async with running(listener, tmp_path, dark) as run:
         await eventually(lambda: listener.wills == ["a/d1"])
         await eventually(lambda: "a/d1" in listener.connected)
         _, written = await run.end()
     begun = written.beginnings[0].started_at
     times = [record.published - begun for record in written.records if record.device == "a/d1"]
-    assert not [time for time in times if 500_000 <= time < 1_200_000]
-    assert any(time > 1_200_000 for time in times)
+    assert not [time for time in times if 2_000_000 <= time < 2_700_000]
+    assert any(time > 2_700_000 for time in times)
 
 
 async def test_the_drain_has_an_end(listener: Listener, tmp_path: Path) -> None:
@@ -176,7 +180,7 @@ async def test_a_link_that_is_cancelled_in_the_moment_of_its_connack_ends(listen
         work.cancel()
 
     link._client.on_connect = answer_and_cancel
-    done, _ = await asyncio.wait({work}, timeout=5)
+    done, _ = await asyncio.wait({work}, timeout=30)
     assert done == {work}
     assert work.cancelled()
     await link.close(1)

@@ -29,7 +29,7 @@ async def watch(settings: Settings) -> AsyncIterator[RegistryWatch]:
     running = asyncio.create_task(watch.run(stop))
     yield watch
     stop.set()
-    await asyncio.wait_for(running, 5)
+    await asyncio.wait_for(running, 30)
 
 
 async def add_site(connection: psycopg.AsyncConnection, code: str) -> int:

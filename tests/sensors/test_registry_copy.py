@@ -81,7 +81,7 @@ async def test_the_copy_stands_in_until_the_database_is_there(
         await connection.execute("UPDATE device SET name = 'other'")
     await eventually(lambda: (now := registry_copy.load(path)) is not None and now.by_mn["MN1"].name == "other")
     stop.set()
-    await asyncio.wait_for(running, 10)
+    await asyncio.wait_for(running, 30)
     stop.clear()
 
 
@@ -93,4 +93,4 @@ async def test_a_stop_is_heard_while_the_database_is_away(tmp_path: Path) -> Non
     await asyncio.sleep(0.2)
     assert not opening.done()
     stop.set()
-    assert await asyncio.wait_for(opening, 5) is False
+    assert await asyncio.wait_for(opening, 30) is False
