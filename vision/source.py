@@ -94,6 +94,10 @@ class Sampler:
         """Whether key frames alone give the wanted pace."""
         return 0 < self.key_interval_s <= (1 + _SLACK) / self.pace.fps
 
+    def wants(self, at: float) -> bool:
+        """Whether a picture of `at` would be taken, where key frames alone give the pace."""
+        return at >= self._due - _SLACK / self.pace.fps
+
     def takes(self, at: float, *, is_key: bool = False) -> bool:
         """Whether the picture of `at` is wanted; keeps the pace on average, whatever single pictures are late."""
         period = 1 / self.pace.fps
@@ -186,6 +190,9 @@ class Source:
                 if packet.is_keyframe:
                     # Only here: a decoder that begins elsewhere shows grey smears until the next key frame.
                     resting = self._sampler.keys_suffice
+                    if resting and not self._sampler.wants(now):
+                        shown = now  # more of them come than are wanted, as in MJPEG: nothing says that it is broken
+                        continue
                 elif not resting:
                     resting = self._sampler.idles(now, stream_now)
                 # What leans on others is of no use while only key frames are wanted; even to have it skipped costs.
@@ -208,18 +215,25 @@ class Source:
         try:
             frames = packet.decode()
             if alone:
-                # Where a camera sends pictures out of order this one would wait inside for the next key frames.
-                for frame in self._stream.codec_context.decode(None):
-                    frame.time_base = packet.time_base
-                    frames.append(frame)
-                self._stream.codec_context.flush_buffers()
+                frames += self._drained(packet)
         except av.error.InvalidDataError:
             self._counts.corrupt += 1
             return []
         whole = [frame for frame in frames if not frame.is_corrupt]
         self._counts.decoded += len(whole)
         self._counts.corrupt += len(frames) - len(whole)
-        return whole
+        return whole[-1:] if alone else whole  # what comes before it had waited since decoding stopped, and is old
+
+    def _drained(self, packet: av.Packet[Any]) -> list[av.VideoFrame]:
+        """What is still in the decoder: where a camera sends pictures out of order, each waits for the next ones."""
+        context = self._stream.codec_context
+        try:
+            frames = context.decode(None)
+        finally:
+            context.flush_buffers()  # else it would take what comes for more after the end
+        for frame in frames:
+            frame.time_base = packet.time_base
+        return frames
 
 
 def _sample(frame: av.VideoFrame, packet: av.Packet[Any], now: float) -> Sample:

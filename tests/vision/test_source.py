@@ -1,4 +1,4 @@
-"""What is decoded of streams whose pictures lean on later ones."""
+"""What is decoded of streams whose pictures lean on later ones, and of those in which none leans on another."""
 
 from __future__ import annotations
 
@@ -63,3 +63,23 @@ def test_key_frames_of_an_open_group_of_pictures_come_whole_and_at_once(
     assert [time for time, _ in samples][-4:] == keys[-4:], "none waits in the decoder for the next ones"
     for time, shown in samples:
         assert shown == pytest.approx(brightness(time), abs=3)
+
+
+def test_of_pictures_that_lean_on_no_other_those_that_are_wanted_are_decoded(tmp_path: Path) -> None:
+    path = tmp_path / "motion.avi"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mjpeg", rate=FPS)
+        stream.width, stream.height, stream.pix_fmt = 320, 180, "yuvj420p"
+        for number in range(SECONDS * FPS):
+            picture = np.full((180, 320, 3), brightness(number / FPS), np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="bgr24")))
+        container.mux(stream.encode(None))
+
+    counts = Counts()
+    source = Source(order_of(str(path), CameraSettings(read_timeout_s=0.7), PACE), Sampler(PACE), counts)
+    times = [sample.stream_time for sample in source.samples()]
+    source.close()
+    assert counts.frames_in == SECONDS * FPS
+    assert np.diff(times) == pytest.approx(1, abs=0.3)
+    assert len(times) >= SECONDS - 1
+    assert counts.decoded <= len(times) + 2, "the first, before the interval is known, and those that are shown"
